@@ -1,0 +1,73 @@
+package catalog
+
+import pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+
+// Builder loads a snapshot. What the snapshot does not hold is not in the
+// State it builds: replacing a State by one is mark and sweep.
+type Builder struct {
+	ed   *editor
+	last *State
+}
+
+// NewBuilder starts an empty state at a position. last, if not nil, is the
+// state that will be replaced: a resource of the snapshot that this version
+// cannot understand keeps its last good value from there.
+func NewBuilder(p Position, last *State) *Builder {
+	return &Builder{ed: Empty().edit(p), last: last}
+}
+
+// Add takes one encoded pb.Change and keeps the string. What cannot be
+// understood is found in the state's Rejects.
+func (b *Builder) Add(raw string) {
+	b.ed.fold(raw)
+	b.ed.effects = Effects{}
+}
+
+// State is what was added. The Builder must not be used any more.
+func (b *Builder) State() *State {
+	s := b.ed.state()
+	if b.last == nil || s.rejects.Len() == 0 {
+		return s
+	}
+	ed := s.edit(s.position)
+	for ref, r := range s.rejects.All() {
+		b.pin(ed, ref, r)
+	}
+	return ed.state()
+}
+
+// pin takes a rejected resource's last good value over.
+func (b *Builder) pin(ed *editor, ref Ref, r reject) {
+	c, err := decodeChange(r.raw)
+	if err != nil || c.restrictive || !known(ref.Kind) {
+		return
+	}
+	if _, have := ed.tables[ref.Kind].Get(ref.ID); have {
+		return
+	}
+	good, ok := b.last.Get(ref.Kind, ref.ID)
+	if !ok {
+		return
+	}
+	of, err := understand(good.c)
+	if err != nil {
+		return
+	}
+	// The set hash stays the rejection's.
+	ed.tables[ref.Kind].Set(ref.ID, good.c.raw)
+	ed.index(good.c, of)
+}
+
+// WithChanges is the state after changes that have no place in the log yet:
+// what the next command of a group is decided against.
+func (s *State) WithChanges(changes []*pb.Change) (*State, error) {
+	ed := s.edit(s.position)
+	for _, c := range changes {
+		raw, err := marshalChange(c)
+		if err != nil {
+			return nil, err
+		}
+		ed.fold(raw)
+	}
+	return ed.state(), nil
+}

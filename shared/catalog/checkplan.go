@@ -1,0 +1,166 @@
+package catalog
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/expr"
+)
+
+func (c checker) plan(m *pb.Plan) {
+	c.text("api", m.GetApi(), true)
+	c.text("name", m.GetName(), false)
+	c.text("description", m.GetDescription(), false)
+	if m.GetSecurity() == pb.Plan_SECURITY_UNSPECIFIED {
+		c.hint("security", "one of MTLS, JWT, OAUTH2, API_KEY, KEYLESS", "is required")
+	}
+	if m.GetSelectionRule() != "" {
+		_, err := expr.RequestRule(m.GetSelectionRule())
+		c.cel("selection_rule", err)
+	}
+	switch {
+	case m.GetSecurity() == pb.Plan_JWT:
+		c.jwt(m.GetJwt())
+	case m.GetJwt() != nil:
+		c.bad("jwt", "a plan of kind %s has no jwt settings", m.GetSecurity())
+	}
+	if m.GetApiKey() != nil && m.GetSecurity() != pb.Plan_API_KEY {
+		c.bad("api_key", "a plan of kind %s has no api_key settings", m.GetSecurity())
+	}
+	if h := m.GetApiKey().GetHeader(); h != "" {
+		c.header("api_key.header", h)
+	}
+	c.text("api_key.query", m.GetApiKey().GetQuery(), false)
+	c.restrictions(m.GetRestrictions())
+}
+
+func (c checker) cel(field string, err error) {
+	if err != nil {
+		c.bad(field, "%v", err)
+	}
+}
+
+func (c checker) jwt(j *pb.JwtSettings) {
+	if len(j.GetIssuers()) == 0 {
+		c.bad("jwt.issuers", "a JWT plan needs at least one issuer")
+	}
+	c.texts("jwt.issuers", j.GetIssuers())
+	c.texts("jwt.audiences", j.GetAudiences())
+	if j.GetTokenFrom() != "" {
+		_, err := expr.RequestValue(j.GetTokenFrom())
+		c.cel("jwt.token_from", err)
+	}
+	c.scopes("jwt.scopes.all", j.GetScopes().GetAll())
+	c.scopes("jwt.scopes.any", j.GetScopes().GetAny())
+	c.list("jwt.claim_rules", len(j.GetClaimRules()))
+	for i, r := range j.GetClaimRules() {
+		c.claimRule(fmt.Sprintf("jwt.claim_rules[%d]", i), r)
+	}
+	c.list("jwt.claims_to_headers", len(j.GetClaimsToHeaders()))
+	seen := map[string]bool{}
+	for i, h := range j.GetClaimsToHeaders() {
+		field := fmt.Sprintf("jwt.claims_to_headers[%d]", i)
+		c.text(field+".claim", h.GetClaim(), true)
+		c.header(field+".header", h.GetHeader())
+		if name := strings.ToLower(h.GetHeader()); seen[name] {
+			c.bad(field+".header", "%q is written twice", h.GetHeader())
+		} else {
+			seen[name] = true
+		}
+	}
+	if b := j.GetBackendJwt(); b != nil {
+		c.text("jwt.backend_jwt.claim", b.GetClaim(), true)
+		c.header("jwt.backend_jwt.header", b.GetHeader())
+	}
+}
+
+func (c checker) scopes(field string, list []string) {
+	c.texts(field, list)
+	for i, s := range list {
+		if s != "" && !matches(scopePattern, s) {
+			c.bad(fmt.Sprintf("%s[%d]", field, i), "%.200q is not a scope (RFC 6749 section 3.3)", s)
+		}
+	}
+}
+
+func (c checker) claimRule(field string, r *pb.ClaimRule) {
+	if r.GetExpression() != "" {
+		_, err := expr.ClaimRule(r.GetExpression())
+		c.cel(field+".expression", err)
+	}
+	if r.GetClaim() == "" && (r.GetExpression() == "" || r.GetEquals() != nil || r.GetMandatory()) {
+		c.bad(field+".claim", "is required")
+	}
+	if r.GetEquals() == nil && r.GetExpression() == "" && !r.GetMandatory() {
+		c.hint(field, "write equals or expression, or mandatory: true", "asks nothing")
+	}
+}
+
+// header checks the name of a header that the gateway reads or sets itself.
+func (c checker) header(field, name string) {
+	if !matches(tokenPattern, name) {
+		c.bad(field, "%.200q is not a header name", name)
+		return
+	}
+	switch strings.ToLower(name) {
+	case "host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "keep-alive",
+		"proxy-connection", "proxy-authenticate", "proxy-authorization", "expect", "x-request-id":
+		c.bad(field, "%q is not free to be used", name)
+	}
+}
+
+func (c checker) restrictions(r *pb.Restrictions) {
+	c.limit("restrictions.rate_limit", r.GetRateLimit())
+	c.limit("restrictions.quota", r.GetQuota())
+	c.limit("restrictions.spike_arrest", r.GetSpikeArrest())
+	c.patterns("restrictions.resource_filter.allow", r.GetResourceFilter().GetAllow())
+	c.patterns("restrictions.resource_filter.deny", r.GetResourceFilter().GetDeny())
+}
+
+func (c checker) limit(field string, l *pb.Limit) {
+	if l == nil {
+		return
+	}
+	if l.GetRequests() == 0 || l.GetRequests() > 1_000_000_000_000 {
+		c.bad(field+".requests", "is %d; 1 to 1000000000000 are allowed", l.GetRequests())
+	}
+	if l.GetPeriod() == nil {
+		c.hint(field+".period", "write period: 1s", "is required")
+	}
+	c.duration(field+".period", l.GetPeriod(), time.Millisecond, 366*day)
+	if l.GetKey() != "" {
+		_, err := expr.LimitKey(l.GetKey())
+		c.cel(field+".key", err)
+	}
+}
+
+func (c checker) patterns(field string, list []*pb.ResourcePattern) {
+	c.list(field, len(list))
+	for i, p := range list {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		switch path := p.GetPath(); {
+		case !strings.HasPrefix(path, "/"):
+			c.hint(at+".path", "write /"+path, "%.200q does not start with a slash", path)
+		case len(path) > 1024 || dotSegment(path) || path != "/" && !matches(pathPattern, strings.TrimSuffix(path, "/")):
+			c.bad(at+".path", "%.200q is not a canonical path with * and **", path)
+		default:
+			c.wildcards(at+".path", path)
+		}
+		for j, m := range p.GetMethods() {
+			if !matches(`^[A-Z]{1,32}$`, m) {
+				c.hint(fmt.Sprintf("%s.methods[%d]", at, j), "methods are in capitals: GET", "%.40q is not a method", m)
+			}
+		}
+	}
+}
+
+// wildcards stand for whole segments.
+func (c checker) wildcards(field, path string) {
+	for s := range strings.SplitSeq(path, "/") {
+		if strings.Contains(s, "*") && s != "*" && s != "**" {
+			c.bad(field, "%q: * stands for one whole segment, ** for any number of them", s)
+		}
+	}
+}

@@ -1,0 +1,12 @@
+// Package catalog is the domain: the resources and what holds between them.
+//
+// State is the one model of "what exists", folded from the log by Apply on both
+// sides: the control plane decides commands against it, a gateway node decides
+// requests with it. It is immutable; Apply makes a new State that shares almost
+// everything with the old one (see shared/cow), so that a reader who holds one
+// sees one sequence of the log and takes no lock.
+//
+// Draft is the one place of field rules, references, uniqueness and lifecycles.
+//
+// The package is pure: no clock, no network, no files, no logging.
+package catalog

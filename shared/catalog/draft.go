@@ -1,0 +1,318 @@
+package catalog
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+)
+
+// MaxDependents is the number of resources that one removal or one closing may
+// take with it: they must fit one message of the log.
+const MaxDependents = 10_000
+
+// Draft collects what one command wants to change and checks it as a whole:
+// field rules, references, uniqueness, lifecycles. It is the only place where
+// these rules stand. Not safe for concurrent use.
+type Draft struct {
+	base     *State
+	now      time.Time
+	file     bool // a file handed to a node: Apis are in force as written
+	puts     map[Ref]Resource
+	removed  map[Ref]bool
+	order    []Ref // of puts and removals, as they came
+	applied  map[Ref]bool
+	deploy   []string // Apis whose draft shall be put in force
+	problems Problems
+	notes    []Note
+}
+
+// Note tells the caller something that is no fault.
+type Note struct {
+	Ref  Ref
+	Text string
+}
+
+// Proposal is a checked Draft.
+type Proposal struct {
+	// Changes in an order in which they may be folded; none: there is nothing to do.
+	Changes []*pb.Change
+	Notes   []Note
+}
+
+// NewDraft starts a draft against a state. now is the time of the command.
+func NewDraft(s *State, now time.Time) *Draft {
+	return &Draft{base: s, now: now, puts: map[Ref]Resource{}, removed: map[Ref]bool{}, applied: map[Ref]bool{}}
+}
+
+// FromResources builds the state that a file describes: what is written is in
+// force, a Subscription is ACCEPTED and a Plan PUBLISHED unless they say
+// otherwise. The error is Problems.
+func FromResources(resources []Resource, now time.Time) (*State, error) {
+	d := NewDraft(Empty(), now)
+	d.file = true
+	for _, r := range resources {
+		d.Apply(r)
+	}
+	d.DeployTouched()
+	p, err := d.Finish()
+	if err != nil {
+		return nil, err
+	}
+	return d.base.WithChanges(p.Changes)
+}
+
+// mode is how a resource is proposed.
+type mode int
+
+const (
+	create  mode = iota // must not exist
+	replace             // lifecycle fields stay as they are
+	apply               // lifecycle fields move if legal steps lead there
+)
+
+// Create proposes a resource that must not exist yet.
+func (d *Draft) Create(r Resource) { d.put(r, create) }
+
+// Replace proposes a resource's whole content; its lifecycle is moved by Step only.
+func (d *Draft) Replace(r Resource) { d.put(r, replace) }
+
+// Apply proposes a resource's whole content, its lifecycle fields included.
+func (d *Draft) Apply(r Resource) {
+	ref := Ref{KindOf(r), r.GetId()}
+	if d.applied[ref] {
+		d.problem(ref, "id", Conflict, "is written twice", "keep one of the two documents")
+		return
+	}
+	d.applied[ref] = true
+	d.put(r, apply)
+}
+
+// SetKeySet proposes what an issuer's key URLs hold. For the control plane only.
+func (d *Draft) SetKeySet(k *pb.KeySet) {
+	if _, ok := get[*pb.Issuer](d, pb.Kind_KIND_ISSUER, k.GetId()); !ok {
+		d.problem(Ref{pb.Kind_KIND_KEY_SET, k.GetId()}, "id", Dangling, fmt.Sprintf("no issuer %q", k.GetId()), "")
+		return
+	}
+	d.set(k)
+}
+
+// Finish checks what the single proposals could not see, and returns the
+// changes. The error is Problems, all of them.
+func (d *Draft) Finish() (*Proposal, error) {
+	for _, api := range d.deploy {
+		d.deployIfChanged(api)
+	}
+	d.markOutOfSync()
+	d.checkTogether()
+	if len(d.problems) > 0 {
+		return nil, d.problems
+	}
+	changes, err := d.changes()
+	if err != nil {
+		return nil, err
+	}
+	return &Proposal{Changes: changes, Notes: d.notes}, nil
+}
+
+func (d *Draft) put(r Resource, m mode) {
+	r, ok := proto.Clone(r).(Resource)
+	if !ok {
+		return
+	}
+	ref := Ref{KindOf(r), r.GetId()}
+	if !d.checkID(ref) {
+		return
+	}
+	old := d.get(ref)
+	if m == create && old != nil {
+		d.problem(ref, "id", Exists, fmt.Sprintf("%s %q exists already", KindName(ref.Kind), ref.ID), "PUT replaces it")
+		return
+	}
+	identify(r, ref.ID, nil)
+	found := len(d.problems)
+	d.check(ref, r)
+	d.prepare(ref, r, old, m)
+	if len(d.problems) == found {
+		d.set(r)
+	}
+}
+
+// prepare carries over what is not the caller's to set, and moves lifecycles.
+func (d *Draft) prepare(ref Ref, r, old Resource, m mode) {
+	switch n := r.(type) {
+	case *pb.Issuer:
+		before, _ := old.(*pb.Issuer)
+		d.keepSecrets(ref, n, before)
+	case *pb.Api:
+		before, _ := old.(*pb.Api)
+		n.PortalState, n.Revision = before.GetPortalState(), before.GetRevision()
+		n.Stopped, n.OutOfSync = before.GetStopped(), before.GetOutOfSync()
+	case *pb.Plan:
+		before, _ := old.(*pb.Plan)
+		d.preparePlan(ref, n, before, m)
+	case *pb.Subscription:
+		before, _ := old.(*pb.Subscription)
+		d.prepareSubscription(ref, n, before, m)
+	case *pb.Revocation:
+		before, _ := old.(*pb.Revocation)
+		d.prepareRevocation(n, before)
+	}
+}
+
+// set records a proposal.
+func (d *Draft) set(r Resource) {
+	ref := Ref{KindOf(r), r.GetId()}
+	if d.puts[ref] == nil && !d.removed[ref] {
+		d.order = append(d.order, ref)
+	}
+	delete(d.removed, ref)
+	d.puts[ref] = r
+}
+
+func (d *Draft) unset(ref Ref) {
+	if d.puts[ref] == nil && !d.removed[ref] {
+		d.order = append(d.order, ref)
+	}
+	delete(d.puts, ref)
+	d.removed[ref] = true
+}
+
+// get is a resource as the draft has it so far; nil if it does not exist.
+func (d *Draft) get(ref Ref) Resource {
+	if r := d.puts[ref]; r != nil {
+		return r
+	}
+	if d.removed[ref] {
+		return nil
+	}
+	rec, ok := d.base.Get(ref.Kind, ref.ID)
+	if !ok {
+		return nil
+	}
+	m, err := rec.Decode()
+	if err != nil { // the fold lets only decodable resources in
+		return nil
+	}
+	return m
+}
+
+// get with the message's own type.
+func get[T Resource](d *Draft, kind pb.Kind, id string) (T, bool) {
+	m, ok := d.get(Ref{kind, id}).(T)
+	return m, ok
+}
+
+// exists is get without decoding.
+func (d *Draft) exists(ref Ref) bool {
+	if d.puts[ref] != nil {
+		return true
+	}
+	if d.removed[ref] {
+		return false
+	}
+	_, ok := d.base.Get(ref.Kind, ref.ID)
+	return ok
+}
+
+func (d *Draft) problem(ref Ref, field string, code Code, message, hint string) {
+	d.problems = append(d.problems, Problem{Ref: ref, Field: field, Code: code, Message: message, Hint: hint})
+}
+
+func (d *Draft) note(ref Ref, text string) { d.notes = append(d.notes, Note{ref, text}) }
+
+// changes turns what differs from the base into Changes: removals first, then
+// in the order of references.
+func (d *Draft) changes() ([]*pb.Change, error) {
+	slices.SortStableFunc(d.order, func(a, b Ref) int {
+		if d.removed[a] != d.removed[b] {
+			if d.removed[a] {
+				return -1
+			}
+			return 1
+		}
+		return int(a.Kind) - int(b.Kind)
+	})
+	var all []*pb.Change
+	for _, ref := range d.order {
+		c, err := d.change(ref)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil {
+			all = append(all, c)
+		}
+	}
+	return all, nil
+}
+
+// change is nil if nothing differs from the base.
+func (d *Draft) change(ref Ref) (*pb.Change, error) {
+	old, existed := d.base.Get(ref.Kind, ref.ID)
+	now := d.now.Unix()
+	c := &pb.Change{Kind: ref.Kind, Id: ref.ID, Version: 1, CreatedAt: now}
+	if existed {
+		c.Version, c.CreatedAt, c.UpdatedAt = old.Version()+1, old.c.createdAt, now
+	}
+	if d.removed[ref] {
+		if !existed {
+			return nil, nil //nolint:nilnil // made and removed in the same draft: no change
+		}
+		c.Removed = true
+		return c, nil
+	}
+	encoded, err := encodeResource(d.puts[ref])
+	if err != nil {
+		return nil, err
+	}
+	if existed && bytes.Equal(encoded, []byte(old.c.resource)) {
+		return nil, nil //nolint:nilnil // as it was: no change
+	}
+	c.Resource = encoded
+	c.Restrictive = existed && d.restrictive(ref, old)
+	return c, nil
+}
+
+// restrictive tells whether a put takes rights away.
+func (d *Draft) restrictive(ref Ref, old Record) bool {
+	switch n := d.puts[ref].(type) {
+	case *pb.Subscription:
+		return n.GetStatus() != pb.Subscription_ACCEPTED
+	case *pb.Plan:
+		return !Serving(n.GetStatus())
+	case *pb.Deployment:
+		return n.GetStopped()
+	case *pb.Application:
+		m, err := old.Decode()
+		before, ok := m.(*pb.Application)
+		return err != nil || !ok || !coversCredentials(n, before)
+	}
+	return false
+}
+
+// coversCredentials tells whether after still has every credential of before.
+func coversCredentials(after, before *pb.Application) bool {
+	for _, c := range before.GetClients() {
+		if !slices.ContainsFunc(after.GetClients(), func(n *pb.Client) bool { return proto.Equal(n, c) }) {
+			return false
+		}
+	}
+	for _, k := range before.GetApiKeys() {
+		if !slices.ContainsFunc(after.GetApiKeys(), func(n *pb.ApiKey) bool { return proto.Equal(n, k) }) {
+			return false
+		}
+	}
+	return true
+}
+
+func marshalChange(c *pb.Change) (string, error) {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(c)
+	if err != nil {
+		return "", fmt.Errorf("encode change of %s: %w", Ref{c.GetKind(), c.GetId()}, err)
+	}
+	return string(b), nil
+}

@@ -1,0 +1,419 @@
+package catalog_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/resource"
+)
+
+const world = `
+kind: Issuer
+id: acme
+issuer: https://idp.acme.test
+max_lifetime: 1h
+keys: {jwks_urls: ["http://127.0.0.1:1/jwks.json"]}
+---
+kind: Api
+id: orders
+context_path: /orders
+upstream: {targets: [{url: "http://127.0.0.1:2"}]}
+---
+kind: Plan
+id: gold
+api: orders
+security: JWT
+status: PUBLISHED
+auto_accept: true
+jwt: {issuers: [acme]}
+---
+kind: Plan
+id: silver
+api: orders
+security: JWT
+status: PUBLISHED
+jwt: {issuers: [acme]}
+---
+kind: Plan
+id: open
+api: orders
+security: KEYLESS
+---
+kind: Application
+id: mobile
+clients: [{issuer: acme, client_id: mobile-app}]
+api_keys: [{id: k1, sha256: "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}]
+---
+kind: Application
+id: web
+---
+kind: Subscription
+id: mobile-gold
+application: mobile
+plan: gold
+`
+
+func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
+
+func resources(t testing.TB, yaml string) []catalog.Resource {
+	t.Helper()
+	docs, err := resource.DecodeYAML("test.yaml", []byte(yaml))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make([]catalog.Resource, len(docs))
+	for i, d := range docs {
+		all[i] = d.Resource
+	}
+	return all
+}
+
+// applied is the state after an apply that must succeed.
+func applied(t testing.TB, s *catalog.State, yaml string) *catalog.State {
+	t.Helper()
+	return done(t, s, func(d *catalog.Draft) {
+		for _, r := range resources(t, yaml) {
+			d.Apply(r)
+		}
+		d.DeployTouched()
+	})
+}
+
+func done(t testing.TB, s *catalog.State, what func(*catalog.Draft)) *catalog.State {
+	t.Helper()
+	d := catalog.NewDraft(s, now())
+	what(d)
+	p, err := d.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := s.WithChanges(p.Changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(next.Rejects()) > 0 {
+		t.Fatalf("a proposal cannot be folded: %v", next.Rejects())
+	}
+	return next
+}
+
+func ref(text string) catalog.Ref {
+	kind, id, _ := strings.Cut(text, "/")
+	return catalog.Ref{Kind: catalog.KindByCollection(kind + "s"), ID: id}
+}
+
+func step(text, verb string) func(*testing.T, *catalog.Draft) {
+	return func(_ *testing.T, d *catalog.Draft) { d.Step(ref(text), verb, 0) }
+}
+
+func apply(yaml string) func(*testing.T, *catalog.Draft) {
+	return func(t *testing.T, d *catalog.Draft) {
+		for _, r := range resources(t, yaml) {
+			d.Apply(r)
+		}
+		d.DeployTouched()
+	}
+}
+
+func create(yaml string) func(*testing.T, *catalog.Draft) {
+	return func(t *testing.T, d *catalog.Draft) { d.Create(resources(t, yaml)[0]) }
+}
+
+func replace(yaml string) func(*testing.T, *catalog.Draft) {
+	return func(t *testing.T, d *catalog.Draft) { d.Replace(resources(t, yaml)[0]) }
+}
+
+func removal(text string, cascade bool) func(*testing.T, *catalog.Draft) {
+	return func(_ *testing.T, d *catalog.Draft) { d.Remove(ref(text), cascade) }
+}
+
+const (
+	issuer2 = "kind: Issuer\nid: two\nissuer: https://two.test\nkeys: {jwks_urls: ['http://h/j']}\n"
+	api2    = "kind: Api\nid: two\ncontext_path: /two\nupstream: {targets: [{url: 'http://h'}]}\n"
+	plan2   = "kind: Plan\nid: two\napi: orders\nsecurity: JWT\njwt: {issuers: [acme]}\n"
+	app2    = "kind: Application\nid: two\n"
+	sub2    = "kind: Subscription\nid: two\napplication: web\nplan: gold\n"
+	rev2    = "kind: Revocation\nid: two\nissuer: acme\n"
+)
+
+// Each proposal is refused for exactly the reason stated.
+func TestRefused(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		do    func(*testing.T, *catalog.Draft)
+		where string // ref and field
+		code  catalog.Code
+	}{
+		{"id with capitals", apply(strings.Replace(app2, "two", "Two", 1)), "application/Two id", catalog.Invalid},
+		{"id too long", apply(strings.Replace(app2, "two", strings.Repeat("x", 129), 1)), "application/" + strings.Repeat("x", 129) + " id", catalog.Invalid},
+		{"the same twice", apply(app2 + "---\n" + app2), "application/two id", catalog.Conflict},
+		{"create what exists", create("kind: Application\nid: web"), "application/web id", catalog.Exists},
+
+		{"alg none", apply(issuer2 + "algorithms: [none]"), "issuer/two algorithms[0]", catalog.Invalid},
+		{"unknown alg", apply(issuer2 + "algorithms: [RS257]"), "issuer/two algorithms[0]", catalog.Invalid},
+		{"issuer without keys", apply("kind: Issuer\nid: two\nissuer: https://two.test"), "issuer/two keys", catalog.Invalid},
+		{"issuer without iss", apply("kind: Issuer\nid: two\nkeys: {jwks_urls: ['http://h/j']}"), "issuer/two issuer", catalog.Invalid},
+		{"iss taken", apply(strings.Replace(issuer2, "https://two.test", "https://idp.acme.test", 1)), "issuer/two issuer", catalog.Conflict},
+		{"jwks url without scheme", apply(strings.Replace(issuer2, "http://h/j", "h/j", 1)), "issuer/two keys.jwks_urls[0]", catalog.Invalid},
+		{"jwks url with password", apply(strings.Replace(issuer2, "http://h/j", "http://u:p@h/j", 1)), "issuer/two keys.jwks_urls[0]", catalog.Invalid},
+		{"ttl too short", apply(issuer2 + "jwks: {ttl: 1s}"), "issuer/two jwks.ttl", catalog.Invalid},
+		{"skew too long", apply(issuer2 + "clock_skew: 1h"), "issuer/two clock_skew", catalog.Invalid},
+		{"ca is no pem", apply(issuer2 + "jwks: {ca_pem: nonsense}"), "issuer/two jwks.ca_pem", catalog.Invalid},
+		{"short hmac secret", apply("kind: Issuer\nid: two\nissuer: i\nkeys: {hmac_secrets: [{value: short}]}"), "issuer/two keys.hmac_secrets[0]", catalog.Invalid},
+		{"mask instead of a secret", apply("kind: Issuer\nid: two\nissuer: i\nkeys: {hmac_secrets: [{value: '********'}]}"), "issuer/two keys.hmac_secrets[0].value", catalog.Invalid},
+		{"claim mapped twice", apply(issuer2 + "claim_mappings: [{remote: a, local: x}, {remote: b, local: x}]"), "issuer/two claim_mappings[1].local", catalog.Invalid},
+
+		{"no context path", apply(strings.Replace(api2, "context_path: /two", "", 1)), "api/two context_path", catalog.Invalid},
+		{"relative context path", apply(strings.Replace(api2, "/two", "two", 1)), "api/two context_path", catalog.Invalid},
+		{"trailing slash", apply(strings.Replace(api2, "/two", "/two/", 1)), "api/two context_path", catalog.Invalid},
+		{"dot segment", apply(strings.Replace(api2, "/two", "/a/../two", 1)), "api/two context_path", catalog.Invalid},
+		{"encoded path", apply(strings.Replace(api2, "/two", "/t%2fwo", 1)), "api/two context_path", catalog.Invalid},
+		{"path taken", apply(strings.Replace(api2, "/two", "/orders", 1)), "api/two context_path", catalog.Conflict},
+		{"path taken in the file", apply(api2 + "---\n" + strings.Replace(api2, "id: two", "id: three", 1)), "api/three context_path", catalog.Conflict},
+		{"host with port", apply(api2 + "hosts: ['a.test:80']"), "api/two hosts[0]", catalog.Invalid},
+		{"no target", apply("kind: Api\nid: two\ncontext_path: /two"), "api/two upstream.targets", catalog.Invalid},
+		{"target without scheme", apply(strings.Replace(api2, "http://h", "h:80", 1)), "api/two upstream.targets[0].url", catalog.Invalid},
+		{"target with query", apply(strings.Replace(api2, "http://h", "http://h/?a=b", 1)), "api/two upstream.targets[0].url", catalog.Invalid},
+		{"weights zero", apply(strings.Replace(api2, "'http://h'", "'http://h', weight: 0", 1)), "api/two upstream.targets", catalog.Invalid},
+		{"timeout zero", apply(strings.Replace(api2, "targets:", "response_timeout: 0s, targets:", 1)), "api/two upstream.response_timeout", catalog.Invalid},
+
+		{"plan without api", apply(strings.Replace(plan2, "orders", "order", 1)), "plan/two api", catalog.Dangling},
+		{"plan without issuer", apply(strings.Replace(plan2, "[acme]", "[]", 1)), "plan/two jwt.issuers", catalog.Invalid},
+		{"plan of unknown issuer", apply(strings.Replace(plan2, "[acme]", "[acne]", 1)), "plan/two jwt.issuers[0]", catalog.Dangling},
+		{"plan without security", apply("kind: Plan\nid: two\napi: orders"), "plan/two security", catalog.Invalid},
+		{"keyless with jwt", apply(strings.Replace(plan2, "security: JWT", "security: KEYLESS", 1)), "plan/two jwt", catalog.Invalid},
+		{"bad selection rule", apply(plan2 + "selection_rule: 'request.headers['"), "plan/two selection_rule", catalog.Invalid},
+		{"selection rule is no bool", apply(plan2 + "selection_rule: request.method"), "plan/two selection_rule", catalog.Invalid},
+		{"bad claim expression", apply(strings.Replace(plan2, "[acme]", "[acme], claim_rules: [{claim: a, expression: 'claims.a >'}]", 1)), "plan/two jwt.claim_rules[0].expression", catalog.Invalid},
+		{"claim rule asks nothing", apply(strings.Replace(plan2, "[acme]", "[acme], claim_rules: [{claim: a}]", 1)), "plan/two jwt.claim_rules[0]", catalog.Invalid},
+		{"bad header", apply(strings.Replace(plan2, "[acme]", "[acme], claims_to_headers: [{claim: a, header: 'X Y'}]", 1)), "plan/two jwt.claims_to_headers[0].header", catalog.Invalid},
+		{"hop-by-hop header", apply(strings.Replace(plan2, "[acme]", "[acme], claims_to_headers: [{claim: a, header: Connection}]", 1)), "plan/two jwt.claims_to_headers[0].header", catalog.Invalid},
+		{"limit without period", apply(plan2 + "restrictions: {rate_limit: {requests: 1}}"), "plan/two restrictions.rate_limit.period", catalog.Invalid},
+		{"limit of nothing", apply(plan2 + "restrictions: {quota: {requests: 0, period: 1s}}"), "plan/two restrictions.quota.requests", catalog.Invalid},
+		{"bad limit key", apply(plan2 + "restrictions: {rate_limit: {requests: 1, period: 1s, key: '1 +'}}"), "plan/two restrictions.rate_limit.key", catalog.Invalid},
+		{"half a wildcard", apply(plan2 + "restrictions: {resource_filter: {allow: [{path: /a*}]}}"), "plan/two restrictions.resource_filter.allow[0].path", catalog.Invalid},
+		{"method in small letters", apply(plan2 + "restrictions: {resource_filter: {deny: [{path: /a, methods: [get]}]}}"), "plan/two restrictions.resource_filter.deny[0].methods[0]", catalog.Invalid},
+		{"mtls in force", apply("kind: Plan\nid: two\napi: orders\nsecurity: MTLS\nstatus: PUBLISHED"), "plan/two security", catalog.Invalid},
+		{"dpop in force", apply(strings.Replace(plan2, "[acme]", "[acme], confirmation: {dpop: REQUIRED}", 1) + "status: PUBLISHED"), "plan/two jwt.confirmation.dpop", catalog.Invalid},
+		{"plan back to staging", apply(strings.Replace(plan2, "id: two", "id: gold", 1) + "status: STAGING"), "plan/gold status", catalog.Lifecycle},
+		{"plan moved by PUT", replace(strings.Replace(plan2, "id: two", "id: gold", 1) + "status: DEPRECATED"), "plan/gold status", catalog.Lifecycle},
+		{"plan changes its kind", apply("kind: Plan\nid: gold\napi: orders\nsecurity: API_KEY"), "plan/gold security", catalog.Conflict},
+
+		{"client_id taken", apply(app2 + "clients: [{issuer: acme, client_id: mobile-app}]"), "application/two clients[0].client_id", catalog.Conflict},
+		{"client_id twice in the file", apply(app2 + "clients: [{issuer: acme, client_id: n}]\n---\n" + strings.Replace(app2, "two", "three", 1) + "clients: [{issuer: acme, client_id: n}]"), "application/three clients[0].client_id", catalog.Conflict},
+		{"client of unknown issuer", apply(app2 + "clients: [{issuer: nobody, client_id: n}]"), "application/two clients[0].issuer", catalog.Dangling},
+		{"api key taken", apply(app2 + "api_keys: [{id: k, sha256: 2CF24DBA5FB0A30E26E83B2AC5B9E29E1B161E5C1FA7425E73043362938B9824}]"), "application/two api_keys[0].sha256", catalog.Conflict},
+		{"api key is no hash", apply(app2 + "api_keys: [{id: k, sha256: secret}]"), "application/two api_keys[0].sha256", catalog.Invalid},
+
+		{"subscription of nobody", apply(strings.Replace(sub2, "web", "wep", 1)), "subscription/two application", catalog.Dangling},
+		{"subscription to nothing", apply(strings.Replace(sub2, "gold", "goldd", 1)), "subscription/two plan", catalog.Dangling},
+		{"subscription to keyless", apply(strings.Replace(sub2, "gold", "open", 1)), "subscription/two plan", catalog.Invalid},
+		{"second subscription", apply(strings.Replace(sub2, "web", "mobile", 1)), "subscription/two ", catalog.Conflict},
+		{"second in the file", apply(sub2 + "---\n" + strings.Replace(sub2, "id: two", "id: three", 1)), "subscription/three ", catalog.Conflict},
+		{"ends before it starts", apply(sub2 + "starts_at: 2026-02-01T00:00:00Z\nends_at: 2026-01-01T00:00:00Z"), "subscription/two ends_at", catalog.Invalid},
+		{"subscription moves to another plan", apply("kind: Subscription\nid: mobile-gold\napplication: mobile\nplan: silver"), "subscription/mobile-gold plan", catalog.Conflict},
+		{"create on a plan in staging", create(strings.Replace(sub2, "gold", "staging", 1)), "subscription/two plan", catalog.Lifecycle},
+		{"pause what is pending", step("subscription/web-silver", "pause"), "subscription/web-silver ", catalog.Lifecycle},
+		{"resume what is accepted", step("subscription/mobile-gold", "resume"), "subscription/mobile-gold ", catalog.Lifecycle},
+		{"unknown step", step("subscription/mobile-gold", "fly"), "subscription/mobile-gold ", catalog.NotFound},
+		{"step of nothing", step("subscription/none", "pause"), "subscription/none ", catalog.NotFound},
+
+		{"revocation of nothing", apply(rev2), "revocation/two ", catalog.Invalid},
+		{"revocation of unknown issuer", apply(strings.Replace(rev2, "acme", "acne", 1) + "jti: x"), "revocation/two issuer", catalog.Dangling},
+		{"revoked hash is no hash", apply("kind: Revocation\nid: two\ntoken_sha256: x"), "revocation/two token_sha256", catalog.Invalid},
+		{"issued_before with jti", apply(rev2 + "jti: x\nissued_before: 2026-01-01T00:00:00Z"), "revocation/two issued_before", catalog.Invalid},
+
+		{"deploy without published plan", step("api/lonely", "deploy"), "api/lonely ", catalog.Lifecycle},
+		{"stop what is not deployed", step("api/lonely", "stop"), "api/lonely ", catalog.Lifecycle},
+		{"start what runs", step("api/orders", "start"), "api/orders ", catalog.Lifecycle},
+		{"unpublish what is not published", step("api/orders", "unpublish"), "api/orders ", catalog.Lifecycle},
+		{"rollback to nothing", step("api/orders", "rollback"), "api/orders revision", catalog.NotFound},
+
+		{"remove an issuer in use", removal("issuer/acme", true), "issuer/acme ", catalog.InUse},
+		{"remove an api in use", removal("api/orders", false), "api/orders ", catalog.InUse},
+		{"remove a plan in use", removal("plan/gold", false), "plan/gold ", catalog.InUse},
+		{"remove an application in use", removal("application/mobile", false), "application/mobile ", catalog.InUse},
+		{"remove nothing", removal("application/none", false), "application/none ", catalog.NotFound},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := applied(t, applied(t, catalog.Empty(), world), `
+kind: Subscription
+id: web-silver
+application: web
+plan: silver
+---
+kind: Plan
+id: staging
+api: orders
+security: JWT
+jwt: {issuers: [acme]}
+---
+kind: Api
+id: lonely
+context_path: /lonely
+upstream: {targets: [{url: "http://127.0.0.1:2"}]}
+`)
+			d := catalog.NewDraft(s, now())
+			c.do(t, d)
+			_, err := d.Finish()
+			problems, ok := errors.AsType[catalog.Problems](err)
+			if !ok || len(problems) != 1 {
+				t.Fatalf("error %v, want one problem", err)
+			}
+			p := problems[0]
+			if got := fmt.Sprint(p.Ref, " ", p.Field); got != c.where || p.Code != c.code || p.Message == "" {
+				t.Fatalf("got  %s: %s: %s\nwant %s: %s", got, p.Code, p.Message, c.where, c.code)
+			}
+		})
+	}
+}
+
+func lookup[T catalog.Resource](t *testing.T, s *catalog.State, text string) T {
+	t.Helper()
+	r := ref(text)
+	m, ok := catalog.Lookup[T](s, r.Kind, r.ID)
+	if !ok {
+		t.Fatalf("no %s", text)
+	}
+	return m
+}
+
+func TestApplyDeploysAndCountsRevisions(t *testing.T) {
+	s := applied(t, catalog.Empty(), world)
+	if d := lookup[*pb.Deployment](t, s, "deployment/orders"); d.GetRevision() != 1 || d.GetApi().GetContextPath() != "/orders" {
+		t.Fatalf("deployed %v", d)
+	}
+	again := applied(t, s, world)
+	if again.SetHash() != s.SetHash() {
+		t.Fatal("applying the same again changes something")
+	}
+
+	// A draft differs from what is deployed until it is deployed.
+	edit := "kind: Api\nid: orders\ncontext_path: /moved\nupstream: {targets: [{url: 'http://127.0.0.1:2'}]}"
+	s = done(t, s, func(d *catalog.Draft) { d.Replace(resources(t, edit)[0]) })
+	api := lookup[*pb.Api](t, s, "api/orders")
+	if !api.GetOutOfSync() || lookup[*pb.Deployment](t, s, "deployment/orders").GetApi().GetContextPath() != "/orders" {
+		t.Fatal("an edit is in force without a deployment, or not marked")
+	}
+	s = done(t, s, func(d *catalog.Draft) { d.Step(ref("api/orders"), "deploy", 0) })
+	api, dep := lookup[*pb.Api](t, s, "api/orders"), lookup[*pb.Deployment](t, s, "deployment/orders")
+	if api.GetOutOfSync() || api.GetRevision() != 2 || dep.GetRevision() != 2 || dep.GetApi().GetContextPath() != "/moved" {
+		t.Fatalf("after deploy: %v, %v", api, dep)
+	}
+	s = done(t, s, func(d *catalog.Draft) { d.Step(ref("api/orders"), "rollback", 1) })
+	dep = lookup[*pb.Deployment](t, s, "deployment/orders")
+	if dep.GetRevision() != 3 || dep.GetApi().GetContextPath() != "/orders" || len(dep.GetPrevious()) != 2 {
+		t.Fatalf("after rollback: %v", dep)
+	}
+	s = done(t, s, func(d *catalog.Draft) { d.Step(ref("api/orders"), "stop", 0) })
+	if !lookup[*pb.Deployment](t, s, "deployment/orders").GetStopped() || !lookup[*pb.Api](t, s, "api/orders").GetStopped() {
+		t.Fatal("stop does not show")
+	}
+}
+
+func TestSubscriptionLifecycle(t *testing.T) {
+	s := applied(t, catalog.Empty(), world)
+	status := func(id string) pb.Subscription_Status {
+		return lookup[*pb.Subscription](t, s, "subscription/"+id).GetStatus()
+	}
+	if status("mobile-gold") != pb.Subscription_ACCEPTED {
+		t.Error("auto_accept does not accept")
+	}
+	s = applied(t, s, "kind: Subscription\nid: web-silver\napplication: web\nplan: silver")
+	if status("web-silver") != pb.Subscription_PENDING {
+		t.Error("without auto_accept a subscription is accepted")
+	}
+	for verb, want := range map[string]pb.Subscription_Status{"reject": pb.Subscription_REJECTED, "accept": pb.Subscription_ACCEPTED, "close": pb.Subscription_CLOSED} {
+		after := done(t, s, func(d *catalog.Draft) { d.Step(ref("subscription/web-silver"), verb, 0) })
+		if got := lookup[*pb.Subscription](t, after, "subscription/web-silver").GetStatus(); got != want {
+			t.Errorf("%s: %s", verb, got)
+		}
+	}
+	// A closed one makes room for the next.
+	s = done(t, s, func(d *catalog.Draft) { d.Step(ref("subscription/mobile-gold"), "close", 0) })
+	s = applied(t, s, "kind: Subscription\nid: next\napplication: mobile\nplan: gold")
+	app, plan := s.Handle(pb.Kind_KIND_APPLICATION, "mobile"), s.Handle(pb.Kind_KIND_PLAN, "gold")
+	if g, _ := s.Grant(app, plan); !g.Live(now().Unix()) {
+		t.Error("the next subscription grants nothing")
+	}
+	s = done(t, s, func(d *catalog.Draft) { d.Remove(ref("subscription/mobile-gold"), false) })
+	if g, _ := s.Grant(app, plan); !g.Live(now().Unix()) {
+		t.Error("removing the closed one took the grant of the open one")
+	}
+	// Closing the plan ends its subscriptions.
+	s = done(t, s, func(d *catalog.Draft) { d.Step(ref("plan/gold"), "close", 0) })
+	if status("next") != pb.Subscription_CLOSED {
+		t.Error("a closed plan has an open subscription")
+	}
+	if _, ok := s.Grant(app, plan); ok {
+		t.Error("a closed subscription grants")
+	}
+}
+
+func TestRemoveWithCascade(t *testing.T) {
+	s := applied(t, catalog.Empty(), world)
+	s = done(t, s, func(d *catalog.Draft) { d.Remove(ref("api/orders"), true) })
+	for _, k := range []pb.Kind{pb.Kind_KIND_API, pb.Kind_KIND_PLAN, pb.Kind_KIND_SUBSCRIPTION, pb.Kind_KIND_DEPLOYMENT} {
+		if s.Len(k) != 0 {
+			t.Errorf("%d of kind %s are left", s.Len(k), catalog.KindName(k))
+		}
+	}
+	s = done(t, s, func(d *catalog.Draft) { d.Remove(ref("application/mobile"), false) })
+	s = applied(t, s, "kind: Revocation\nid: r\nissuer: acme\njti: x")
+	s = done(t, s, func(d *catalog.Draft) {
+		d.SetKeySet(&pb.KeySet{Id: "acme", Generation: 1})
+	})
+	s = done(t, s, func(d *catalog.Draft) { d.Remove(ref("issuer/acme"), false) })
+	if s.Len(pb.Kind_KIND_KEY_SET) != 0 || !s.Revocations().Empty() {
+		t.Error("an issuer's key set or revocations outlive it")
+	}
+}
+
+func TestClientsMoveInOneDraft(t *testing.T) {
+	s := applied(t, catalog.Empty(), world)
+	s = applied(t, s, "kind: Application\nid: mobile\n---\nkind: Application\nid: web\nclients: [{issuer: acme, client_id: mobile-app}]")
+	if c, _ := s.Client("acme", "mobile-app"); c.Application != "web" {
+		t.Fatalf("the client belongs to %q", c.Application)
+	}
+}
+
+func TestRevocationTimesAreFixed(t *testing.T) {
+	s := applied(t, applied(t, catalog.Empty(), world), rev2+"client_id: mobile-app")
+	r := lookup[*pb.Revocation](t, s, "revocation/two")
+	if got := r.GetIssuedBefore().AsTime(); !got.Equal(now()) {
+		t.Errorf("issued_before %s, want the time of the revocation", got)
+	}
+	// The issuer's tokens live an hour at most.
+	if got := r.GetExpiresAt().AsTime(); got.Before(now().Add(time.Hour)) || got.After(now().Add(time.Hour+time.Minute)) {
+		t.Errorf("expires_at %s", got)
+	}
+}
+
+func TestSecretsAreKept(t *testing.T) {
+	yaml := "kind: Issuer\nid: two\nissuer: i\nkeys: {hmac_secrets: [{value: '%s'}]}"
+	secret := strings.Repeat("s", 32)
+	s := applied(t, catalog.Empty(), fmt.Sprintf(yaml, secret))
+	s = applied(t, s, fmt.Sprintf(yaml, "********")+"\nname: renamed")
+	i := lookup[*pb.Issuer](t, s, "issuer/two")
+	if i.GetName() != "renamed" || i.GetKeys().GetHmacSecrets()[0].GetValue() != secret {
+		t.Errorf("%v", i)
+	}
+}
+
+func TestFileStateIsInForceAsWritten(t *testing.T) {
+	s, err := catalog.FromResources(resources(t, strings.ReplaceAll(world, "auto_accept: true\n", "")), now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lookup[*pb.Subscription](t, s, "subscription/mobile-gold").GetStatus() != pb.Subscription_ACCEPTED {
+		t.Error("a subscription in a file is not accepted")
+	}
+	if s.Len(pb.Kind_KIND_DEPLOYMENT) != 1 || lookup[*pb.Plan](t, s, "plan/open").GetStatus() != pb.Plan_PUBLISHED {
+		t.Error("not in force as written")
+	}
+}

@@ -1,0 +1,102 @@
+package catalog
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+)
+
+// Remove proposes that a resource ends. What refers to it stands in the way,
+// unless cascade takes it along; an issuer that plans or applications name is
+// never taken from under them.
+func (d *Draft) Remove(ref Ref, cascade bool) {
+	if !d.exists(ref) {
+		d.problem(ref, "", NotFound, fmt.Sprintf("no %s %q", strings.ToLower(KindName(ref.Kind)), ref.ID), "")
+		return
+	}
+	users, own := d.dependents(ref)
+	switch {
+	case len(users) > 0 && (!cascade || ref.Kind == pb.Kind_KIND_ISSUER):
+		hint := "remove them first, or pass cascade=true"
+		if ref.Kind == pb.Kind_KIND_ISSUER {
+			hint = "take the issuer out of them first"
+		}
+		d.problem(ref, "", InUse, "is used by "+listed(users), hint)
+		return
+	case len(users)+len(own) > MaxDependents:
+		d.problem(ref, "", InUse, fmt.Sprintf("has %d dependents, more than %d", len(users)+len(own), MaxDependents),
+			"remove them first, in several steps")
+		return
+	}
+	for _, u := range append(users, own...) {
+		d.unset(u)
+	}
+	d.unset(ref)
+}
+
+// dependents are the resources that refer to one (users), and those that are
+// nothing without it and go with it unasked (own).
+func (d *Draft) dependents(ref Ref) (users, own []Ref) {
+	switch ref.Kind {
+	case pb.Kind_KIND_ISSUER:
+		return d.issuerUsers(ref.ID)
+	case pb.Kind_KIND_API:
+		for _, id := range d.plansOf(ref.ID) {
+			users = append(users, Ref{pb.Kind_KIND_PLAN, id})
+			users = append(users, refs(pb.Kind_KIND_SUBSCRIPTION, d.subscriptionsOf(pb.Kind_KIND_PLAN, id))...)
+		}
+		if dep := (Ref{pb.Kind_KIND_DEPLOYMENT, ref.ID}); d.exists(dep) {
+			own = append(own, dep)
+		}
+	case pb.Kind_KIND_PLAN, pb.Kind_KIND_APPLICATION:
+		users = refs(pb.Kind_KIND_SUBSCRIPTION, d.subscriptionsOf(ref.Kind, ref.ID))
+	}
+	return users, own
+}
+
+func (d *Draft) issuerUsers(id string) (users, own []Ref) {
+	for r := range d.base.All(pb.Kind_KIND_PLAN) {
+		if p, ok := get[*pb.Plan](d, pb.Kind_KIND_PLAN, r.c.id); ok && slices.Contains(p.GetJwt().GetIssuers(), id) {
+			users = append(users, r.Ref())
+		}
+	}
+	for r := range d.base.All(pb.Kind_KIND_APPLICATION) {
+		a, ok := get[*pb.Application](d, pb.Kind_KIND_APPLICATION, r.c.id)
+		if ok && slices.ContainsFunc(a.GetClients(), func(c *pb.Client) bool { return c.GetIssuer() == id }) {
+			users = append(users, r.Ref())
+		}
+	}
+	for r := range d.base.All(pb.Kind_KIND_REVOCATION) {
+		if rev, ok := get[*pb.Revocation](d, pb.Kind_KIND_REVOCATION, r.c.id); ok && rev.GetIssuer() == id {
+			own = append(own, r.Ref())
+		}
+	}
+	if keys := (Ref{pb.Kind_KIND_KEY_SET, id}); d.exists(keys) {
+		own = append(own, keys)
+	}
+	return users, own
+}
+
+func refs(kind pb.Kind, ids []string) []Ref {
+	all := make([]Ref, len(ids))
+	for i, id := range ids {
+		all[i] = Ref{kind, id}
+	}
+	return all
+}
+
+// listed names a few and counts the rest.
+func listed(refs []Ref) string {
+	const shown = 5
+	var names []string
+	for _, r := range refs[:min(len(refs), shown)] {
+		names = append(names, r.String())
+	}
+	text := strings.Join(names, ", ")
+	if len(refs) > shown {
+		text += fmt.Sprintf(" and %d more", len(refs)-shown)
+	}
+	return text
+}

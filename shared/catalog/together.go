@@ -1,0 +1,209 @@
+package catalog
+
+import (
+	"fmt"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+)
+
+// checkTogether checks references and uniqueness in the picture that all
+// proposals make together, so that their order does not matter.
+func (d *Draft) checkTogether() {
+	t := together{
+		Draft: d, clients: map[clientKey]string{}, keys: map[[32]byte]string{},
+		pairs: map[[2]string]string{}, drafted: map[hostPath]string{}, deployed: map[hostPath]string{},
+	}
+	for _, ref := range d.order {
+		switch r := d.puts[ref].(type) {
+		case *pb.Issuer:
+			t.issuer(ref, r)
+		case *pb.Api:
+			t.places(ref, r, t.drafted, d.base.draftedAt, "context_path")
+		case *pb.Deployment:
+			t.places(ref, r.GetApi(), t.deployed, d.base.deployedAt, "api.context_path")
+		case *pb.Plan:
+			t.plan(ref, r)
+		case *pb.Application:
+			t.application(ref, r)
+		case *pb.Subscription:
+			t.subscription(ref, r)
+		case *pb.Revocation:
+			if r.GetIssuer() != "" {
+				t.refers(ref, "issuer", Ref{pb.Kind_KIND_ISSUER, r.GetIssuer()})
+			}
+		}
+	}
+}
+
+// together remembers who holds what among the proposals.
+type together struct {
+	*Draft
+	clients           map[clientKey]string
+	keys              map[[32]byte]string
+	pairs             map[[2]string]string
+	drafted, deployed map[hostPath]string
+	issuers           map[string]string // iss → id; made when first needed
+}
+
+func (t *together) refers(from Ref, field string, to Ref) bool {
+	if t.exists(to) {
+		return true
+	}
+	t.problem(from, field, Dangling, fmt.Sprintf("no %s %q", kindSlug(to.Kind), to.ID), t.nearestHint(to))
+	return false
+}
+
+func (t *together) issuer(ref Ref, n *pb.Issuer) {
+	if t.issuers == nil {
+		t.issuers = map[string]string{}
+		for r := range t.base.All(pb.Kind_KIND_ISSUER) {
+			if t.puts[r.Ref()] == nil && t.exists(r.Ref()) {
+				if m, ok := get[*pb.Issuer](t.Draft, r.Ref().Kind, r.Ref().ID); ok {
+					t.issuers[m.GetIssuer()] = r.Ref().ID
+				}
+			}
+		}
+	}
+	if other, taken := t.issuers[n.GetIssuer()]; taken {
+		t.problem(ref, "issuer", Conflict, fmt.Sprintf("%q is the iss of issuer %q already", n.GetIssuer(), other),
+			"one Issuer holds all keys and settings of an iss")
+	}
+	t.issuers[n.GetIssuer()] = ref.ID
+}
+
+// places checks that no two Apis take the same host and context path.
+func (t *together) places(ref Ref, api *pb.Api, proposed map[hostPath]string, held func(hostPath) []string, field string) {
+	for _, at := range placesOf(api) {
+		other, taken := proposed[at]
+		for _, id := range held(at) {
+			o := Ref{ref.Kind, id}
+			if id != ref.ID && t.exists(o) && t.puts[o] == nil {
+				other, taken = id, true
+			}
+		}
+		if taken && other != ref.ID {
+			host := "every host"
+			if at.host != "" {
+				host = "host " + at.host
+			}
+			t.problem(ref, field, Conflict, fmt.Sprintf("%s on %s is taken by api %q", at.path, host, other),
+				"choose another context_path or host")
+		}
+		proposed[at] = ref.ID
+	}
+}
+
+func (s *State) draftedAt(at hostPath) []string {
+	ids, _ := s.drafted.Get(at)
+	return ids
+}
+
+func (s *State) deployedAt(at hostPath) []string {
+	ids, _ := s.deployed.Get(at)
+	return ids
+}
+
+func (t *together) plan(ref Ref, n *pb.Plan) {
+	t.refers(ref, "api", Ref{pb.Kind_KIND_API, n.GetApi()})
+	for i, id := range n.GetJwt().GetIssuers() {
+		t.refers(ref, fmt.Sprintf("jwt.issuers[%d]", i), Ref{pb.Kind_KIND_ISSUER, id})
+	}
+	if !Serving(n.GetStatus()) {
+		return
+	}
+	// A plan that no node enforces yet must not look as if it protected something.
+	if s := n.GetSecurity(); s == pb.Plan_MTLS || s == pb.Plan_OAUTH2 {
+		t.problem(ref, "security", Invalid, fmt.Sprintf("plans of kind %s are not served by this version", s), "keep it in STAGING")
+	}
+	c := n.GetJwt().GetConfirmation()
+	for field, mode := range map[string]pb.Confirmation_Mode{"mtls": c.GetMtls(), "dpop": c.GetDpop()} {
+		if mode != pb.Confirmation_OFF {
+			t.problem(ref, "jwt.confirmation."+field, Invalid,
+				fmt.Sprintf("%s is not served by this version", mode), "keep the plan in STAGING, or turn it OFF")
+		}
+	}
+}
+
+func (t *together) application(ref Ref, n *pb.Application) {
+	for i, c := range n.GetClients() {
+		field := fmt.Sprintf("clients[%d]", i)
+		if !t.refers(ref, field+".issuer", Ref{pb.Kind_KIND_ISSUER, c.GetIssuer()}) {
+			continue
+		}
+		key := clientKey{c.GetIssuer(), c.GetClientId()}
+		other, taken := t.clients[key]
+		if !taken {
+			held, found := t.base.Client(key.issuer, key.clientID)
+			other, taken = held.Application, found && t.untouched(held.Application)
+		}
+		if taken && other != ref.ID {
+			t.problem(ref, field+".client_id", Conflict,
+				fmt.Sprintf("%q of issuer %q belongs to application %q", key.clientID, key.issuer, other),
+				"a client_id is unique within its issuer")
+		}
+		t.clients[key] = ref.ID
+	}
+	for i, k := range n.GetApiKeys() {
+		sum, _ := parseSHA256(k.GetSha256())
+		other, taken := t.keys[sum]
+		if !taken {
+			held, found := t.base.APIKey(sum)
+			other, taken = held.Application, found && t.untouched(held.Application)
+		}
+		if taken && other != ref.ID {
+			t.problem(ref, fmt.Sprintf("api_keys[%d].sha256", i), Conflict, "another application has the same key", "make a new key")
+		}
+		t.keys[sum] = ref.ID
+	}
+}
+
+// untouched tells whether an application is as the base has it, so that it
+// still holds what the base's indexes say.
+func (t *together) untouched(application string) bool {
+	ref := Ref{pb.Kind_KIND_APPLICATION, application}
+	return t.puts[ref] == nil && !t.removed[ref]
+}
+
+func (t *together) subscription(ref Ref, n *pb.Subscription) {
+	t.refers(ref, "application", Ref{pb.Kind_KIND_APPLICATION, n.GetApplication()})
+	if !t.refers(ref, "plan", Ref{pb.Kind_KIND_PLAN, n.GetPlan()}) || !open(n.GetStatus()) {
+		return
+	}
+	if plan, ok := get[*pb.Plan](t.Draft, pb.Kind_KIND_PLAN, n.GetPlan()); ok {
+		switch {
+		case plan.GetSecurity() == pb.Plan_KEYLESS:
+			t.problem(ref, "plan", Invalid, fmt.Sprintf("plan %q is keyless and has no subscriptions", plan.GetId()), "")
+		case plan.GetStatus() == pb.Plan_CLOSED:
+			t.problem(ref, "plan", Lifecycle, fmt.Sprintf("plan %q is CLOSED", plan.GetId()), "subscribe to another plan")
+		}
+	}
+	pair := [2]string{n.GetApplication(), n.GetPlan()}
+	other, taken := t.pairs[pair]
+	if !taken {
+		other, taken = t.openSubscription(ref, pair)
+	}
+	if taken && other != ref.ID {
+		t.problem(ref, "", Conflict, fmt.Sprintf("application %q has the open subscription %q to plan %q already", pair[0], other, pair[1]),
+			"close that one first")
+	}
+	t.pairs[pair] = ref.ID
+}
+
+// openSubscription finds another open subscription of the same application to the same plan.
+func (t *together) openSubscription(self Ref, pair [2]string) (string, bool) {
+	g, ok := t.base.Grant(
+		t.base.Handle(pb.Kind_KIND_APPLICATION, pair[0]), t.base.Handle(pb.Kind_KIND_PLAN, pair[1]))
+	if !ok || g.owner == ownerOf(self.ID) {
+		return "", false
+	}
+	for r := range t.base.All(pb.Kind_KIND_SUBSCRIPTION) { // rare: only to name the other one
+		if ownerOf(r.c.id) != g.owner || r.c.id == self.ID || t.puts[r.Ref()] != nil || !t.exists(r.Ref()) {
+			continue
+		}
+		s, err := decodeSubscription(r.c.resource)
+		if err == nil && s.application == pair[0] && s.plan == pair[1] && open(s.status) {
+			return r.c.id, true
+		}
+	}
+	return "", false
+}

@@ -250,3 +250,13 @@ func mustChange(raw string) change {
 }
 
 func unix(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
+
+// SnapshotHeader describes the state for a snapshot made of Changes. writer
+// says who writes it, for people to read.
+func (s *State) SnapshotHeader(at time.Time, writer string) *pb.SnapshotHeader {
+	return &pb.SnapshotHeader{
+		Epoch: s.position.Epoch, Founding: s.position.Founding, Sequence: s.position.Sequence,
+		Changes: uint64(s.ChangeCount()), Counts: s.Counts(), SetHash: s.setHash, //nolint:gosec // a count
+		WrittenAt: at.UnixMilli(), Writer: writer,
+	}
+}

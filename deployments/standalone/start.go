@@ -1,0 +1,325 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/portcullis-gateway/portcullis/deployments/standalone/internal/demo"
+	"github.com/portcullis-gateway/portcullis/gateway"
+	keymanager "github.com/portcullis-gateway/portcullis/keymanager-sync"
+	"github.com/portcullis-gateway/portcullis/shared/stream/inprocess"
+	"github.com/portcullis-gateway/portcullis/shared/telemetry"
+)
+
+const (
+	startTimeout  = 2 * time.Minute // of each part, on a slow machine
+	pollEvery     = 20 * time.Millisecond
+	tokenLifetime = 12 * time.Hour
+)
+
+// start runs everything until ctx ends. Parts start in the order in which they
+// need each other, and end the other way round.
+func start(ctx context.Context, cfg settings, stdout, stderr io.Writer) error {
+	logger, err := cfg.NewLogger(stderr)
+	if err != nil {
+		return err
+	}
+	if cfg.NodeToken == "" {
+		cfg.NodeToken = rand.Text() // between the two parts of this process
+	}
+	nats, err := inprocess.Start(ctx, inprocess.Config{
+		Dir: filepath.Join(cfg.DataDir, "nats"), Name: "standalone", Listen: cfg.NATSListen, Token: cfg.NATSToken,
+		Logger: logger.With(slog.String("part", "nats")),
+	})
+	if err != nil {
+		return err
+	}
+	defer nats.Shutdown()
+	s := &standalone{settings: cfg, nats: nats.URL(), logger: logger, stdout: stdout}
+	return s.run(ctx)
+}
+
+// standalone is a running one.
+type standalone struct {
+	settings
+	nats    string
+	logger  *slog.Logger
+	stdout  io.Writer
+	issuer  *demo.Issuer
+	control string // base URLs, once they listen
+	proxy   string
+	admin   string
+}
+
+func (s *standalone) run(ctx context.Context) error {
+	// The control plane outlives the gateway by a moment, so that the gateway
+	// ends without complaints.
+	control, endControl := context.WithCancel(context.WithoutCancel(ctx))
+	defer endControl()
+	g, gctx := errgroup.WithContext(ctx)
+	if s.Demo {
+		if err := s.startDemo(gctx, g); err != nil {
+			return err
+		}
+	}
+	controls, controlUp := new(errgroup.Group), make(chan string, 1)
+	controls.Go(func() error { return keymanager.Run(control, s.controlConfig(controlUp)) })
+	controlDone := make(chan error, 1)
+	go func() { controlDone <- controls.Wait() }()
+	err := s.up(gctx, g, controlUp, controlDone)
+	if err == nil {
+		select {
+		case <-gctx.Done():
+		case err = <-controlDone:
+			controlDone <- err
+		}
+	}
+	if err != nil {
+		g.Go(func() error { return err }) // ends the others
+	}
+	err = g.Wait()
+	endControl()
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = nil
+	}
+	return errors.Join(err, <-controlDone)
+}
+
+// up brings the parts up one after another and prints how to use them.
+func (s *standalone) up(ctx context.Context, g *errgroup.Group, controlUp chan string, controlDone chan error) error {
+	select {
+	case addr := <-controlUp:
+		s.control = "http://" + addr
+	case err := <-controlDone:
+		controlDone <- nil
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := await(ctx, "the control plane", func(ctx context.Context) error { return isOK(ctx, s.control+"/readyz", "") }); err != nil {
+		return err
+	}
+	if err := s.applyResources(ctx); err != nil {
+		return err
+	}
+	gatewayUp := make(chan [2]string, 1)
+	g.Go(func() error { return gateway.Run(ctx, s.gatewayConfig(gatewayUp)) })
+	select {
+	case addrs := <-gatewayUp:
+		s.proxy, s.admin = "http://"+addrs[0], "http://"+addrs[1]
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := await(ctx, "the gateway", func(ctx context.Context) error { return isOK(ctx, s.admin+"/readyz", "") }); err != nil {
+		return err
+	}
+	return s.welcome(ctx)
+}
+
+func (s *standalone) controlConfig(up chan string) keymanager.Config {
+	c := keymanager.DefaultConfig()
+	c.Listen, c.NATS, c.DataDir, c.LogReplicas = s.ControlListen, s.nats, s.DataDir, 1
+	c.AdminToken, c.NodeToken, c.NATSToken = s.AdminToken, s.NodeToken, s.NATSToken
+	c.Logger, c.Registry = s.logger.With(slog.String("part", "keymanager-sync")), telemetry.NewRegistry("keymanager-sync")
+	c.Out, c.Version = s.stdout, telemetry.Version()
+	c.Listening = func(addr string) { up <- addr }
+	return c
+}
+
+func (s *standalone) gatewayConfig(up chan [2]string) gateway.Config {
+	c := gateway.DefaultConfig()
+	c.Listen, c.AdminListen = s.GatewayListen, s.GatewayAdminListen
+	c.Control, c.NATS, c.NATSToken = []string{s.control}, []string{s.nats}, s.NATSToken
+	c.NodeToken, c.DataDir = s.NodeToken, filepath.Join(s.DataDir, "gateway")
+	c.NodeID = "standalone"
+	c.Logger, c.Registry = s.logger.With(slog.String("part", "gateway")), telemetry.NewRegistry("gateway")
+	c.LookupEnv, c.Version = os.LookupEnv, telemetry.Version()
+	c.Listening = func(proxy, admin string) { up <- [2]string{proxy, admin} }
+	return c
+}
+
+// startDemo serves the demo issuer and upstream.
+func (s *standalone) startDemo(ctx context.Context, g *errgroup.Group) error {
+	issuer, err := net.Listen("tcp", s.DemoIssuerListen)
+	if err != nil {
+		return fmt.Errorf("demo-issuer-listen: %w", err)
+	}
+	upstream, err := net.Listen("tcp", s.DemoUpstreamListen)
+	if err != nil {
+		return errors.Join(fmt.Errorf("demo-upstream-listen: %w", err), issuer.Close())
+	}
+	s.DemoIssuerListen, s.DemoUpstreamListen = issuer.Addr().String(), upstream.Addr().String()
+	if s.issuer, err = demo.NewIssuer("http://"+s.DemoIssuerListen, s.DataDir); err != nil {
+		return errors.Join(err, issuer.Close(), upstream.Close())
+	}
+	serve(ctx, g, issuer, s.issuer.Handler())
+	serve(ctx, g, upstream, demo.Upstream())
+	return nil
+}
+
+func serve(ctx context.Context, g *errgroup.Group, ln net.Listener, h http.Handler) {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	g.Go(func() error {
+		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		return srv.Close()
+	})
+}
+
+// applyResources brings the demo's and the user's resources in force.
+func (s *standalone) applyResources(ctx context.Context) error {
+	if s.Demo {
+		text := demo.Resources("http://"+s.DemoIssuerListen, "http://"+s.DemoUpstreamListen)
+		if err := s.apply(ctx, "demo resources", text); err != nil {
+			return err
+		}
+	}
+	for _, file := range s.Resources {
+		text, err := os.ReadFile(file) //nolint:gosec // the operator names the files
+		if err != nil {
+			return fmt.Errorf("resources: %w", err)
+		}
+		if err := s.apply(ctx, file, string(text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *standalone) apply(ctx context.Context, name, text string) error {
+	token, err := s.adminToken()
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.control+"/v1/apply", strings.NewReader(text))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Content-Type", "application/yaml")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("apply %s: %w", name, err)
+	}
+	defer res.Body.Close() //nolint:errcheck // nothing was written
+	if res.StatusCode/100 != 2 {
+		body, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10)) // what there is of it explains the status
+		return fmt.Errorf("apply %s: %s: %s", name, res.Status, body)
+	}
+	return nil
+}
+
+func (s *standalone) adminTokenFile() string { return filepath.Join(s.DataDir, "admin-token") }
+
+func (s *standalone) adminToken() (string, error) {
+	if s.AdminToken != "" {
+		return s.AdminToken, nil
+	}
+	b, err := os.ReadFile(s.adminTokenFile())
+	return strings.TrimSpace(string(b)), err
+}
+
+// welcome prints the addresses and, with the demo, what to try first. The line
+// `ready` comes when it is true: the first curl line has answered 200.
+func (s *standalone) welcome(ctx context.Context) error {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("gateway        %s", s.proxy)
+	line("gateway admin  %s  (/readyz, /metrics)", s.admin)
+	line("control plane  %s  (/openapi.yaml; the admin token is in %s)", s.control, s.tokenPlace())
+	line("NATS           %s", s.nats)
+	if s.Demo {
+		url := s.proxy + demo.ContextPath + "/hello"
+		token, err := s.issuer.Token(demo.ClientID, tokenLifetime, nil)
+		if err != nil {
+			return err
+		}
+		if err := s.awaitDemoKeys(ctx); err != nil {
+			return err
+		}
+		if err := await(ctx, "the demo API", func(ctx context.Context) error { return isOK(ctx, url, token) }); err != nil {
+			return err
+		}
+		line("demo issuer    http://%s", s.DemoIssuerListen)
+		line("demo upstream  http://%s", s.DemoUpstreamListen)
+		line("\nwith a token, 200:\n\n  curl -i -H 'Authorization: Bearer %s' %s", token, url)
+		line("\nwithout, 401:\n\n  curl -i %s\n", url)
+	}
+	line("ready")
+	_, err := io.WriteString(s.stdout, b.String())
+	return err
+}
+
+// awaitDemoKeys waits until the control plane has fetched the demo issuer's
+// keys, so that the first request finds them.
+func (s *standalone) awaitDemoKeys(ctx context.Context) error {
+	token, err := s.adminToken()
+	if err != nil {
+		return err
+	}
+	return await(ctx, "the demo issuer's key set", func(ctx context.Context) error {
+		return isOK(ctx, s.control+"/v1/key-sets/demo", token)
+	})
+}
+
+func (s *standalone) tokenPlace() string {
+	if s.AdminToken != "" {
+		return "PORTCULLIS_ADMIN_TOKEN"
+	}
+	return s.adminTokenFile()
+}
+
+// await polls until a part works.
+func await(ctx context.Context, what string, try func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("%s is not ready after %s", what, startTimeout))
+	defer cancel()
+	for {
+		err := try(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// isOK asks for 200.
+func isOK(ctx context.Context, url, token string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close() //nolint:errcheck // nothing was written
+	if res.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10)) // what there is of it explains the status
+		return fmt.Errorf("%s: %s: %s", url, res.Status, body)
+	}
+	return nil
+}

@@ -1,0 +1,298 @@
+// Package gateway is the data plane: a node that decides and forwards requests.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/portcullis-gateway/portcullis/gateway/internal/admin"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/edge"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/live"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
+	"github.com/portcullis-gateway/portcullis/shared/config"
+	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/keyset"
+	"github.com/portcullis-gateway/portcullis/shared/snapshot"
+	"github.com/portcullis-gateway/portcullis/shared/stream"
+)
+
+// Config is all that a node can be told. The tags name its settings: each is a
+// flag, an environment variable and a key of the configuration file.
+type Config struct {
+	Listen      string `setting:"listen" help:"address for API consumers"`
+	AdminListen string `setting:"admin-listen" help:"address of health, metrics and explain"`
+
+	Control         []string `setting:"control" help:"URLs of the control plane"`
+	NATS            []string `setting:"nats" help:"URLs of the NATS servers"`
+	NATSCredentials string   `setting:"nats-credentials" help:"file with NATS user credentials"`
+	NATSToken       string   `setting:"nats-token" help:"token for NATS" secret:"true"`
+	NodeToken       string   `setting:"node-token" help:"opens the control plane's snapshot; default: the admin token" secret:"true"`
+	AdminToken      string   `setting:"admin-token" help:"used in place of a node token" secret:"true"`
+
+	DataDir   string   `setting:"data-dir" help:"where the node keeps its snapshots"`
+	Resources []string `setting:"resources" help:"serve from these files, without a control plane"`
+	NodeID    string   `setting:"node-id" help:"unique in the fleet; default: the host's name and port"`
+
+	TokenCacheEntries int         `setting:"token-cache-entries" help:"validated tokens to remember"`
+	TokenCacheSize    config.Size `setting:"token-cache-size" help:"memory for validated tokens"`
+	MaxTokenSize      config.Size `setting:"max-token-size" help:"longest accepted token, at most 16KiB"`
+	LimitKeys         int         `setting:"limit-keys" help:"rate limit and quota counters to keep"`
+
+	MaxHeader     config.Size   `setting:"max-header" help:"longest accepted header section"`
+	MaxConns      int           `setting:"max-conns" help:"open client connections"`
+	MaxConnsPerIP int           `setting:"max-conns-per-ip" help:"open connections of one client address; 0: no bound"`
+	ReadTimeout   time.Duration `setting:"read-timeout" help:"for a request's header section"`
+	WriteTimeout  time.Duration `setting:"write-timeout" help:"for a client to take the next piece of an answer"`
+	IdleTimeout   time.Duration `setting:"idle-timeout" help:"of a connection between requests"`
+	DrainDelay    time.Duration `setting:"drain-delay" help:"at shutdown: time for load balancers to notice"`
+	DrainTimeout  time.Duration `setting:"drain-timeout" help:"at shutdown: time for requests in flight"`
+	LogRequests   bool          `setting:"log-requests" help:"log every request, not only refused and failed ones"`
+
+	Logger   *slog.Logger         `setting:"-"`
+	Registry *prometheus.Registry `setting:"-"`
+	// Listening is told the two addresses once both listen; may be nil.
+	Listening func(proxy, admin string) `setting:"-"`
+	// LookupEnv and ReadFile reach what issuers name for their HMAC secrets.
+	LookupEnv func(string) (string, bool) `setting:"-"`
+	ReadFile  func(string) ([]byte, error) `setting:"-"`
+	Version   string                       `setting:"-"`
+}
+
+// DefaultConfig works on one machine with the control plane and NATS at their
+// usual addresses.
+func DefaultConfig() Config {
+	e := edge.DefaultConfig()
+	return Config{
+		Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:9090",
+		Control: []string{"http://127.0.0.1:8081"}, NATS: []string{"nats://127.0.0.1:4222"},
+		DataDir: "data/gateway", TokenCacheEntries: 100_000, TokenCacheSize: 256 << 20,
+		MaxTokenSize: 8 << 10, LimitKeys: 1_000_000,
+		MaxHeader: config.Size(e.MaxHeader), MaxConns: e.MaxConns, ReadTimeout: e.ReadTimeout,
+		WriteTimeout: e.WriteTimeout, IdleTimeout: e.IdleTimeout, DrainTimeout: e.DrainTimeout,
+		Logger: slog.New(slog.DiscardHandler), Version: "devel",
+		ReadFile: os.ReadFile,
+	}
+}
+
+// Validate checks what single values do not show.
+func (c *Config) Validate() error {
+	var ps config.Problems
+	if c.MaxTokenSize < 256 || c.MaxTokenSize > 16<<10 {
+		ps = append(ps, config.Problem{Setting: "max-token-size", Message: "must be 256 bytes to 16KiB"})
+	}
+	if len(c.Resources) == 0 && len(c.Control) == 0 {
+		ps = append(ps, config.Problem{Setting: "control", Message: "is needed unless --resources names files"})
+	}
+	if len(c.Resources) == 0 && len(c.NATS) == 0 {
+		ps = append(ps, config.Problem{Setting: "nats", Message: "is needed unless --resources names files"})
+	}
+	if len(ps) > 0 {
+		return ps
+	}
+	return nil
+}
+
+// Run is a node. It returns when ctx has ended and everything it started has.
+func Run(ctx context.Context, cfg Config) error {
+	front, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	defer front.Close() //nolint:errcheck // closed by the server before
+	back, err := net.Listen("tcp", cfg.AdminListen)
+	if err != nil {
+		return fmt.Errorf("admin-listen: %w", err)
+	}
+	defer back.Close() //nolint:errcheck // closed by the server before
+	n, err := build(cfg, front.Addr().String())
+	if err != nil {
+		return err
+	}
+	defer n.upstreams.Close()
+	if cfg.Listening != nil {
+		cfg.Listening(front.Addr().String(), back.Addr().String())
+	}
+	return n.run(ctx, front, back)
+}
+
+// node is the wired parts.
+type node struct {
+	upstreams *proxy.Pool
+	live      *live.Live
+	edge      *edge.Server
+	admin     admin.Config
+}
+
+// run ends in the order: no new requests, requests in flight, then the feed,
+// which saves the state, then admin, so that the end can be watched.
+func (n *node) run(ctx context.Context, front, back net.Listener) error {
+	g, ctx := errgroup.WithContext(ctx)
+	drained, watch := context.WithCancel(context.WithoutCancel(ctx))
+	defer watch()
+	g.Go(func() error {
+		defer watch()
+		return n.edge.Run(ctx, front)
+	})
+	g.Go(func() error {
+		err := n.live.Run(ctx)
+		if ctx.Err() == nil && err != nil {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error { return admin.Run(drained, back, n.admin) })
+	return g.Wait()
+}
+
+func build(cfg Config, addr string) (*node, error) {
+	if cfg.Registry == nil {
+		cfg.Registry = prometheus.NewRegistry()
+	}
+	if cfg.NodeID == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return nil, fmt.Errorf("node-id: %w", err)
+		}
+		_, port, _ := net.SplitHostPort(addr)
+		cfg.NodeID = host + "-" + port
+	}
+	n := &node{upstreams: proxy.NewPool()}
+	var disk *snapshot.Dir
+	if len(cfg.Resources) == 0 {
+		var err error
+		if disk, err = snapshot.OpenDir(filepath.Join(cfg.DataDir, "snapshots")); err != nil {
+			return nil, fmt.Errorf("data-dir: %w", err)
+		}
+	}
+	tokens := authn.New(authn.Config{
+		MaxTokenBytes: int(cfg.MaxTokenSize), CacheEntries: cfg.TokenCacheEntries, CacheBytes: int(cfg.TokenCacheSize),
+		OnUnknownKey: func(issuer string) { n.live.UnknownKey(issuer) },
+	})
+	n.live = live.New(live.Config{
+		NodeID: cfg.NodeID, Version: cfg.Version, Logger: cfg.Logger, Metrics: live.NewMetrics(cfg.Registry),
+		Compiler: &live.Compiler{
+			Upstreams: n.upstreams, Secrets: keyset.Secrets{Env: cfg.LookupEnv, File: cfg.ReadFile},
+		},
+		Resources: cfg.Resources, Control: cfg.Control, Token: firstOf(cfg.NodeToken, cfg.AdminToken),
+		Connect: connector(cfg), Disk: disk,
+		Counters: func() (uint64, uint64) { return n.edge.Totals() },
+	})
+	n.live.Register(cfg.Registry)
+	registerTokenCache(cfg.Registry, tokens)
+	limits := restrict.NewStore(cfg.LimitKeys)
+	decider := pipeline.New(tokens, limits)
+	var err error
+	n.edge, err = edge.New(edge.Config{
+		Decide: func(r *request.Request, d *pipeline.Decision) error {
+			view := n.live.View()
+			if view == nil {
+				return denial.NotReady
+			}
+			return decider.Decide(view, r, d)
+		},
+		Logger: cfg.Logger, Registry: cfg.Registry, Draining: n.live.Drain,
+		MaxHeader: int(cfg.MaxHeader), MaxConns: cfg.MaxConns, MaxConnsPerIP: cfg.MaxConnsPerIP,
+		ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
+		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, LogAll: cfg.LogRequests,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.admin = admin.Config{
+		Status: n.status, Gatherer: cfg.Registry, Logger: cfg.Logger,
+		Explain: func(r *request.Request) (any, error) { return explain(n.live, decider, r) },
+	}
+	return n, nil
+}
+
+func (n *node) status() admin.Status {
+	s := n.live.Status()
+	return admin.Status{
+		State: s.State, Epoch: s.Position.Epoch, Sequence: s.Position.Sequence,
+		Age: s.Age, Lag: s.Behind, Serving: s.Ready,
+	}
+}
+
+// explained is the answer to a question about a decision.
+type explained struct {
+	Allowed     bool            `json:"allowed"`
+	Reason      string          `json:"reason,omitempty"`
+	API         string          `json:"api,omitempty"`
+	Plan        string          `json:"plan,omitempty"`
+	Application string          `json:"application,omitempty"`
+	Sequence    uint64          `json:"sequence"`
+	Steps       []pipeline.Step `json:"steps"`
+}
+
+func explain(l *live.Live, decider *pipeline.Pipeline, r *request.Request) (any, error) {
+	view := l.View()
+	if view == nil {
+		return nil, errors.New("the node has no state yet")
+	}
+	var d pipeline.Decision
+	trace, err := decider.Explain(view, r, &d)
+	answer := explained{
+		Allowed: err == nil, Application: d.Application,
+		Sequence: view.State.Position().Sequence, Steps: trace.Steps,
+	}
+	if err != nil {
+		answer.Reason = err.Error()
+	}
+	if refusal, ok := errors.AsType[*denial.Denial](err); ok {
+		answer.Reason = refusal.Reason()
+	}
+	if d.Api != nil {
+		answer.API = d.Api.ID
+	}
+	if d.Plan != nil {
+		answer.Plan = d.Plan.ID
+	}
+	return answer, nil
+}
+
+func connector(cfg Config) func(context.Context) (*stream.Bus, error) {
+	return func(ctx context.Context) (*stream.Bus, error) {
+		if len(cfg.NATS) == 0 {
+			return nil, errors.New("no NATS address is set")
+		}
+		return stream.Connect(ctx, stream.Config{
+			URLs: slices.Clone(cfg.NATS), Name: cfg.NodeID, Logger: cfg.Logger,
+			CredentialsFile: cfg.NATSCredentials, Token: cfg.NATSToken,
+		})
+	}
+}
+
+func firstOf(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}
+
+// registerTokenCache shows the token cache's totals, which the cache counts itself.
+func registerTokenCache(r prometheus.Registerer, tokens *authn.Authenticator) {
+	total := func(name, help string, value func(authn.Stats) uint64) {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "portcullis_token_cache_" + name, Help: help},
+			func() float64 { return float64(value(tokens.Stats())) }))
+	}
+	total("hits_total", "Tokens that were found validated.", func(s authn.Stats) uint64 { return s.Hits })
+	total("misses_total", "Tokens that had to be validated.", func(s authn.Stats) uint64 { return s.Misses })
+	total("evictions_total", "Validated tokens that made room for others.", func(s authn.Stats) uint64 { return s.Evictions })
+	total("negative_hits_total", "Tokens that were found refused.", func(s authn.Stats) uint64 { return s.NegativeHits })
+}

@@ -1,0 +1,113 @@
+// Package admin serves what operators ask a node: is it alive, is it ready, its
+// metrics, and why it would decide about a request as it would.
+//
+// It listens where it is told, and nowhere else. It asks for no credential: the
+// address belongs to the operator's network, and /explain is given credentials.
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+)
+
+// Status is what /readyz tells.
+type Status struct {
+	State pb.Heartbeat_State
+	Epoch uint64
+	// Sequence is the last applied one.
+	Sequence uint64
+	// Age is the time since the node last knew its state to be current.
+	Age time.Duration
+	// Lag is the number of known log entries that are not applied yet.
+	Lag uint64
+	// Serving: there is something to decide by.
+	Serving bool
+}
+
+// Config is what the admin listener shows. All fields are needed.
+type Config struct {
+	Status   func() Status
+	Gatherer prometheus.Gatherer
+	// Explain tells how a request would be decided about; its result is sent as JSON.
+	Explain func(*request.Request) (any, error)
+	Logger  *slog.Logger
+}
+
+// Run serves ln until ctx ends. It closes ln.
+func Run(ctx context.Context, ln net.Listener, config Config) error {
+	server := &http.Server{
+		Handler:           Handler(config),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(config.Logger.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ln) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve admin on %s: %w", ln.Addr(), err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	err := server.Shutdown(grace)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = server.Close()
+	}
+	<-served
+	return err
+}
+
+// Handler serves /healthz, /readyz, /metrics and /explain.
+func Handler(config Config) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { ready(w, config.Status()) })
+	mux.Handle("GET /metrics", promhttp.HandlerFor(config.Gatherer, promhttp.HandlerOpts{}))
+	mux.HandleFunc("POST /explain", func(w http.ResponseWriter, r *http.Request) { explain(w, r, config) })
+	return mux
+}
+
+// ready answers 200 as long as requests are served, from a stale state too:
+// the other nodes are most likely no better off.
+func ready(w http.ResponseWriter, s Status) {
+	code := http.StatusOK
+	if !s.Serving || s.State == pb.Heartbeat_LOADING || s.State == pb.Heartbeat_DRAINING {
+		code = http.StatusServiceUnavailable
+	}
+	writeJSON(w, code, struct {
+		State    string  `json:"state"`
+		Epoch    uint64  `json:"epoch"`
+		Sequence uint64  `json:"sequence"`
+		Age      float64 `json:"age_seconds"`
+		Lag      uint64  `json:"lag"`
+	}{s.State.String(), s.Epoch, s.Sequence, s.Age.Round(time.Millisecond).Seconds(), s.Lag})
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	text, err := json.MarshalIndent(body, "", "  ")
+	if err != nil {
+		status, text = http.StatusInternalServerError, []byte(`{"error": "the answer cannot be encoded"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(text, '\n'))
+}

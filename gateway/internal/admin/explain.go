@@ -1,0 +1,102 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
+)
+
+// maxExplain bounds the body of /explain.
+const maxExplain = 256 << 10
+
+// question is the body of /explain: a request as a client would send it.
+type question struct {
+	// Method is GET if it is absent.
+	Method string `json:"method"`
+	// URL is absolute: scheme, host, path and query.
+	URL string `json:"url"`
+	// Headers have a string or a list of strings for each name.
+	Headers map[string]values `json:"headers"`
+	// Client is the client's address.
+	Client string `json:"client"`
+}
+
+// values are one or more strings.
+type values []string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (v *values) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		*v = values{""}
+		return json.Unmarshal(b, &(*v)[0])
+	}
+	return json.Unmarshal(b, (*[]string)(v))
+}
+
+func explain(w http.ResponseWriter, r *http.Request, config Config) {
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxExplain))
+	decoder.DisallowUnknownFields()
+	var q question
+	err := decoder.Decode(&q)
+	if err == nil {
+		if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("more than one JSON value")
+		}
+	}
+	if err != nil {
+		writeError(w, http.StatusBadRequest, fmt.Errorf("read the request to explain: %w", err))
+		return
+	}
+	asked, err := q.request(time.Now())
+	if err != nil {
+		writeError(w, http.StatusBadRequest, err)
+		return
+	}
+	answer, err := config.Explain(asked)
+	if err != nil {
+		writeError(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+// request makes of q what the edge would make of such a request.
+func (q *question) request(now time.Time) (*request.Request, error) {
+	r := &request.Request{Method: []byte(q.Method), Now: now.Unix()}
+	if q.Method == "" {
+		r.Method = []byte("GET")
+	}
+	scheme, authority, origin, err := request.SplitTarget([]byte(q.URL))
+	if err != nil || scheme == "" {
+		return nil, fmt.Errorf("url: %q is not an absolute http or https URL", q.URL)
+	}
+	if r.Host, _, err = request.CanonicalHost(nil, authority); err != nil {
+		return nil, fmt.Errorf("url: %w: the gateway answers 400", err)
+	}
+	if r.Path, r.Query, err = request.Canonical(nil, origin); err != nil {
+		return nil, fmt.Errorf("url: %w: the gateway answers 400", err)
+	}
+	if q.Client != "" {
+		if r.Client, err = netip.ParseAddr(q.Client); err != nil {
+			return nil, fmt.Errorf("client: %w", err)
+		}
+	}
+	var fields request.Fields
+	for name, list := range q.Headers {
+		for _, value := range list {
+			fields = append(fields, request.Field{Name: name, Value: value})
+		}
+	}
+	r.Header = fields
+	return r, nil
+}
+
+func writeError(w http.ResponseWriter, status int, err error) {
+	writeJSON(w, status, map[string]string{"error": err.Error()})
+}

@@ -1,0 +1,205 @@
+package authn
+
+import (
+	"hash/maphash"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/token"
+)
+
+const (
+	// negativeTTL is how long a refusal is remembered, in seconds.
+	negativeTTL = 5
+	// askInterval is the time between two reports of unknown keys of one issuer, in seconds.
+	askInterval = 10
+)
+
+// Config sets the bounds of an Authenticator; zero values mean the defaults.
+type Config struct {
+	// MaxTokenBytes is the longest accepted token. Default 8 KiB, at most 16 KiB.
+	MaxTokenBytes int
+	// CacheEntries and CacheBytes bound the validated tokens. Defaults 100,000 and 256 MiB.
+	CacheEntries, CacheBytes int
+	// NegativeEntries and NegativeBytes bound the refused tokens. Defaults 4,096 and 8 MiB.
+	NegativeEntries, NegativeBytes int
+	// Verifications is how many signatures are checked at a time. Default: one per processor.
+	Verifications int
+	// OnUnknownKey is told the id of an issuer whose token names a key that is not
+	// there, at most once in 10 s per issuer. It must not block. Nil: nobody asks.
+	OnUnknownKey func(issuerID string)
+}
+
+// Authenticator validates tokens and remembers the outcome. It is safe for
+// concurrent use and outlives every Keyring.
+type Authenticator struct {
+	cfg       Config
+	seed      maphash.Seed
+	positive  *cache[*Token]
+	negative  *cache[refused]
+	flights   singleflight.Group
+	verifying chan struct{} // a place for each signature check at work
+
+	mu    sync.Mutex
+	asked map[string]int64 // issuer id → when an unknown key was last reported
+
+	hits, misses, negativeHits, validations atomic.Uint64
+}
+
+// refused is a remembered refusal. It holds for one keyring only.
+type refused struct {
+	ring   *Keyring
+	denial *denial.Denial
+	from   int64
+}
+
+// New makes an Authenticator.
+func New(cfg Config) *Authenticator {
+	def := func(n *int, to int) {
+		if *n <= 0 {
+			*n = to
+		}
+	}
+	def(&cfg.MaxTokenBytes, token.DefaultSize)
+	def(&cfg.CacheEntries, 100_000)
+	def(&cfg.CacheBytes, 256<<20)
+	def(&cfg.NegativeEntries, 4096)
+	def(&cfg.NegativeBytes, 8<<20)
+	def(&cfg.Verifications, runtime.GOMAXPROCS(0))
+	return &Authenticator{
+		cfg:       cfg,
+		seed:      maphash.MakeSeed(),
+		positive:  newCache[*Token](cfg.CacheEntries, cfg.CacheBytes),
+		negative:  newCache[refused](cfg.NegativeEntries, cfg.NegativeBytes),
+		verifying: make(chan struct{}, cfg.Verifications),
+		asked:     map[string]int64{},
+	}
+}
+
+// Token validates a token by the issuers of ring at now (seconds since 1970). The
+// error is a *denial.Denial: InvalidToken, TokenExpired or KeysUnavailable. For a
+// token that is remembered it does not allocate. compact is not kept.
+func (a *Authenticator) Token(ring *Keyring, compact []byte, now int64) (*Token, error) {
+	if len(compact) > a.cfg.MaxTokenBytes {
+		return nil, denial.InvalidToken
+	}
+	hash := maphash.Bytes(a.seed, compact)
+	if t, ok := a.positive.get(hash, compact); ok {
+		if ring.has(t.Issuer) {
+			switch t.state(now) {
+			case live:
+				a.hits.Add(1)
+				return t, nil
+			case expired:
+				a.hits.Add(1)
+				a.positive.remove(hash, compact)
+				return nil, denial.TokenExpired
+			default: // validated anew
+			}
+		}
+		a.positive.remove(hash, compact)
+	}
+	if d := a.refusal(ring, hash, compact, now); d != nil {
+		a.negativeHits.Add(1)
+		return nil, d
+	}
+	a.misses.Add(1)
+	return a.validate(ring, hash, compact, now)
+}
+
+// refusal returns the remembered refusal of a token, or nil.
+func (a *Authenticator) refusal(ring *Keyring, hash uint64, compact []byte, now int64) *denial.Denial {
+	r, ok := a.negative.get(hash, compact)
+	if !ok || r.ring != ring || now < r.from || now >= r.from+negativeTTL {
+		return nil
+	}
+	return r.denial
+}
+
+// flight is the outcome of one validation, with the keyring it holds for.
+type flight struct {
+	ring  *Keyring
+	token *Token
+	fail  Failure
+}
+
+// validate checks a token that is not remembered. Requests that carry it at the
+// same moment share the check, unless they see different keyrings.
+func (a *Authenticator) validate(ring *Keyring, hash uint64, compact []byte, now int64) (*Token, error) {
+	shared, _, _ := a.flights.Do(string(compact), func() (any, error) {
+		// Another flight may have landed after this request looked.
+		if t, ok := a.positive.get(hash, compact); ok && ring.has(t.Issuer) && t.state(now) == live {
+			return flight{ring: ring, token: t}, nil
+		}
+		if known := a.refusal(ring, hash, compact, now); known != nil {
+			return flight{ring: ring, fail: Failure{Denial: known}}, nil //nolint:nilerr // the refusal is the result
+		}
+		t, fail := a.check(ring, compact, now)
+		a.remember(ring, hash, compact, now, t, fail)
+		return flight{ring, t, fail}, nil
+	})
+	done, ok := shared.(flight)
+	if !ok || done.ring != ring {
+		t, fail := a.check(ring, compact, now)
+		done = flight{ring, t, fail}
+	}
+	if done.fail.Denial != nil {
+		return nil, done.fail.Denial
+	}
+	return done.token, nil
+}
+
+func (a *Authenticator) remember(ring *Keyring, hash uint64, compact []byte, now int64, t *Token, fail Failure) {
+	switch {
+	case fail.Denial == nil:
+		a.positive.put(hash, compact, t, t.size(len(compact)))
+	case fail.costly:
+		a.negative.put(hash, compact, refused{ring, fail.Denial, now}, len(compact)+128)
+	}
+}
+
+// Explain validates a token without any cache, and says why if it is refused.
+func (a *Authenticator) Explain(ring *Keyring, compact []byte, now int64) (*Token, Failure) {
+	return a.check(ring, compact, now)
+}
+
+// unknownKey reports an issuer's missing key, but not too often.
+func (a *Authenticator) unknownKey(issuerID string, now int64) {
+	if a.cfg.OnUnknownKey == nil {
+		return
+	}
+	a.mu.Lock()
+	last, known := a.asked[issuerID]
+	due := !known || now-last >= askInterval || now < last
+	if due {
+		a.asked[issuerID] = now
+	}
+	a.mu.Unlock()
+	if due {
+		a.cfg.OnUnknownKey(issuerID)
+	}
+}
+
+// Stats are running totals and present sizes.
+type Stats struct {
+	Hits, Misses, NegativeHits, Evictions uint64
+	// Validations counts full checks, which are fewer than the misses when requests share one.
+	Validations                    uint64
+	Entries, Bytes                 int
+	NegativeEntries, NegativeBytes int
+}
+
+// Stats returns the caches' figures.
+func (a *Authenticator) Stats() Stats {
+	s := Stats{
+		Hits: a.hits.Load(), Misses: a.misses.Load(), NegativeHits: a.negativeHits.Load(),
+		Evictions: a.positive.evictions.Load(), Validations: a.validations.Load(),
+	}
+	s.Entries, s.Bytes = a.positive.size()
+	s.NegativeEntries, s.NegativeBytes = a.negative.size()
+	return s
+}

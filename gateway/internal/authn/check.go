@@ -1,0 +1,174 @@
+package authn
+
+import (
+	"crypto/sha256"
+	"slices"
+
+	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/keyset"
+	"github.com/portcullis-gateway/portcullis/shared/token"
+)
+
+// Failure says why a token is refused. The zero value: it is not.
+type Failure struct {
+	// Denial is what the caller is told.
+	Denial *denial.Denial
+	// Reason is for the operator. It holds nothing of the token and no secret.
+	Reason string
+
+	// costly: the refusal took a signature check.
+	costly bool
+}
+
+// Reasons that are not one of package token's errors.
+const (
+	reasonIssuer     = "no configured issuer has the token's iss"
+	reasonAlgorithm  = "alg is not one of the issuer's algorithms"
+	reasonType       = "typ is not one of the issuer's token_types"
+	reasonForeign    = "the token is of another kind: an identity, logout, proof or event token is not an access token"
+	reasonAudience   = "aud has none of the issuer's audiences"
+	reasonNoExpiry   = "exp is absent and the issuer requires it"
+	reasonNotBefore  = "nbf is in the future"
+	reasonIssuedAt   = "iat is in the future"
+	reasonLifetime   = "the token lives longer than the issuer's max_lifetime"
+	reasonClientID   = "a claim of client_id_claims is not a string that says something"
+	reasonExpired    = "exp has passed"
+	reasonNoKeys     = "the issuer's keys have never been available"
+	logoutEventClaim = "events.http://schemas.openid.net/event/backchannel-logout"
+)
+
+func invalid(reason string) Failure { return Failure{Denial: denial.InvalidToken, Reason: reason} }
+
+// draft is a token while it is checked.
+type draft struct {
+	issuer     *Issuer
+	unverified *token.Unverified
+	claims     *token.Claims
+	registered token.Registered
+	clientID   string
+}
+
+// check validates a token in full. Everything that can refuse it without a
+// signature check does so first; only that it has expired is said after the
+// signature has shown that it ever was good.
+func (a *Authenticator) check(ring *Keyring, compact []byte, now int64) (*Token, Failure) {
+	a.validations.Add(1)
+	unverified, err := token.ParseLimit(compact, a.cfg.MaxTokenBytes)
+	if err != nil {
+		return nil, invalid(err.Error())
+	}
+	issuer, ok := ring.Issuer(unverified.Registered.Issuer)
+	if !ok {
+		return nil, invalid(reasonIssuer)
+	}
+	d := draft{issuer: issuer, unverified: unverified, claims: unverified.Claims, registered: unverified.Registered}
+	if reason := d.readClaims(); reason != "" {
+		return nil, invalid(reason)
+	}
+	if reason := d.refusal(now); reason != "" {
+		return nil, invalid(reason)
+	}
+	key, failure := a.verify(&d, now)
+	if failure.Denial != nil {
+		return nil, failure
+	}
+	t := d.token(compact, key)
+	if t.state(now) == expired {
+		return nil, Failure{Denial: denial.TokenExpired, Reason: reasonExpired, costly: true}
+	}
+	return t, Failure{}
+}
+
+// readClaims renames claims as the issuer's mappings say, and finds the client.
+func (d *draft) readClaims() string {
+	if len(d.issuer.mappings) > 0 {
+		d.claims = d.claims.Rename(d.issuer.mappings)
+		var err error
+		if d.registered, err = d.claims.Registered(); err != nil {
+			return err.Error()
+		}
+	}
+	for _, path := range d.issuer.clientID {
+		if !d.claims.Has(path) {
+			continue
+		}
+		if d.clientID, _ = d.claims.Text(path); d.clientID == "" {
+			return reasonClientID
+		}
+		break
+	}
+	return ""
+}
+
+// refusal tells what the issuer's settings have against the token; empty: nothing.
+func (d *draft) refusal(now int64) string {
+	i, r := d.issuer, &d.registered
+	switch {
+	case !i.algorithms.Has(d.unverified.Algorithm):
+		return reasonAlgorithm
+	case len(i.types) > 0 && !slices.Contains(i.types, normalType(d.unverified.Type)):
+		return reasonType
+	case len(i.types) == 0 && d.foreign():
+		return reasonForeign
+	case len(i.audiences) > 0 && !slices.ContainsFunc(r.Audience, func(aud string) bool { return slices.Contains(i.audiences, aud) }):
+		return reasonAudience
+	case i.requireExpiry && r.ExpiresAt == token.Absent:
+		return reasonNoExpiry
+	case r.NotBefore > now+i.skew:
+		return reasonNotBefore
+	case r.IssuedAt > now+i.skew:
+		return reasonIssuedAt
+	case i.maxLifetime > 0 && !d.shortLived(now):
+		return reasonLifetime
+	}
+	return ""
+}
+
+func (d *draft) foreign() bool {
+	return isForeignType(normalType(d.unverified.Type)) || d.claims.Has(logoutEventClaim)
+}
+
+// shortLived holds exp against iat, or against now if the token has no iat.
+func (d *draft) shortLived(now int64) bool {
+	from := d.registered.IssuedAt
+	if from == token.Absent {
+		from = now
+	}
+	return d.registered.ExpiresAt != token.Absent && d.registered.ExpiresAt-from <= d.issuer.maxLifetime
+}
+
+// verify checks the signature, a bounded number at a time.
+func (a *Authenticator) verify(d *draft, now int64) (*keyset.Key, Failure) {
+	a.verifying <- struct{}{}
+	key, err := d.unverified.Verify(d.issuer.keys, now)
+	<-a.verifying
+	if err == nil {
+		return key, Failure{}
+	}
+	i, kid := d.issuer, d.unverified.KeyID
+	if i.remote && d.unverified.Algorithm < keyset.HS256 {
+		if kid != "" && (err == token.ErrKeyDates || !i.keys.HasID(kid)) { //nolint:errorlint // a constant, never wrapped
+			a.unknownKey(i.id, now)
+		}
+		if !i.fetched {
+			return nil, Failure{Denial: denial.KeysUnavailable, Reason: reasonNoKeys}
+		}
+	}
+	return nil, Failure{Denial: denial.InvalidToken, Reason: err.Error(), costly: err == token.ErrSignature} //nolint:errorlint // as above
+}
+
+func (d *draft) token(compact []byte, key *keyset.Key) *Token {
+	_, until := key.Validity()
+	return &Token{
+		Issuer: d.issuer, ClientID: d.clientID, Subject: d.registered.Subject, JTI: d.registered.ID, Claims: d.claims,
+		IssuedAt: present(d.registered.IssuedAt), NotBefore: present(d.registered.NotBefore), ExpiresAt: present(d.registered.ExpiresAt),
+		SHA256: sha256.Sum256(compact), KeyID: d.unverified.KeyID, Type: d.unverified.Type, Key: key.Origin, keyUntil: until,
+	}
+}
+
+func present(date int64) int64 {
+	if date == token.Absent {
+		return 0
+	}
+	return date
+}

@@ -1,0 +1,13 @@
+// Package authn decides whether a token is genuine and meant to be used now, and
+// says whose it is. What the token may do is another step's question.
+//
+// A token that was validated is remembered by its exact bytes, together with the
+// *Issuer it was validated under. An Issuer is compiled anew whenever its settings
+// or its keys change, and a Keyring is a set of Issuers; so one comparison of
+// pointers tells that a remembered token still stands on what is in force. Dates
+// are checked on every use.
+//
+// Refused tokens are remembered only if refusing them has cost a signature check,
+// for a few seconds, and only for the Keyring they were refused under. Nothing
+// remembered can turn a refusal into a pass.
+package authn

@@ -1,0 +1,181 @@
+package authz
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/expr"
+	"github.com/portcullis-gateway/portcullis/shared/token"
+)
+
+// Plan is the compiled rules of one plan. It is immutable and safe for
+// concurrent use, and two Plans are the same rules only if they are one pointer.
+type Plan struct {
+	id           string
+	security     pb.Plan_Security
+	subscription bool
+	selection    *expr.Rule // nil: every request
+	issuers      []string
+	audiences    []string
+	scopes       *pb.Scopes
+	noScope      error // denial.InsufficientScope, naming the plan's scopes
+	claims       []claimRule
+	proof        bool // asks for proof of possession
+}
+
+// Compile makes the rules of a plan. The error names the field.
+func Compile(p *pb.Plan) (*Plan, error) {
+	plan := &Plan{
+		id: p.GetId(), security: p.GetSecurity(),
+		subscription: p.GetSecurity() != pb.Plan_KEYLESS && (p.RequireSubscription == nil || p.GetRequireSubscription()),
+		issuers:      slices.Clone(p.GetJwt().GetIssuers()),
+		audiences:    slices.Clone(p.GetJwt().GetAudiences()),
+		scopes:       p.GetJwt().GetScopes(),
+		proof:        p.GetJwt().GetConfirmation().GetMtls() != 0 || p.GetJwt().GetConfirmation().GetDpop() != 0,
+	}
+	if p.GetSelectionRule() != "" {
+		rule, err := expr.RequestRule(p.GetSelectionRule())
+		if err != nil {
+			return nil, errors.New("selection_rule: " + err.Error())
+		}
+		plan.selection = rule
+	}
+	for i, r := range p.GetJwt().GetClaimRules() {
+		rule, err := compileClaimRule(r)
+		if err != nil {
+			return nil, errors.New("jwt.claim_rules[" + strconv.Itoa(i) + "]." + err.Error())
+		}
+		plan.claims = append(plan.claims, rule)
+	}
+	asked := strings.Join(slices.Concat(plan.scopes.GetAll(), plan.scopes.GetAny()), " ")
+	plan.noScope = denial.InsufficientScope.WithScope(asked)
+	return plan, nil
+}
+
+// ID is the plan's id.
+func (p *Plan) ID() string { return p.id }
+
+// Security is the kind of credential the plan asks for.
+func (p *Plan) Security() pb.Plan_Security { return p.security }
+
+// Usable reports whether this version can check all that the plan asks for.
+func (p *Plan) Usable() bool {
+	switch p.security {
+	case pb.Plan_JWT, pb.Plan_API_KEY, pb.Plan_KEYLESS:
+		return !p.proof
+	default:
+		return false
+	}
+}
+
+// NeedsSubscription reports whether only subscribed applications may call.
+func (p *Plan) NeedsSubscription() bool { return p.subscription }
+
+// Selected reports whether the plan is for this request: its selection_rule holds.
+func (p *Plan) Selected(r expr.Request) bool {
+	if p.selection == nil {
+		return true
+	}
+	holds, err := p.selection.Holds(expr.Input{Request: r})
+	return err == nil && holds
+}
+
+// Conditional reports whether the plan has a selection rule.
+func (p *Plan) Conditional() bool { return p.selection != nil }
+
+// Trusts reports whether the plan takes tokens of this issuer (its id).
+func (p *Plan) Trusts(issuer string) bool { return slices.Contains(p.issuers, issuer) }
+
+// Allow decides whether the claims of a verified token meet the plan's
+// audiences, scopes and claim rules, in this order. Its error is
+// denial.InvalidToken, InsufficientScope (with the plan's scopes in the
+// challenge) or ClaimRuleFailed. The answer depends on nothing but the claims.
+func (p *Plan) Allow(claims *token.Claims) error {
+	_, err := p.check(claims)
+	return err
+}
+
+// Fault names the field of the plan that Allow's error comes from; empty if there is none.
+func (p *Plan) Fault(claims *token.Claims) string {
+	rule, err := p.check(claims)
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, denial.InvalidToken):
+		return "jwt.audiences"
+	case errors.Is(err, denial.InsufficientScope):
+		return "jwt.scopes"
+	default:
+		return "jwt.claim_rules[" + strconv.Itoa(rule) + "] (" + p.claims[rule].claim + ")"
+	}
+}
+
+// check returns what is wrong and, if it is a claim rule, which.
+func (p *Plan) check(claims *token.Claims) (rule int, err error) {
+	if len(p.audiences) > 0 && !meets(audience(claims), p.audiences) {
+		return -1, denial.InvalidToken
+	}
+	if !p.scopesMet(claims) {
+		return -1, p.noScope
+	}
+	for i := range p.claims {
+		if !p.claims[i].holds(claims) {
+			return i, denial.ClaimRuleFailed
+		}
+	}
+	return -1, nil
+}
+
+// audience reads aud, which may have been checked for its type before or not.
+func audience(claims *token.Claims) []string {
+	if one, ok := claims.Text("aud"); ok {
+		return []string{one}
+	}
+	all, _ := claims.Strings("aud")
+	return all
+}
+
+func (p *Plan) scopesMet(claims *token.Claims) bool {
+	all, one := p.scopes.GetAll(), p.scopes.GetAny()
+	if len(all) == 0 && len(one) == 0 {
+		return true
+	}
+	claim := "scope"
+	if !claims.Has(claim) {
+		claim = "scp"
+	}
+	has, _ := claims.Strings(claim)
+	for _, s := range all {
+		if !slices.Contains(has, s) {
+			return false
+		}
+	}
+	return len(one) == 0 || meets(has, one)
+}
+
+func meets(has, oneOf []string) bool {
+	return slices.ContainsFunc(oneOf, func(s string) bool { return slices.Contains(has, s) })
+}
+
+// Entitled decides whether an application has a live subscription to a plan at
+// now, in seconds since 1970. Its error is denial.SubscriptionNotFound or
+// SubscriptionInactive. It does not allocate.
+func Entitled(s *catalog.State, application, plan catalog.Handle, now int64) error {
+	if application == 0 || plan == 0 {
+		return denial.SubscriptionNotFound
+	}
+	grant, ok := s.Grant(application, plan)
+	switch {
+	case !ok:
+		return denial.SubscriptionNotFound
+	case !grant.Live(now):
+		return denial.SubscriptionInactive
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,89 @@
+package edge
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/portcullis-gateway/portcullis/shared/denial"
+)
+
+// visitKey finds the visit of a request that was decided about before its body
+// was asked for.
+type visitKey struct{}
+
+// handle is called for every request that fasthttp could read.
+func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	v, _ := ctx.UserValue(visitKey{}).(*visit)
+	if v == nil {
+		v = s.visit()
+	}
+	defer func() { s.leave(ctx, v, recover()) }()
+	err := s.admit(ctx, v)
+	if err == nil {
+		err = v.decision.Api.Upstream.Send(&v.inbound, &v.decision.Forward)
+	}
+	s.answer(ctx, v, err)
+}
+
+// admit takes the request in and decides about it, once.
+func (s *Server) admit(ctx *fasthttp.RequestCtx, v *visit) error {
+	if v.admitted {
+		return nil
+	}
+	if err := v.takeIn(ctx); err != nil {
+		ctx.SetConnectionClose()
+		return err
+	}
+	if err := s.config.Decide(&v.request, &v.decision); err != nil {
+		return err
+	}
+	v.admitted = true
+	return nil
+}
+
+// expect is called for a request with Expect: 100-continue. It decides about it
+// before the body is asked for, and returns the status to answer with; 100: go on.
+func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
+	v := s.visit()
+	keep := false
+	defer func() {
+		if cause := recover(); cause != nil || !keep {
+			s.leave(ctx, v, cause)
+			status = ctx.Response.StatusCode()
+		}
+	}()
+	err := s.admit(ctx, v)
+	if err == nil {
+		err = v.decision.Api.Upstream.CheckLength(&v.inbound)
+	}
+	if err != nil {
+		s.answer(ctx, v, err)
+		return 0
+	}
+	keep = true
+	ctx.SetUserValue(visitKey{}, v)
+	return fasthttp.StatusContinue
+}
+
+// leave ends a visit. A panic on the way becomes denial.Internal.
+func (s *Server) leave(ctx *fasthttp.RequestCtx, v *visit, cause any) {
+	if cause != nil {
+		ctx.SetConnectionClose()
+		s.answer(ctx, v, fmt.Errorf("%w: panic: %v\n%s", denial.Internal, cause, debug.Stack()))
+		// v is not used again: the panic may have left it in any state.
+		return
+	}
+	v.forget()
+	s.visits.Put(v)
+}
+
+func (s *Server) visit() *visit {
+	v, _ := s.visits.Get().(*visit)
+	if v == nil {
+		v = &visit{path: make([]byte, 0, 256), host: make([]byte, 0, 64)}
+	}
+	s.ids.next(&v.id)
+	return v
+}

@@ -1,0 +1,30 @@
+package edge
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+)
+
+// Totals are the requests answered and the requests refused since the start.
+func (s *Server) Totals() (requests, denials uint64) {
+	for _, c := range s.metrics.requests {
+		if c != nil {
+			requests += value(c)
+		}
+	}
+	s.metrics.reasons.Range(func(_, c any) bool {
+		if counter, ok := c.(prometheus.Counter); ok {
+			denials += value(counter)
+		}
+		return true
+	})
+	return requests, denials
+}
+
+func value(c prometheus.Counter) uint64 {
+	var m dto.Metric
+	if c.Write(&m) != nil {
+		return 0
+	}
+	return uint64(m.GetCounter().GetValue())
+}

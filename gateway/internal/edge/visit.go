@@ -1,0 +1,142 @@
+package edge
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
+	"github.com/portcullis-gateway/portcullis/shared/denial"
+)
+
+// visit is the memory of one request on its way through.
+type visit struct {
+	id       [idLength]byte
+	block    request.Block
+	request  request.Request
+	decision pipeline.Decision
+	inbound  proxy.Inbound
+	path     []byte
+	host     []byte
+	// admitted: Decide was asked already, before 100-continue.
+	admitted bool
+}
+
+// takeIn fills v from a request, or refuses it. All that it refuses is of the
+// kind that two servers could read differently, so the connection is closed.
+func (v *visit) takeIn(ctx *fasthttp.RequestCtx) error {
+	h := &ctx.Request.Header
+	old := string(h.Protocol()) == "HTTP/1.0"
+	if !old && !h.IsHTTP11() {
+		return denial.VersionNotSupported
+	}
+	if v.block.Parse(h.RawHeaders()) != nil {
+		return denial.BadRequest
+	}
+	if err := checkFraming(&v.block); err != nil {
+		return err
+	}
+	if !old && v.block.Count(request.Expect) > 0 && !bytes.EqualFold(v.block.First(request.Expect), []byte("100-continue")) {
+		return denial.ExpectationFailed
+	}
+	method := h.Method()
+	if isRefused(method) {
+		return denial.MethodNotAllowed
+	}
+	r := &v.request
+	*r = request.Request{Method: method, Header: &v.block, Client: clientOf(ctx), Now: ctx.Time().Unix()}
+	if err := v.locate(h.RequestURI(), old); err != nil {
+		return denial.BadRequest
+	}
+	if state := ctx.TLSConnectionState(); state != nil && len(state.VerifiedChains) > 0 {
+		r.Peer = state.PeerCertificates[0]
+	}
+	v.inbound = proxy.Inbound{Ctx: ctx, Block: &v.block, Client: r.Client, Secure: ctx.IsTLS(), RequestID: v.id[:]}
+	return nil
+}
+
+// locate finds the canonical host and path.
+func (v *visit) locate(target []byte, old bool) error {
+	scheme, authority, origin, err := request.SplitTarget(target)
+	if err != nil {
+		return err
+	}
+	r := &v.request
+	named := v.block.Count(request.Host)
+	var port uint16
+	if named == 1 {
+		if r.Host, port, err = request.CanonicalHost(v.host[:0], v.block.First(request.Host)); err != nil {
+			return err
+		}
+	} else if named > 1 || !old {
+		return request.ErrHost
+	}
+	if authority != nil {
+		host, authorityPort, err := request.CanonicalHost(nil, authority)
+		if err != nil {
+			return err
+		}
+		if named == 1 && !request.SameAuthority(scheme, host, authorityPort, r.Host, port) {
+			return request.ErrHostDiffers
+		}
+		r.Host = host
+	}
+	r.Path, r.Query, err = request.Canonical(v.path[:0], origin)
+	return err
+}
+
+// checkFraming refuses bodies whose length could be read in two ways
+// (RFC 9112 section 6.3).
+func checkFraming(b *request.Block) error {
+	coded, lengths := b.Count(request.TransferEncoding), b.Count(request.ContentLength)
+	switch {
+	case coded == 0 && lengths == 0:
+		return nil
+	case coded+lengths > 1:
+		return denial.BadRequest
+	case coded == 1:
+		if !bytes.EqualFold(b.First(request.TransferEncoding), []byte("chunked")) {
+			return denial.BadRequest
+		}
+		return nil
+	}
+	digits := b.First(request.ContentLength)
+	if len(digits) == 0 || len(digits) > 1 && digits[0] == '0' {
+		return denial.BadRequest
+	}
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return denial.BadRequest
+		}
+	}
+	return nil
+}
+
+// isRefused knows the methods that are never served: CONNECT would make a
+// tunnel, TRACE shows credentials.
+func isRefused(method []byte) bool {
+	switch string(method) {
+	case "CONNECT", "TRACE", "TRACK":
+		return true
+	}
+	return false
+}
+
+func clientOf(ctx *fasthttp.RequestCtx) netip.Addr {
+	if a, ok := ctx.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// forget drops what must not outlive the request, the view above all.
+func (v *visit) forget() {
+	v.request = request.Request{}
+	v.decision = pipeline.Decision{}
+	v.inbound = proxy.Inbound{}
+	v.admitted = false
+}

@@ -1,0 +1,165 @@
+package live
+
+import (
+	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/route"
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/keyset"
+)
+
+// Compiler turns states into views. It keeps what it compiled, so that a change
+// costs the compilation of what it touches only, and so that a resource which
+// cannot be compiled keeps its last good form. Not safe for concurrent use.
+type Compiler struct {
+	// Upstreams keeps connections across views.
+	Upstreams *proxy.Pool
+	// Secrets reads what issuers name but do not hold.
+	Secrets keyset.Secrets
+
+	issuers map[string]*authn.Issuer
+	apis    map[string]compiled
+	planAPI map[string]string // plan → its Api, also for plans that are gone from the state
+	keyring *authn.Keyring
+	routes  *route.Table[pipeline.Api]
+}
+
+type compiled struct{ entries []route.Entry[pipeline.Api] }
+
+// Fault is a resource that could not be compiled.
+type Fault struct {
+	Ref catalog.Ref
+	Err error
+}
+
+// Compile makes the view of a state. touched are the resources in which it
+// differs from the state compiled before; nil: everything may. fetched are key
+// sets that the node fetched itself; they stand in for the state's.
+func (c *Compiler) Compile(s *catalog.State, touched []catalog.Ref, fetched map[string]*pb.KeySet) (*pipeline.View, []Fault) {
+	issuers, apis := c.affected(s, touched)
+	var faults []Fault
+	for id := range issuers {
+		faults = append(faults, c.issuer(s, id, fetched[id])...)
+	}
+	for id := range apis {
+		faults = append(faults, c.api(s, id)...)
+	}
+	if c.keyring == nil || len(issuers) > 0 {
+		all := make([]*authn.Issuer, 0, len(c.issuers))
+		for _, i := range c.issuers {
+			all = append(all, i)
+		}
+		c.keyring = authn.NewKeyring(all)
+	}
+	if c.routes == nil || len(apis) > 0 {
+		faults = append(faults, c.route()...)
+	}
+	return &pipeline.View{State: s, Routes: c.routes, Keyring: c.keyring}, faults
+}
+
+// affected are the ids of what must be compiled anew.
+func (c *Compiler) affected(s *catalog.State, touched []catalog.Ref) (issuers, apis map[string]bool) {
+	issuers, apis = map[string]bool{}, map[string]bool{}
+	if touched == nil {
+		return issuers, c.everything(s, issuers, apis)
+	}
+	for _, ref := range touched {
+		switch ref.Kind {
+		case pb.Kind_KIND_ISSUER, pb.Kind_KIND_KEY_SET:
+			issuers[ref.ID] = true
+		case pb.Kind_KIND_DEPLOYMENT:
+			apis[ref.ID] = true
+		case pb.Kind_KIND_PLAN:
+			if p, ok := catalog.Lookup[*pb.Plan](s, ref.Kind, ref.ID); ok {
+				c.planAPI[ref.ID] = p.GetApi()
+			}
+			apis[c.planAPI[ref.ID]] = true
+		default: // the others are read from the state at each request
+		}
+	}
+	return issuers, apis
+}
+
+// everything marks what is there and what was compiled before. Last good forms
+// survive, but for what the state no longer has.
+func (c *Compiler) everything(s *catalog.State, issuers, apis map[string]bool) map[string]bool {
+	if c.issuers == nil {
+		c.issuers, c.apis = map[string]*authn.Issuer{}, map[string]compiled{}
+	}
+	c.planAPI = map[string]string{}
+	for r := range s.All(pb.Kind_KIND_ISSUER) {
+		issuers[r.Ref().ID] = true
+	}
+	for id := range c.issuers {
+		issuers[id] = true
+	}
+	for r := range s.All(pb.Kind_KIND_DEPLOYMENT) {
+		apis[r.Ref().ID] = true
+	}
+	for id := range c.apis {
+		apis[id] = true
+	}
+	for r := range s.All(pb.Kind_KIND_PLAN) {
+		if p, ok := catalog.Lookup[*pb.Plan](s, pb.Kind_KIND_PLAN, r.Ref().ID); ok {
+			c.planAPI[p.GetId()] = p.GetApi()
+		}
+	}
+	return apis
+}
+
+func (c *Compiler) issuer(s *catalog.State, id string, fetched *pb.KeySet) []Fault {
+	issuer, ok := catalog.Lookup[*pb.Issuer](s, pb.Kind_KIND_ISSUER, id)
+	if !ok {
+		delete(c.issuers, id)
+		return nil
+	}
+	keys := fetched
+	if keys == nil {
+		keys, _ = catalog.Lookup[*pb.KeySet](s, pb.Kind_KIND_KEY_SET, id)
+	}
+	built, err := authn.NewIssuer(issuer, keys, c.Secrets)
+	if err != nil {
+		return []Fault{{catalog.Ref{Kind: pb.Kind_KIND_ISSUER, ID: id}, err}}
+	}
+	c.issuers[id] = built
+	return nil
+}
+
+func (c *Compiler) api(s *catalog.State, id string) []Fault {
+	deployment, ok := catalog.Lookup[*pb.Deployment](s, pb.Kind_KIND_DEPLOYMENT, id)
+	if !ok {
+		delete(c.apis, id)
+		return nil
+	}
+	var plans []*pb.Plan
+	for _, plan := range s.PlansOf(id) {
+		if p, ok := catalog.Lookup[*pb.Plan](s, pb.Kind_KIND_PLAN, plan); ok {
+			plans = append(plans, p)
+		}
+	}
+	api, err := pipeline.Compile(pipeline.CompileInput{
+		Deployment: deployment, Plans: plans, State: s, Upstreams: c.Upstreams,
+	})
+	if err != nil {
+		return []Fault{{catalog.Ref{Kind: pb.Kind_KIND_DEPLOYMENT, ID: id}, err}}
+	}
+	c.apis[id] = compiled{pipeline.Entries(deployment, api)}
+	return nil
+}
+
+// route makes the table. Two Apis on one place cannot come out of the control
+// plane; should they, the table stays as it was.
+func (c *Compiler) route() []Fault {
+	var entries []route.Entry[pipeline.Api]
+	for _, a := range c.apis {
+		entries = append(entries, a.entries...)
+	}
+	table, err := route.New(entries)
+	if err != nil {
+		return []Fault{{catalog.Ref{Kind: pb.Kind_KIND_DEPLOYMENT, ID: "*"}, err}}
+	}
+	c.routes = table
+	return nil
+}

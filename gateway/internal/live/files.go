@@ -1,0 +1,146 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/resource"
+)
+
+const (
+	// Editors write a file in several steps; a change is read when it has been
+	// quiet for this long.
+	settle = 50 * time.Millisecond
+	// Some file systems tell of no changes: look by ourselves, too.
+	lookEvery = 2 * time.Second
+)
+
+// watchFiles serves from files. They must be right at the start; later a bad
+// edit is reported and the old state stays.
+func (l *Live) watchFiles(ctx context.Context) error {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watch resource files: %w", err)
+	}
+	defer watcher.Close() //nolint:errcheck // nothing was written
+	for _, dir := range directories(l.cfg.Resources) {
+		// Directories, because editors and Kubernetes replace files by renaming.
+		if err := watcher.Add(dir); err != nil {
+			return fmt.Errorf("watch %s: %w", dir, err)
+		}
+	}
+	last, err := l.readFiles(nil)
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case err := <-watcher.Errors:
+			l.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "resource files are looked at by time only", slog.Any("error", err))
+		case <-watcher.Events:
+			if !quiet(ctx, watcher) {
+				return nil
+			}
+		}
+		next, err := l.readFiles(last)
+		if err != nil {
+			l.cfg.Metrics.badFiles.Inc()
+			l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "resource files are refused, the old state stays", slog.Any("error", err))
+		}
+		last = next
+	}
+}
+
+// quiet waits until no more events come. It is false if ctx ended.
+func quiet(ctx context.Context, w *fsnotify.Watcher) bool {
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-w.Events:
+		case <-time.After(settle):
+			return true
+		}
+	}
+}
+
+func directories(files []string) []string {
+	var dirs []string
+	for _, f := range files {
+		if d := filepath.Dir(f); !slices.Contains(dirs, d) {
+			dirs = append(dirs, d)
+		}
+	}
+	return dirs
+}
+
+// readFiles installs what the files say, if it differs from last. It returns
+// the contents, so that a bad edit is reported once.
+func (l *Live) readFiles(last []string) ([]string, error) {
+	contents := make([]string, len(l.cfg.Resources))
+	for i, file := range l.cfg.Resources {
+		b, err := os.ReadFile(file) //nolint:gosec // the operator names the files
+		if err != nil {
+			return last, fmt.Errorf("read resources: %w", err)
+		}
+		contents[i] = string(b)
+	}
+	if slices.Equal(contents, last) {
+		return last, nil
+	}
+	s, err := fromFiles(l.cfg.Resources, contents)
+	if err != nil {
+		return contents, err
+	}
+	// Every reading is a place in a log of its own, so that positions move on.
+	p := catalog.Position{Sequence: 1}
+	if old := l.current(); old != nil {
+		p.Sequence = old.Position().Sequence + 1
+	}
+	if err := l.install(s.At(p), nil); err != nil {
+		return contents, err
+	}
+	l.status.set(pb.Heartbeat_LIVE)
+	l.cfg.Logger.LogAttrs(context.Background(), slog.LevelInfo, "resource files are in force",
+		slog.Any("files", l.cfg.Resources), slog.Any("resources", s.Counts()))
+	return contents, nil
+}
+
+func fromFiles(files, contents []string) (*catalog.State, error) {
+	var docs []resource.Document
+	var faults []error
+	for i, file := range files {
+		d, err := resource.DecodeYAML(file, []byte(contents[i]))
+		if err != nil {
+			faults = append(faults, err)
+		}
+		docs = append(docs, d...)
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	all := make([]catalog.Resource, len(docs))
+	for i, d := range docs {
+		all[i] = d.Resource
+	}
+	s, err := catalog.FromResources(all, time.Now())
+	if problems, ok := errors.AsType[catalog.Problems](err); ok {
+		return nil, resource.Locate(docs, problems)
+	}
+	return s, err
+}

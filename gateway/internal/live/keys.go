@@ -1,0 +1,77 @@
+package live
+
+import (
+	"context"
+	"log/slog"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+)
+
+// UnknownKey is told of a token whose `kid` its issuer's keys do not have. The
+// caller sees to it that this happens once per issuer and 10 s at most.
+func (l *Live) UnknownKey(issuer string) {
+	if len(l.cfg.Resources) == 0 && l.connected() && l.status.get() == pb.Heartbeat_LIVE {
+		if bus := l.bus.Load(); bus != nil {
+			err := bus.PublishKeyRefresh(&pb.KeyRefresh{Issuer: issuer, Node: l.cfg.NodeID})
+			if err == nil {
+				return
+			}
+		}
+	}
+	// Nobody fetches for us: do it here. fetchableIssuers has told the fetcher of them.
+	l.fetcher.SetIssuers(l.allIssuers(l.current()))
+	l.fetcher.Refresh(issuer)
+}
+
+// fetchableIssuers are those whose keys the node fetches by itself all the
+// time: in file mode all, in a fleet none, because the control plane does.
+func (l *Live) fetchableIssuers(s *catalog.State) []*pb.Issuer {
+	if len(l.cfg.Resources) == 0 {
+		return nil
+	}
+	return l.allIssuers(s)
+}
+
+func (l *Live) allIssuers(s *catalog.State) []*pb.Issuer {
+	if s == nil {
+		return nil
+	}
+	var all []*pb.Issuer
+	for r := range s.All(pb.Kind_KIND_ISSUER) {
+		if i, ok := catalog.Lookup[*pb.Issuer](s, pb.Kind_KIND_ISSUER, r.Ref().ID); ok {
+			all = append(all, i)
+		}
+	}
+	return all
+}
+
+// knownSources lets the fetcher start from what the control plane had fetched.
+func (l *Live) knownSources(issuer string) []*pb.KeySet_Source {
+	s := l.view.Load()
+	if s == nil {
+		return nil
+	}
+	k, _ := catalog.Lookup[*pb.KeySet](s.State, pb.Kind_KIND_KEY_SET, issuer)
+	return k.GetSources()
+}
+
+// keysFetched takes a key set that the node fetched itself.
+func (l *Live) keysFetched(issuer string, sources []*pb.KeySet_Source, _ bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state == nil {
+		return
+	}
+	if _, ok := l.state.Get(pb.Kind_KIND_ISSUER, issuer); !ok {
+		return
+	}
+	next := &pb.KeySet{Id: issuer, Generation: l.fetched[issuer].GetGeneration() + 1, Sources: sources}
+	l.fetched[issuer] = next
+	view, faults := l.cfg.Compiler.Compile(l.state, []catalog.Ref{{Kind: pb.Kind_KIND_KEY_SET, ID: issuer}}, l.fetched)
+	for _, f := range faults {
+		l.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "fetched keys cannot be used",
+			slog.String("resource", f.Ref.String()), slog.Any("error", f.Err))
+	}
+	l.view.Store(view)
+}

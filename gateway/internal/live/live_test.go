@@ -1,0 +1,501 @@
+package live
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/resource"
+	"github.com/portcullis-gateway/portcullis/shared/snapshot"
+	"github.com/portcullis-gateway/portcullis/shared/stream"
+	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
+)
+
+const world = `
+kind: Issuer
+id: acme
+issuer: https://idp.acme.test
+keys: {hmac_secrets: [{value: 0123456789abcdef0123456789abcdef}]}
+---
+kind: Api
+id: orders
+context_path: /orders
+upstream: {targets: [{url: "http://127.0.0.1:9"}]}
+---
+kind: Plan
+id: gold
+api: orders
+security: JWT
+status: PUBLISHED
+auto_accept: true
+jwt: {issuers: [acme]}
+---
+kind: Application
+id: mobile
+clients: [{issuer: acme, client_id: mobile-app}]
+---
+kind: Subscription
+id: s
+application: mobile
+plan: gold
+`
+
+// fleet is the control plane's side: a real log, its state, and the snapshot address.
+type fleet struct {
+	*testing.T
+	nats *streamtest.Server
+	bus  *stream.Bus
+
+	mu    sync.Mutex
+	log   *stream.Log
+	state *catalog.State
+
+	control *httptest.Server
+	taken   int // snapshots
+}
+
+func newFleet(t *testing.T) *fleet {
+	t.Helper()
+	f := &fleet{T: t, nats: streamtest.New(t)}
+	f.bus = f.nats.Connect(t, "control")
+	f.found(1, 1)
+	f.control = httptest.NewServer(http.HandlerFunc(f.snapshot))
+	t.Cleanup(f.control.Close)
+	return f
+}
+
+func (f *fleet) found(epoch, first uint64) {
+	f.Helper()
+	log, err := f.bus.Found(f.Context(), epoch, first, 1)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state == nil {
+		f.state = catalog.Empty()
+	}
+	f.log = log
+	id := log.Identity()
+	f.state = f.state.At(catalog.Position{Epoch: id.Epoch, Founding: id.Founding, Sequence: first - 1})
+}
+
+func (f *fleet) snapshot(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	s := f.state
+	f.taken++
+	f.mu.Unlock()
+	if r.URL.Path != "/v1/snapshot" || r.Header.Get("Authorization") != "Bearer secret" {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	if err := snapshot.Write(w, s.SnapshotHeader(time.Now(), "test"), s.Changes()); err != nil {
+		f.Error(err)
+	}
+}
+
+func (f *fleet) snapshots() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.taken
+}
+
+// change decides by the real rules and appends.
+func (f *fleet) change(awaited bool, what func(*catalog.Draft)) uint64 {
+	f.Helper()
+	d := catalog.NewDraft(f.state, time.Now())
+	what(d)
+	p, err := d.Finish()
+	if err != nil {
+		f.Fatal(err)
+	}
+	return f.append(awaited, p.Changes...)
+}
+
+func (f *fleet) append(awaited bool, changes ...*pb.Change) uint64 {
+	f.Helper()
+	id := f.log.Identity()
+	data, err := proto.Marshal(&pb.Entry{
+		Epoch: id.Epoch, Founding: id.Founding, Awaited: awaited,
+		Transactions: []*pb.Transaction{{Changes: changes}},
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	sequence, err := f.log.Append(f.Context(), f.state.Position().Sequence, "mixed", data, fmt.Sprint(time.Now().UnixNano()))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state, _, err = f.state.Apply(sequence, data); err != nil {
+		f.Fatal(err)
+	}
+	return sequence
+}
+
+func (f *fleet) apply(yaml string) uint64 {
+	f.Helper()
+	docs, err := resource.DecodeYAML("test.yaml", []byte(yaml))
+	if err != nil {
+		f.Fatal(err)
+	}
+	return f.change(false, func(d *catalog.Draft) {
+		for _, doc := range docs {
+			d.Apply(doc.Resource)
+		}
+		d.DeployTouched()
+	})
+}
+
+func (f *fleet) step(verb string, awaited bool) uint64 {
+	f.Helper()
+	return f.change(awaited, func(d *catalog.Draft) {
+		d.Step(catalog.Ref{Kind: pb.Kind_KIND_SUBSCRIPTION, ID: "s"}, verb, 0)
+	})
+}
+
+func (f *fleet) head(hash uint64) {
+	f.Helper()
+	p := f.state.Position()
+	err := f.bus.PublishHead(&pb.Head{Epoch: p.Epoch, Founding: p.Founding, Sequence: p.Sequence, SetHash: hash, Replica: "test"})
+	if err != nil {
+		f.Fatal(err)
+	}
+}
+
+// node is a running Live.
+type node struct {
+	*Live
+	stop func()
+	log  *logBuffer
+}
+
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func start(t *testing.T, cfg Config) *node {
+	t.Helper()
+	n := &node{log: &logBuffer{}}
+	cfg.NodeID, cfg.Version = "gw-1", "test"
+	cfg.Logger = slog.New(slog.NewTextHandler(n.log, nil))
+	cfg.Metrics = NewMetrics(prometheus.NewRegistry())
+	pool := proxy.NewPool()
+	cfg.Compiler = &Compiler{Upstreams: pool}
+	cfg.Counters = func() (uint64, uint64) { return 0, 0 }
+	n.Live = New(cfg)
+	n.timing = timing{silent: 2 * time.Second, renew: 300 * time.Millisecond, resync: time.Second, jitter: 50 * time.Millisecond}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	n.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		pool.Close()
+		if t.Failed() {
+			t.Log(n.log)
+		}
+	})
+	t.Cleanup(n.stop)
+	return n
+}
+
+func (f *fleet) node(dir string) *node {
+	f.Helper()
+	cfg := Config{
+		Control: []string{f.control.URL}, Token: "secret",
+		Connect: func(ctx context.Context) (*stream.Bus, error) {
+			return stream.Connect(ctx, stream.Config{URLs: []string{f.nats.URL()}, Name: "gw-1", Logger: slog.New(slog.DiscardHandler)})
+		},
+	}
+	if dir != "" {
+		disk, err := snapshot.OpenDir(dir)
+		if err != nil {
+			f.Fatal(err)
+		}
+		cfg.Disk = disk
+	}
+	return start(f.T, cfg)
+}
+
+// live tells whether the node would let the subscription's calls through.
+func (n *node) live() bool {
+	v := n.View()
+	if v == nil {
+		return false
+	}
+	c, _ := v.State.Client("acme", "mobile-app")
+	g, _ := v.State.Grant(c.Handle, v.State.Handle(pb.Kind_KIND_PLAN, "gold"))
+	_, _, routed := v.Routes.Match([]byte("any.test"), []byte("/orders/1"))
+	return routed && g.Live(time.Now().Unix())
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; {
+		if ok() {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+func TestFollowsFromTheSnapshot(t *testing.T) {
+	f := newFleet(t)
+	f.apply(world)
+	n := f.node("")
+	eventually(t, "served from the snapshot", n.live)
+	f.step("pause", false)
+	eventually(t, "pause in force", func() bool { return !n.live() })
+	f.step("resume", false)
+	eventually(t, "resume in force", n.live)
+	if f.snapshots() != 1 {
+		t.Errorf("%d snapshots were taken, want 1", f.snapshots())
+	}
+	if s := n.Status(); s.State != pb.Heartbeat_LIVE || s.Position != f.state.Position() {
+		t.Errorf("status %+v, want LIVE at %s", s, f.state.Position())
+	}
+}
+
+func TestHeartbeatAtOnceWhenAwaited(t *testing.T) {
+	f := newFleet(t)
+	f.apply(world)
+	n := f.node("")
+	eventually(t, "live", n.live)
+	beats := make(chan *pb.Heartbeat, 100)
+	unsubscribe, err := f.bus.SubscribeHeartbeats(func(h *pb.Heartbeat) { beats <- h })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unsubscribe()
+	quick := 0
+	for _, verb := range []string{"pause", "resume", "pause", "resume", "pause"} {
+		began, sequence := time.Now(), f.step(verb, true)
+		for h := range beats {
+			if h.GetSequence() >= sequence {
+				break
+			}
+		}
+		if time.Since(began) < 250*time.Millisecond {
+			quick++
+		}
+	}
+	// By the clock alone, five waits of at most a second would be quick once or twice.
+	if quick < 4 {
+		t.Errorf("%d of 5 heartbeats came at once", quick)
+	}
+}
+
+func TestStartsFromDiskAlone(t *testing.T) {
+	f := newFleet(t)
+	f.apply(world)
+	dir := t.TempDir()
+	n := f.node(dir)
+	eventually(t, "live", n.live)
+	f.step("pause", false)
+	eventually(t, "pause in force", func() bool { return !n.live() })
+	n.stop()
+
+	f.control.Close()
+	f.nats.Stop(t)
+	n = f.node(dir)
+	eventually(t, "a view from disk", func() bool { return n.View() != nil })
+	if s := n.Status(); s.State != pb.Heartbeat_STALE || !s.Ready {
+		t.Errorf("status %+v, want STALE and ready", s)
+	}
+	if n.live() {
+		t.Error("the pause was forgotten")
+	}
+	f.nats.Start(t)
+	eventually(t, "live again", func() bool { return n.Status().State == pb.Heartbeat_LIVE })
+	f.bus = f.nats.Connect(t, "control-again")
+	if f.log, _ = f.bus.Find(t.Context()); f.log == nil {
+		t.Fatal("no log")
+	}
+	f.step("resume", false)
+	eventually(t, "resume in force", n.live)
+}
+
+func TestDamagedDiskIsNotServed(t *testing.T) {
+	f := newFleet(t)
+	f.apply(world)
+	dir := t.TempDir()
+	n := f.node(dir)
+	eventually(t, "live", n.live)
+	n.stop()
+	files, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		b[len(b)/2] ^= 1
+		if err := os.WriteFile(file, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := f.snapshots()
+	n = f.node(dir)
+	eventually(t, "live from the control plane", n.live)
+	if f.snapshots() != before+1 || !strings.Contains(n.log.String(), "cannot be used") {
+		t.Errorf("%d snapshots taken, want 1; log:\n%s", f.snapshots()-before, n.log)
+	}
+}
+
+func TestDivergenceResyncs(t *testing.T) {
+	f := newFleet(t)
+	f.apply(world)
+	n := f.node("")
+	eventually(t, "live", n.live)
+	f.head(f.state.SetHash())
+	time.Sleep(50 * time.Millisecond)
+	if f.snapshots() != 1 {
+		t.Fatal("resync although the hashes agree")
+	}
+	f.head(f.state.SetHash() + 1)
+	eventually(t, "a resync", func() bool { return f.snapshots() == 2 && n.Status().State == pb.Heartbeat_LIVE })
+	f.step("pause", false)
+	eventually(t, "pause in force after the resync", func() bool { return !n.live() })
+}
+
+func TestNextEpoch(t *testing.T) {
+	f := newFleet(t)
+	f.apply(world)
+	n := f.node("")
+	eventually(t, "live", n.live)
+	old := f.state.Position()
+	f.found(2, old.Sequence+1)
+	f.step("pause", false)
+	f.head(f.state.SetHash())
+	eventually(t, "the next epoch's pause in force", func() bool { return !n.live() })
+	if got := n.Status().Position.Epoch; got != 2 {
+		t.Errorf("epoch %d, want 2", got)
+	}
+	// A replica of the old epoch is not listened to.
+	if err := f.bus.PublishHead(&pb.Head{Epoch: 1, Founding: old.Founding, Sequence: 99}); err != nil {
+		t.Fatal(err)
+	}
+	taken := f.snapshots()
+	time.Sleep(300 * time.Millisecond)
+	if f.snapshots() != taken || n.Status().Position.Epoch != 2 {
+		t.Error("an old epoch's head had an effect")
+	}
+}
+
+// A head that the log does not deliver: the consumer is made anew, then the state.
+func TestSilentConsumer(t *testing.T) {
+	f := newFleet(t)
+	f.apply(world)
+	n := f.node("")
+	eventually(t, "live", n.live)
+	for range 20 {
+		p := f.state.Position()
+		_ = f.bus.PublishHead(&pb.Head{Epoch: p.Epoch, Founding: p.Founding, Sequence: p.Sequence + 5})
+		time.Sleep(150 * time.Millisecond)
+	}
+	eventually(t, "a resync", func() bool { return f.snapshots() >= 2 })
+}
+
+func TestStaleWithoutHeads(t *testing.T) {
+	f := newFleet(t)
+	f.apply(world)
+	n := f.node("")
+	eventually(t, "live", n.live)
+	eventually(t, "stale", func() bool { return n.Status().State == pb.Heartbeat_STALE })
+	if !n.live() {
+		t.Error("a stale node stopped serving")
+	}
+	f.head(f.state.SetHash())
+	eventually(t, "live again", func() bool { return n.Status().State == pb.Heartbeat_LIVE })
+}
+
+func TestUndecodableChangeKeepsTheRest(t *testing.T) {
+	f := newFleet(t)
+	f.apply(world)
+	n := f.node("")
+	eventually(t, "live", n.live)
+	f.append(false, &pb.Change{Kind: pb.Kind_KIND_PLAN, Id: "gold", Version: 2, Resource: []byte{0xff}})
+	eventually(t, "reject reported", func() bool { return n.Status().Rejects == 1 })
+	if !n.live() || len(n.heartbeat().GetRejects()) != 1 {
+		t.Error("the last good plan is not served, or the reject not reported")
+	}
+	// What decodes but cannot be compiled keeps its last good form, too.
+	bad, _ := proto.Marshal(&pb.Deployment{Revision: 2, Api: &pb.Api{ContextPath: "/orders", Upstream: &pb.Upstream{Targets: []*pb.Target{{Url: "::"}}}}})
+	f.append(false, &pb.Change{Kind: pb.Kind_KIND_DEPLOYMENT, Id: "orders", Version: 2, Resource: bad})
+	eventually(t, "applied", func() bool { return n.Status().Position == f.state.Position() })
+	if !n.live() || !strings.Contains(n.log.String(), "last good form") {
+		t.Error("an upstream that cannot be compiled took the Api away, or was not reported")
+	}
+}
+
+func TestFiles(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "resources.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(world)
+	n := start(t, Config{Resources: []string{file}})
+	eventually(t, "served", n.live)
+
+	write(strings.Replace(world, "context_path", "context_pth", 1))
+	eventually(t, "refusal", func() bool { return strings.Contains(n.log.String(), "resources.yaml:9") })
+	if !n.live() {
+		t.Error("a bad edit was put in force")
+	}
+	write(world + "status: PAUSED\n")
+	eventually(t, "pause in force", func() bool { return !n.live() })
+	write(world)
+	eventually(t, "served again", n.live)
+}
+
+func TestBadFilesAtTheStart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "resources.yaml")
+	if err := os.WriteFile(file, []byte(strings.Replace(world, "[acme]", "[acne]", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := New(Config{
+		Resources: []string{file}, Logger: slog.New(slog.DiscardHandler),
+		Metrics: NewMetrics(prometheus.NewRegistry()), Compiler: &Compiler{Upstreams: proxy.NewPool()},
+	})
+	err := l.Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "resources.yaml:18") || !strings.Contains(err.Error(), "acme") {
+		t.Errorf("error %v, want file, line and the nearest issuer", err)
+	}
+}

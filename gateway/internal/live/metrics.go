@@ -1,0 +1,51 @@
+package live
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics are what a Live counts.
+type Metrics struct {
+	sequence, lag, rejects, saved                       prometheus.Gauge
+	applied, resyncs, divergences, oldHeads             prometheus.Counter
+	compileFaults, diskFaults, badFiles                 prometheus.Counter
+	fetches                                             *prometheus.CounterVec
+}
+
+// NewMetrics registers the metrics.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	gauge := func(name, help string) prometheus.Gauge {
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "portcullis_" + name, Help: help})
+		r.MustRegister(g)
+		return g
+	}
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "portcullis_" + name, Help: help})
+		r.MustRegister(c)
+		return c
+	}
+	m := &Metrics{
+		sequence:      gauge("sync_sequence", "Sequence of the log that is in force."),
+		lag:           gauge("sync_lag_seconds", "Time since the node last knew itself at the head of the log; 0 while it is."),
+		rejects:       gauge("sync_rejects", "Resources whose last change could not be understood."),
+		saved:         gauge("snapshot_saved_timestamp_seconds", "When the state was last saved to disk, in seconds since 1970."),
+		applied:       counter("sync_entries_total", "Entries of the log that were applied."),
+		resyncs:       counter("sync_resyncs_total", "Snapshots taken because the state did not fit the log."),
+		divergences:   counter("sync_divergences_total", "Set hashes that differed from the control plane's."),
+		oldHeads:      counter("sync_old_heads_total", "Heads of an earlier epoch that were ignored."),
+		compileFaults: counter("compile_faults_total", "Resources that could not be compiled and keep their last good form."),
+		diskFaults:    counter("snapshot_disk_faults_total", "Snapshots that could not be read from or written to disk."),
+		badFiles:      counter("resource_file_faults_total", "Edits of resource files that were refused."),
+		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "portcullis_jwks_fetches_total", Help: "Fetches of key sets, by result.",
+		}, []string{"result"}),
+	}
+	r.MustRegister(m.fetches)
+	return m
+}
+
+// Register adds what is computed when it is asked for.
+func (l *Live) Register(r prometheus.Registerer) {
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "portcullis_snapshot_age_seconds",
+		Help: "Age of the state in force: time since the node last knew it was current; 0 while it is.",
+	}, func() float64 { return l.Status().Age.Seconds() }))
+}

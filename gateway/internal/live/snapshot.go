@@ -1,0 +1,193 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"time"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/snapshot"
+)
+
+const (
+	snapshotTimeout = 2 * time.Minute
+	// A state that changes all the time is saved so that saving takes a
+	// twentieth of the time at most.
+	saveShare   = 20
+	saveMinimum = time.Second
+)
+
+// loadDisk installs the newest valid snapshot on disk, if there is one.
+func (l *Live) loadDisk(ctx context.Context) {
+	if l.cfg.Disk == nil {
+		return
+	}
+	began := time.Now()
+	var s *catalog.State
+	loaded, err := l.cfg.Disk.Load(func(r *snapshot.Reader) error {
+		var err error
+		s, err = build(r, nil)
+		return err
+	})
+	if errors.Is(err, snapshot.ErrNone) {
+		return
+	}
+	for _, fault := range append(loaded.Skipped, err) {
+		if fault != nil {
+			l.cfg.Metrics.diskFaults.Inc()
+			l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "snapshot on disk cannot be used", slog.Any("error", fault))
+		}
+	}
+	if err != nil {
+		return
+	}
+	if err := l.install(s, nil); err != nil {
+		l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "state from disk cannot be served", slog.Any("error", err))
+		return
+	}
+	l.status.startedFrom(time.UnixMilli(loaded.Header.GetWrittenAt()))
+	l.status.set(pb.Heartbeat_STALE)
+	l.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "state loaded from disk",
+		slog.Uint64("sequence", s.Position().Sequence), slog.Int("resources", s.ChangeCount()),
+		slog.Duration("took", time.Since(began)))
+}
+
+// startedFrom notes how old a state from disk is.
+func (s *status) startedFrom(written time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.atHead = written
+}
+
+// build makes the state that a snapshot holds. last is the one it will replace.
+func build(r *snapshot.Reader, last *catalog.State) (*catalog.State, error) {
+	h := r.Header()
+	b := catalog.NewBuilder(catalog.Position{Epoch: h.GetEpoch(), Founding: h.GetFounding(), Sequence: h.GetSequence()}, last)
+	for {
+		raw, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		b.Add(raw)
+	}
+	s := b.State()
+	if s.SetHash() != h.GetSetHash() {
+		return nil, fmt.Errorf("snapshot at sequence %d: set hash %016x, header says %016x",
+			h.GetSequence(), s.SetHash(), h.GetSetHash())
+	}
+	return s, nil
+}
+
+// takeSnapshot gets a snapshot from one of the control plane's addresses and installs it.
+func (l *Live) takeSnapshot(ctx context.Context) error {
+	if len(l.cfg.Control) == 0 {
+		return errors.New("no control-plane address is set")
+	}
+	var faults []error
+	for _, i := range rand.Perm(len(l.cfg.Control)) { //nolint:gosec // to spread the load
+		s, err := l.fetchSnapshot(ctx, l.cfg.Control[i])
+		if err != nil {
+			faults = append(faults, fmt.Errorf("snapshot from %s: %w", l.cfg.Control[i], err))
+			continue
+		}
+		if err := l.install(s, nil); err != nil {
+			return err
+		}
+		l.status.resynced(time.Now())
+		l.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "state loaded from the control plane",
+			slog.String("from", l.cfg.Control[i]), slog.Uint64("sequence", s.Position().Sequence),
+			slog.Int("resources", s.ChangeCount()))
+		return nil
+	}
+	return errors.Join(faults...)
+}
+
+func (l *Live) fetchSnapshot(ctx context.Context, control string) (*catalog.State, error) {
+	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(control, "/")+"/v1/snapshot", nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+l.cfg.Token)
+	// The body is compressed by its own format.
+	req.Header.Set("Accept-Encoding", "identity")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close() //nolint:errcheck // nothing was written
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("status %s", res.Status)
+	}
+	r, err := snapshot.NewReader(res.Body)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	last := l.current()
+	s, err := build(r, last)
+	if err != nil {
+		return nil, err
+	}
+	if last != nil && older(s.Position(), last.Position()) {
+		return nil, fmt.Errorf("snapshot at %s is older than the state at %s", s.Position(), last.Position())
+	}
+	return s, nil
+}
+
+// older tells whether taking a snapshot would undo what is in force. A lower
+// sequence is right only in a later epoch.
+func older(s, than catalog.Position) bool {
+	return s.Epoch < than.Epoch || s.Epoch == than.Epoch && s.Founding == than.Founding && s.Sequence < than.Sequence
+}
+
+// keepSaved writes the state to disk whenever it has changed, and once more at the end.
+func (l *Live) keepSaved(ctx context.Context) {
+	if l.cfg.Disk == nil {
+		return
+	}
+	var last *catalog.State
+	for {
+		select {
+		case <-ctx.Done():
+			l.save(context.WithoutCancel(ctx), last)
+			return
+		case <-l.unsaved:
+		}
+		began := time.Now()
+		last = l.save(ctx, last)
+		if !sleep(ctx, max(saveMinimum, saveShare*time.Since(began))) {
+			l.save(context.WithoutCancel(ctx), last)
+			return
+		}
+	}
+}
+
+// save writes the current state unless it is the last saved one, which it returns.
+func (l *Live) save(ctx context.Context, last *catalog.State) *catalog.State {
+	s := l.current()
+	if s == nil || last != nil && s.Position() == last.Position() && s.SetHash() == last.SetHash() {
+		return last
+	}
+	p := s.Position()
+	header := s.SnapshotHeader(time.Now(), l.cfg.NodeID+" "+l.cfg.Version)
+	err := l.cfg.Disk.Save(p.Epoch, p.Sequence, func(w io.Writer) error { return snapshot.Write(w, header, s.Changes()) })
+	if err != nil {
+		l.cfg.Metrics.diskFaults.Inc()
+		l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "state was not saved", slog.Any("error", err))
+		return last
+	}
+	l.cfg.Metrics.saved.SetToCurrentTime()
+	return s
+}

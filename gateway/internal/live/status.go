@@ -1,0 +1,148 @@
+package live
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+)
+
+var errRenew = errors.New("the consumer is silent although the log has moved on")
+
+// status is what a node says of itself.
+type status struct {
+	resyncs atomic.Uint64
+
+	mu          sync.Mutex
+	state       pb.Heartbeat_State
+	position    catalog.Position
+	head        uint64    // the highest head heard of
+	headAt      time.Time // when a head was last heard
+	atHead      time.Time // when the node last knew itself at the head
+	behindSince time.Time // zero: not behind
+}
+
+// Status is a node's own account of how current it is.
+type Status struct {
+	State    pb.Heartbeat_State
+	Position catalog.Position
+	// Age is the time since the node last knew its state to be current; 0 while it is.
+	Age time.Duration
+	// Behind is the number of entries that the log is known to have and the state has not.
+	Behind uint64
+	// Ready: there is a view to serve from.
+	Ready bool
+	// Rejects are the changes that could not be understood.
+	Rejects int
+}
+
+// Status tells how current the node is.
+func (l *Live) Status() Status {
+	now := time.Now()
+	s := Status{State: l.status.get(), Age: l.status.lag(now), Behind: l.status.entriesBehind(), Ready: l.View() != nil}
+	if c := l.current(); c != nil {
+		s.Position, s.Rejects = c.Position(), len(c.Rejects())
+	}
+	return s
+}
+
+// Drain says that the node is about to end. Nothing else is said from then on.
+func (l *Live) Drain() {
+	l.status.mu.Lock()
+	defer l.status.mu.Unlock()
+	l.status.state = pb.Heartbeat_DRAINING
+}
+
+func (s *status) entriesBehind() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.head - min(s.head, s.position.Sequence)
+}
+
+func (s *status) get() pb.Heartbeat_State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// set moves to a state; a node that has nothing to serve stays LOADING.
+func (s *status) set(to pb.Heartbeat_State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == pb.Heartbeat_DRAINING || s.state == pb.Heartbeat_LOADING && to == pb.Heartbeat_STALE && s.position == (catalog.Position{}) {
+		return
+	}
+	s.state = to
+}
+
+func (s *status) staleIfLive() { s.move(pb.Heartbeat_LIVE, pb.Heartbeat_STALE) }
+func (s *status) liveIfStale() { s.move(pb.Heartbeat_STALE, pb.Heartbeat_LIVE) }
+
+func (s *status) move(from, to pb.Heartbeat_State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == from {
+		s.state = to
+	}
+}
+
+// applied notes the position of a newly installed state.
+func (s *status) applied(c *catalog.State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.position = c.Position()
+	s.compare(time.Now())
+}
+
+func (s *status) headSeen(head, applied uint64, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.head, s.headAt = max(s.head, head), now
+	if head == applied {
+		s.atHead = now
+	}
+	s.compare(now)
+}
+
+func (s *status) compare(now time.Time) {
+	switch {
+	case s.position.Sequence >= s.head:
+		s.behindSince = time.Time{}
+	case s.behindSince.IsZero():
+		s.behindSince = now
+	}
+}
+
+// resynced forgets heads of the log that was left.
+func (s *status) resynced(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.head, s.atHead, s.behindSince = s.position.Sequence, now, time.Time{}
+}
+
+// behind is for how long a later head than ours has been known, and for how
+// long no head has been heard.
+func (s *status) behind(now time.Time) (behind, silent time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.behindSince.IsZero() {
+		behind = now.Sub(s.behindSince)
+	}
+	return behind, now.Sub(s.headAt)
+}
+
+// lag is the time since the node last knew itself current; 0 while it is.
+func (s *status) lag(now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.atHead.IsZero() {
+		return 0
+	}
+	if d := now.Sub(s.atHead); d > 2*beatEvery {
+		return d
+	}
+	return 0
+}

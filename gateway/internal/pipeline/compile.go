@@ -1,0 +1,209 @@
+package pipeline
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/portcullis-gateway/portcullis/gateway/internal/authz"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/route"
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/expr"
+)
+
+// CompileInput is what an Api is compiled from.
+type CompileInput struct {
+	Deployment *pb.Deployment
+	// Plans are those of the Api, in any status; the others are left out.
+	Plans []*pb.Plan
+	// State gives the plans' handles. They are good for it and for all states
+	// that grow from it; after a resync, compile anew.
+	State *catalog.State
+	// Upstreams keeps the connections.
+	Upstreams *proxy.Pool
+}
+
+// Compile makes an Api. The error names the resource and the field; several
+// faults are joined. A stopped Api is compiled, too: it takes its place in the
+// routes and answers 404.
+func Compile(in CompileInput) (*Api, error) {
+	definition := in.Deployment.GetApi()
+	api := &Api{ID: in.Deployment.GetId(), Format: definition.GetErrorFormat(), stopped: in.Deployment.GetStopped()}
+	if api.stopped {
+		return api, nil
+	}
+	var faults []error
+	var err error
+	if api.Upstream, err = in.Upstreams.Upstream(definition.GetUpstream()); err != nil {
+		faults = append(faults, fmt.Errorf("api/%s: upstream.%w", api.ID, err))
+	}
+	serving := slices.DeleteFunc(slices.Clone(in.Plans), func(p *pb.Plan) bool {
+		return p.GetApi() != api.ID || p.GetStatus() != pb.Plan_PUBLISHED && p.GetStatus() != pb.Plan_DEPRECATED
+	})
+	slices.SortFunc(serving, func(a, b *pb.Plan) int {
+		return cmp.Or(cmp.Compare(a.GetSecurity(), b.GetSecurity()), cmp.Compare(a.GetOrder(), b.GetOrder()), cmp.Compare(a.GetId(), b.GetId()))
+	})
+	for _, p := range serving {
+		plan, err := api.compilePlan(p)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("plan/%s: %w", p.GetId(), err))
+			continue
+		}
+		plan.handle = in.State.Handle(pb.Kind_KIND_PLAN, p.GetId())
+		api.plans = append(api.plans, plan)
+	}
+	if faults != nil {
+		return nil, errors.Join(faults...)
+	}
+	api.strip = proxy.NewNames(headerNames(serving)...)
+	api.missing = missingCredentials(serving)
+	return api, nil
+}
+
+// Entries are the places that a deployment takes in the routes.
+func Entries(d *pb.Deployment, api *Api) []route.Entry[Api] {
+	hosts := d.GetApi().GetHosts()
+	if len(hosts) == 0 {
+		hosts = []string{""}
+	}
+	entries := make([]route.Entry[Api], len(hosts))
+	for i, host := range hosts {
+		entries[i] = route.Entry[Api]{Name: "api/" + d.GetId(), Host: string(appendLower(nil, host)), Path: d.GetApi().GetContextPath(), Target: api}
+	}
+	return entries
+}
+
+func appendLower(dst []byte, text string) []byte {
+	for i := range len(text) {
+		c := text[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+func (a *Api) compilePlan(p *pb.Plan) (*Plan, error) {
+	rules, err := authz.Compile(p)
+	if err != nil {
+		return nil, err
+	}
+	limits, err := restrict.Compile(p.GetId(), p.GetRestrictions())
+	if err != nil {
+		return nil, fmt.Errorf("restrictions.%w", err)
+	}
+	plan := &Plan{
+		ID: p.GetId(), rules: rules, limits: limits,
+		headers:      claimHeaders(p.GetJwt()),
+		forwardToken: p.GetJwt().GetForwardToken(),
+	}
+	sources, err := sourcesOf(p)
+	if err != nil {
+		return nil, err
+	}
+	a.cert = a.cert || p.GetSecurity() == pb.Plan_MTLS
+	for _, s := range sources {
+		bit, err := a.addSource(s)
+		if err != nil {
+			return nil, err
+		}
+		plan.source |= bit
+	}
+	a.used |= plan.source
+	return plan, nil
+}
+
+// sourcesOf says where a plan takes its credentials from.
+func sourcesOf(p *pb.Plan) ([]source, error) {
+	switch p.GetSecurity() {
+	case pb.Plan_JWT, pb.Plan_OAUTH2:
+		s := source{kind: tokenCredential, text: p.GetJwt().GetTokenFrom()}
+		if s.text == "" {
+			s.place.Header = "Authorization"
+			return []source{s}, nil
+		}
+		from, err := expr.RequestValue(s.text)
+		if err != nil {
+			return nil, fmt.Errorf("jwt.token_from: %w", err)
+		}
+		s.from = from
+		return []source{s}, nil
+	case pb.Plan_API_KEY:
+		header, query := p.GetApiKey().GetHeader(), p.GetApiKey().GetQuery()
+		if header == "" && query == "" {
+			header = "X-Api-Key"
+		}
+		var sources []source
+		if header != "" {
+			sources = append(sources, source{kind: keyCredential, place: proxy.Credential{Header: request.CanonicalName(header)}})
+		}
+		if query != "" {
+			sources = append(sources, source{kind: keyCredential, place: proxy.Credential{Query: query}})
+		}
+		return sources, nil
+	default:
+		return nil, nil
+	}
+}
+
+// addSource returns the bit of a source, which plans may share. An Api that
+// takes tokens from elsewhere also looks for a bearer token, as a second one.
+func (a *Api) addSource(s source) (bit uint64, err error) {
+	if s.from != nil {
+		bearer := source{kind: tokenCredential, place: proxy.Credential{Header: "Authorization"}}
+		if _, err := a.addSource(bearer); err != nil {
+			return 0, err
+		}
+	}
+	for i := range a.sources {
+		if have := &a.sources[i]; have.kind == s.kind && have.text == s.text && have.place == s.place {
+			return 1 << i, nil
+		}
+	}
+	if len(a.sources) == maxSources {
+		return 0, fmt.Errorf("the plans of api/%s take credentials from more than %d places", a.ID, maxSources)
+	}
+	a.sources = append(a.sources, s)
+	return 1 << (len(a.sources) - 1), nil
+}
+
+// headerNames are the headers that the plans set from tokens, which no client
+// may send, whichever plan serves it.
+func headerNames(plans []*pb.Plan) []string {
+	var names []string
+	for _, p := range plans {
+		for _, h := range claimHeaders(p.GetJwt()) {
+			names = append(names, h.header)
+		}
+	}
+	return names
+}
+
+// missingCredentials is what a request without a credential is told.
+func missingCredentials(plans []*pb.Plan) error {
+	key, other := false, false
+	for _, p := range plans {
+		switch p.GetSecurity() {
+		case pb.Plan_API_KEY:
+			key = true
+		case pb.Plan_KEYLESS:
+		default:
+			other = true
+		}
+	}
+	switch {
+	case key && other:
+		return denial.MissingAnyCredentials
+	case key:
+		return denial.MissingAPIKey
+	default:
+		return denial.MissingCredentials
+	}
+}

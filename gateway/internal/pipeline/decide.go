@@ -1,0 +1,282 @@
+package pipeline
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/authz"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/expr"
+)
+
+// Pipeline decides about requests. It holds what outlives a View: the token
+// cache and the counters. Safe for concurrent use.
+type Pipeline struct {
+	tokens   *authn.Authenticator
+	counters *restrict.Store
+}
+
+// New makes a Pipeline.
+func New(tokens *authn.Authenticator, counters *restrict.Store) *Pipeline {
+	return &Pipeline{tokens: tokens, counters: counters}
+}
+
+// Decide decides about r by v, and writes what it finds out to d. If it returns
+// nil, the request may go on as d.Forward says. Its error is a *denial.Denial;
+// d then has what else the answer needs. d is valid as long as r.
+func (p *Pipeline) Decide(v *View, r *request.Request, d *Decision) error {
+	*d = Decision{trace: d.trace}
+	if err := match(v, r, d); err != nil {
+		return err
+	}
+	if err := identify(r, d); err != nil {
+		return err
+	}
+	if err := p.choose(v, r, d); err != nil {
+		return d.malformed(err)
+	}
+	if err := p.restrict(r, d); err != nil {
+		return err
+	}
+	shape(d)
+	return nil
+}
+
+// match finds the Api.
+func match(v *View, r *request.Request, d *Decision) (err error) {
+	api, rest, ok := v.Routes.Match(r.Host, r.Path)
+	if ok {
+		d.Api, d.Forward.Path, d.Forward.Rest, d.Forward.Query = api, r.Path, rest, r.Query
+	}
+	if !ok || api.stopped {
+		err = denial.APINotFound
+	}
+	d.note(stepRoute, nil, err)
+	return err
+}
+
+// identify finds the credential.
+func identify(r *request.Request, d *Decision) (err error) {
+	d.credential, err = d.Api.find(r)
+	d.note(stepCredential, nil, err)
+	return err
+}
+
+// choose finds the plan that decides and returns what it decides.
+func (p *Pipeline) choose(v *View, r *request.Request, d *Decision) error {
+	var refusal error
+	for _, plan := range d.Api.plans {
+		if !d.eligible(plan, r) {
+			continue
+		}
+		decides, err := p.ask(v, r, d, plan)
+		if decides {
+			if err == nil {
+				d.Plan = plan
+			}
+			return err
+		}
+		refusal = stronger(refusal, err)
+	}
+	err := d.unserved(refusal)
+	d.note(stepPlans, nil, err)
+	return err
+}
+
+// malformed gives a refused request its true answer if what it brought is no
+// token at all.
+func (d *Decision) malformed(err error) error {
+	if d.Token == nil && d.credential.malformed() {
+		err = denial.InvalidRequest
+		d.note(stepCredential, nil, err)
+	}
+	return err
+}
+
+// eligible tells whether a plan has a say in this request.
+func (d *Decision) eligible(plan *Plan, r *request.Request) bool {
+	switch {
+	case !plan.rules.Usable():
+		d.note(stepUnusable, plan, errSkipped)
+	case !d.presented(plan, r):
+		d.note(stepPresented, plan, errSkipped)
+	case plan.rules.Conditional() && !plan.rules.Selected(r.Attributes()):
+		d.note(stepSelection, plan, errSkipped)
+	default:
+		return true
+	}
+	return false
+}
+
+// presented tells whether the request brought the plan's kind of credential,
+// which for a keyless plan is none of any kind that the Api's plans take.
+func (d *Decision) presented(plan *Plan, r *request.Request) bool {
+	if plan.rules.Security() == pb.Plan_KEYLESS {
+		return d.credential.kind == noCredential && (!d.Api.cert || r.Peer == nil)
+	}
+	return d.credential.sources&plan.source != 0
+}
+
+// ask asks an eligible plan. If it does not decide, the error tells what it
+// would have answered.
+func (p *Pipeline) ask(v *View, r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
+	switch plan.rules.Security() {
+	case pb.Plan_KEYLESS:
+		return true, nil
+	case pb.Plan_API_KEY:
+		return p.askForKey(v, r, d, plan)
+	case pb.Plan_JWT:
+		return p.askForToken(v, r, d, plan)
+	default:
+		return true, denial.Internal // BUG: Usable lets no other kind through
+	}
+}
+
+func (p *Pipeline) askForToken(v *View, r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
+	if d.Token == nil {
+		if err := p.verify(v, r, d); err != nil {
+			return true, err
+		}
+	}
+	if !plan.rules.Trusts(d.Token.Issuer.ID()) {
+		d.note(stepIssuer, plan, denial.InvalidToken)
+		return false, denial.InvalidToken
+	}
+	said := recall(plan, d.Token)
+	if said.err != nil && errors.Is(said.err, denial.InvalidToken) {
+		d.note(stepRules, plan, said.err)
+		return false, said.err
+	}
+	if plan.rules.NeedsSubscription() && d.Token.Issuer.ValidateSubscription() {
+		if err := d.entitled(v, r, plan); err != nil {
+			return false, err
+		}
+	}
+	d.note(stepRules, plan, said.err)
+	d.Forward.Set = said.set
+	return true, said.err
+}
+
+// verify authenticates the token and looks up whose it is.
+func (p *Pipeline) verify(v *View, r *request.Request, d *Decision) error {
+	token, err := p.token(v, r, d)
+	if err == nil && revoked(v, token, r.Now) {
+		err = denial.TokenRevoked
+	}
+	if err == nil {
+		d.Token = token
+		if client, ok := v.State.Client(token.Issuer.ID(), token.ClientID); ok {
+			d.Application, d.application = client.Application, client.Handle
+		}
+	}
+	d.note(stepToken, nil, err)
+	return err
+}
+
+// token validates the credential; for an explanation without the cache, which
+// forgets why a token was refused.
+func (p *Pipeline) token(v *View, r *request.Request, d *Decision) (*authn.Token, error) {
+	if d.trace == nil {
+		return p.tokens.Token(v.Keyring, d.credential.value, r.Now)
+	}
+	token, failure := p.tokens.Explain(v.Keyring, d.credential.value, r.Now)
+	if failure.Denial != nil {
+		d.trace.reason = failure.Reason
+		return nil, failure.Denial
+	}
+	return token, nil
+}
+
+func (p *Pipeline) askForKey(v *View, r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
+	key, ok := v.State.APIKey(sha256.Sum256(d.credential.value))
+	if !ok || key.ExpiresAt != 0 && key.ExpiresAt <= r.Now {
+		d.note(stepKey, plan, denial.InvalidAPIKey)
+		return true, denial.InvalidAPIKey
+	}
+	d.Application, d.application, d.KeyID = key.Application, key.Handle, key.KeyID
+	d.note(stepKey, plan, nil)
+	if plan.rules.NeedsSubscription() {
+		if err := d.entitled(v, r, plan); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (d *Decision) entitled(v *View, r *request.Request, plan *Plan) error {
+	err := authz.Entitled(v.State, d.application, plan.handle, r.Now)
+	d.note(stepSubscription, plan, err)
+	return err
+}
+
+// unserved is the answer when no plan decides. refusal is the strongest thing
+// that an eligible one said; nil: there was none.
+func (d *Decision) unserved(refusal error) error {
+	switch {
+	case refusal != nil:
+		return refusal
+	case d.credential.kind == tokenCredential:
+		return denial.InvalidToken
+	case d.credential.kind == keyCredential:
+		return denial.InvalidAPIKey
+	default:
+		return d.Api.missing
+	}
+}
+
+// stronger returns the refusal that tells the caller more.
+func stronger(a, b error) error {
+	for _, e := range [...]error{denial.SubscriptionInactive, denial.SubscriptionNotFound} {
+		if errors.Is(a, e) || errors.Is(b, e) {
+			return e
+		}
+	}
+	return cmp.Or(a, b)
+}
+
+// restrict applies the plan's restrictions: first what it includes, so that a
+// request for something else does not count.
+func (p *Pipeline) restrict(r *request.Request, d *Decision) error {
+	limits, below := d.Plan.limits, r.Path[d.Forward.Rest:]
+	err := limits.Permit(r.Method, below)
+	d.note(stepResource, d.Plan, err)
+	if err != nil {
+		if errors.Is(err, denial.MethodNotAllowed) {
+			d.Allow = limits.Methods(below)
+		}
+		return err
+	}
+	if !limits.Counts() {
+		return nil
+	}
+	var input *expr.Input
+	if limits.NeedsInput() {
+		input = &expr.Input{Request: r.Attributes(), Application: d.Application, Plan: d.Plan.ID}
+		if d.Token != nil {
+			input.Claims = d.Token.Claims.Map()
+		}
+	}
+	subject, now := restrict.Subject{Application: d.Application, Client: r.Client}, time.Now().UnixNano()
+	if d.trace == nil {
+		d.Refusal, err = limits.Take(p.counters, subject, input, now)
+	} else {
+		d.Refusal, err = limits.Look(p.counters, subject, input, now)
+	}
+	d.note(stepLimits, d.Plan, err)
+	return err
+}
+
+// shape says how the request goes on.
+func shape(d *Decision) {
+	d.Forward.Strip = d.Api.strip
+	if !d.Plan.forwardToken {
+		d.Forward.Credential = d.credential.place
+	}
+	d.note(stepForward, d.Plan, nil)
+}

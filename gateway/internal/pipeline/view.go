@@ -1,0 +1,81 @@
+package pipeline
+
+import (
+	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/authz"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/route"
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+)
+
+// View is everything that requests are decided by, at one position of the log.
+// It is immutable: a request uses one View from beginning to end.
+type View struct {
+	State *catalog.State
+	// Routes holds stopped Apis, too: their requests go to nobody else.
+	Routes  *route.Table[Api]
+	Keyring *authn.Keyring
+}
+
+// Api is a deployment with its plans, compiled. Immutable.
+type Api struct {
+	ID       string
+	Format   pb.Api_ErrorFormat
+	Upstream *proxy.Upstream
+
+	stopped bool
+	plans   []*Plan // those that serve, in the order in which they are asked
+	sources []source
+	used    uint64       // the sources that a plan takes credentials from
+	cert    bool         // a plan takes client certificates
+	missing error        // what a request without credential is told
+	strip   *proxy.Names // headers that only the gateway sets
+}
+
+// Plan is a plan of an Api, compiled. Immutable.
+type Plan struct {
+	ID string
+
+	rules        *authz.Plan
+	limits       *restrict.Limits
+	handle       catalog.Handle
+	source       uint64 // the bit of its source in Api.sources
+	headers      []claimHeader
+	forwardToken bool
+}
+
+// Decision is what Decide finds out about a request. Its parts stay filled in
+// when the request is denied, as far as the steps came. The zero Decision is
+// ready for use, and so is a used one.
+type Decision struct {
+	// Api is nil if none matched.
+	Api *Api
+	// Plan is the one that decided; nil: none did.
+	Plan *Plan
+	// Token is the verified token, nil for other kinds of credential.
+	Token *authn.Token
+	// Application is the id of the client's application; empty: not known.
+	Application string
+	// KeyID tells which of the application's API keys was used.
+	KeyID string
+	// Forward is how the request goes on, if it does.
+	Forward proxy.Forward
+	// Refusal tells the headers of a 429.
+	Refusal restrict.Refusal
+	// Allow lists the methods for the Allow header of a 405.
+	Allow []string
+
+	credential  credential
+	application catalog.Handle
+	trace       *Trace
+}
+
+// Format is the error format of the matched Api, or ours.
+func (d *Decision) Format() pb.Api_ErrorFormat {
+	if d.Api == nil {
+		return pb.Api_PROBLEM
+	}
+	return d.Api.Format
+}

@@ -1,0 +1,44 @@
+// Package proxy sends a request that was let through to its upstream, and
+// brings the answer back.
+//
+// It owns three things: which target a request goes to and over which
+// connection (Pool, Upstream), what of the client's header goes with it, and
+// when a request may be sent a second time: only if nothing of it was sent.
+package proxy
+
+// Forward is what the pipeline decided about a request that goes upstream.
+// It is plain data, valid as long as its request.
+type Forward struct {
+	// Path is the canonical path, exactly as it was matched.
+	Path []byte
+	// Rest is the offset in Path of what follows the Api's context path.
+	Rest int
+	// Query is the canonical query; nil: none.
+	Query []byte
+	// Credential is what to take out of the request; the zero value: nothing.
+	Credential Credential
+	// Strip holds the header names that a client must not send on this Api; nil: none.
+	// What the gateway itself always sets or refuses is stripped anyway.
+	Strip *Names
+	// Set are the headers to add, after everything else was stripped. A name
+	// that is listed here need not be in Strip.
+	Set []HeaderValue
+}
+
+// Credential says where a credential was found that must not reach the upstream.
+// Empty names: not there.
+type Credential struct {
+	// Header is a field's name in canonical form; the whole field is removed.
+	Header string
+	// Query is a query parameter's decoded name.
+	Query string
+	// Cookie is a cookie's name.
+	Cookie string
+}
+
+// HeaderValue is one field that the gateway adds. A value with anything but
+// visible ASCII and inner blanks is sent percent-encoded.
+type HeaderValue struct {
+	Name  string
+	Value string
+}

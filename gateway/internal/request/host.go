@@ -1,0 +1,151 @@
+package request
+
+import (
+	"bytes"
+	"strconv"
+)
+
+// SplitTarget splits a raw request target into its authority and its origin
+// form (RFC 9112 section 3.2). An origin-form target has no authority (nil). Of
+// an absolute-form target, which must be an http or https URL, the origin form
+// is what follows the authority; "/" if nothing does, with a query if there is one.
+func SplitTarget(raw []byte) (scheme string, authority, origin []byte, err error) {
+	if len(raw) > 0 && raw[0] == '/' {
+		return "", nil, raw, nil
+	}
+	rest := raw
+	switch {
+	case hasPrefixFold(raw, "http://"):
+		scheme, rest = "http", raw[len("http://"):]
+	case hasPrefixFold(raw, "https://"):
+		scheme, rest = "https", raw[len("https://"):]
+	default:
+		return "", nil, nil, ErrTargetForm
+	}
+	i := bytes.IndexAny(rest, "/?#")
+	switch {
+	case i < 0:
+		return scheme, rest, []byte("/"), nil
+	case rest[i] == '/':
+		return scheme, rest[:i], rest[i:], nil
+	case rest[i] == '?':
+		return scheme, rest[:i], append([]byte("/"), rest[i:]...), nil
+	}
+	return "", nil, nil, ErrCharacter
+}
+
+// CanonicalHost checks the value of a Host header or an authority, and returns
+// its host as routes are matched: lower case, without port and trailing dot; an
+// IPv6 literal keeps its brackets. Port is 0 if there is none.
+//
+// The result shares memory with raw where that is canonical already, and with
+// dst, which is appended to, where it is not.
+func CanonicalHost(dst, raw []byte) (host []byte, port uint16, err error) {
+	host = raw
+	if i := portColon(raw); i >= 0 {
+		host = raw[:i]
+		if digits := raw[i+1:]; len(digits) > 0 {
+			if port, err = parsePort(digits); err != nil {
+				return nil, 0, err
+			}
+		}
+	}
+	if len(host) > 0 && host[0] == '[' {
+		return canonicalLiteral(dst, host, port)
+	}
+	if n := len(host); n > 0 && host[n-1] == '.' {
+		host = host[:n-1]
+	}
+	if len(host) == 0 || len(host) > 253 || host[len(host)-1] == '.' {
+		return nil, 0, ErrHost
+	}
+	upper := false
+	for i, c := range host {
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
+		case 'A' <= c && c <= 'Z':
+			upper = true
+		case c == '.' && i > 0 && host[i-1] != '.':
+		default:
+			return nil, 0, ErrHost
+		}
+	}
+	if upper {
+		host = appendLower(dst, host)
+	}
+	return host, port, nil
+}
+
+// SameAuthority reports whether a target's authority agrees with the Host
+// header: same host, and same port after the scheme's default is filled in.
+func SameAuthority(scheme string, hostA []byte, portA uint16, hostB []byte, portB uint16) bool {
+	standard := uint16(80)
+	if scheme == "https" {
+		standard = 443
+	}
+	if portA == 0 {
+		portA = standard
+	}
+	if portB == 0 {
+		portB = standard
+	}
+	return portA == portB && bytes.Equal(hostA, hostB)
+}
+
+// portColon returns the index of the colon before a port, or -1.
+func portColon(raw []byte) int {
+	i := bytes.LastIndexByte(raw, ':')
+	if i >= 0 && bytes.IndexByte(raw[i:], ']') >= 0 {
+		return -1 // a colon inside an IPv6 literal
+	}
+	return i
+}
+
+func parsePort(digits []byte) (uint16, error) {
+	if len(digits) > 5 || digits[0] == '+' || digits[0] == '-' {
+		return 0, ErrHost
+	}
+	n, err := strconv.ParseUint(string(digits), 10, 16)
+	if err != nil || n == 0 {
+		return 0, ErrHost
+	}
+	return uint16(n), nil
+}
+
+// canonicalLiteral checks an IPv6 literal loosely: it is only ever compared.
+func canonicalLiteral(dst, host []byte, port uint16) ([]byte, uint16, error) {
+	if len(host) < 4 || host[len(host)-1] != ']' {
+		return nil, 0, ErrHost
+	}
+	upper := false
+	for _, c := range host[1 : len(host)-1] {
+		if _, hex := hexValue(c); !hex && c != ':' && c != '.' {
+			return nil, 0, ErrHost
+		}
+		upper = upper || 'A' <= c && c <= 'Z'
+	}
+	if upper {
+		host = appendLower(dst, host)
+	}
+	return host, port, nil
+}
+
+func appendLower(dst, b []byte) []byte {
+	start := len(dst)
+	for _, c := range b {
+		dst = append(dst, lower(c))
+	}
+	return dst[start:]
+}
+
+func hasPrefixFold(b []byte, prefix string) bool {
+	if len(b) < len(prefix) {
+		return false
+	}
+	for i := range len(prefix) {
+		if lower(b[i]) != prefix[i] {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,145 @@
+package api
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// What no request can bring about from outside is tested on the wrapping alone.
+func wrapped(t *testing.T, a action) *httptest.Server {
+	t.Helper()
+	metrics, err := newMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := newTokens(map[string]string{"admin": "a"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{tokens: known, log: slog.New(slog.DiscardHandler), metrics: metrics, bodyTime: 50 * time.Millisecond}
+	server := httptest.NewServer(s.wrap(s.answer(a)))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func ask(t *testing.T, server *httptest.Server) (*http.Response, error) {
+	t.Helper()
+	r, err := http.NewRequest(http.MethodGet, server.URL+"/v1/plans", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer a")
+	return server.Client().Do(r)
+}
+
+func TestPanicIsAnswered(t *testing.T) {
+	t.Parallel()
+	server := wrapped(t, func(http.ResponseWriter, *http.Request) error { panic("BUG: secret detail") })
+	answer, err := ask(t, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body := new(strings.Builder)
+	_ = answer.Write(body)
+	if answer.StatusCode != http.StatusInternalServerError || strings.Contains(body.String(), "secret detail") || answer.Header.Get("X-Request-Id") == "" {
+		t.Errorf("%s", body)
+	}
+}
+
+func TestPanicInTheMiddleCutsTheConnection(t *testing.T) {
+	t.Parallel()
+	server := wrapped(t, func(w http.ResponseWriter, _ *http.Request) error {
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush()
+		panic("BUG")
+	})
+	answer, err := ask(t, server)
+	if err == nil {
+		defer answer.Body.Close()
+		if err = answer.Write(new(strings.Builder)); err == nil {
+			t.Error("a broken answer looks whole")
+		}
+	}
+}
+
+func TestUnknownErrorsStayInside(t *testing.T) {
+	t.Parallel()
+	server := wrapped(t, func(http.ResponseWriter, *http.Request) error { return http.ErrServerClosed })
+	answer, err := ask(t, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body := new(strings.Builder)
+	_ = answer.Write(body)
+	if answer.StatusCode != http.StatusInternalServerError || strings.Contains(body.String(), "Server closed") {
+		t.Errorf("%s", body)
+	}
+}
+
+// The server notices by reading that a client leaves. A deadline for that must
+// not look as if the client had left.
+func TestWaitingOutlivesTheTimeForTheBody(t *testing.T) {
+	t.Parallel()
+	server := wrapped(t, func(w http.ResponseWriter, r *http.Request) error {
+		if _, err := readBody(w, r); err != nil {
+			return err
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+			w.WriteHeader(http.StatusNoContent)
+			return nil
+		case <-r.Context().Done():
+			return r.Context().Err()
+		}
+	})
+	for _, body := range []io.Reader{http.NoBody, strings.NewReader("{}")} {
+		r, err := http.NewRequest(http.MethodPost, server.URL+"/v1/plans", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer a")
+		answer, err := server.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != http.StatusNoContent {
+			t.Errorf("status %d", answer.StatusCode)
+		}
+	}
+}
+
+func TestABodyThatStandsStillIsGivenUp(t *testing.T) {
+	t.Parallel()
+	server := wrapped(t, func(w http.ResponseWriter, r *http.Request) error {
+		_, err := readBody(w, r)
+		return err
+	})
+	body, feed := io.Pipe()
+	defer feed.Close()
+	r, err := http.NewRequest(http.MethodPost, server.URL+"/v1/plans", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer a")
+	began := time.Now()
+	answer, err := server.Client().Do(r)
+	if err == nil {
+		answer.Body.Close()
+		if answer.StatusCode != http.StatusBadRequest {
+			t.Errorf("status %d", answer.StatusCode)
+		}
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}

@@ -1,0 +1,179 @@
+// Package command holds what can be asked of the control plane, and decides it.
+//
+// A Command is a value; Decide turns it, against one State, into the changes
+// that carry it out, or into the reasons why not. Decide is pure: the time is a
+// parameter, and nothing is read or written. So the same command can be decided
+// again when another replica was faster, and a dry run is a decision that
+// nobody appends. All rules are in shared/catalog; here is only the shape of
+// what is asked.
+package command
+
+import (
+	"fmt"
+	"time"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+)
+
+// Command is one request to change the state: Create, Replace, Remove, Step,
+// Apply, Import, PutKeySet or Sweep.
+type Command interface {
+	// String says what is asked, for the audit in the log: "pause subscription/mobile-orders".
+	String() string
+	// propose writes the wish into a draft; the error is a failed precondition.
+	propose(s *catalog.State, d *catalog.Draft) error
+}
+
+// Create makes a resource that must not exist yet.
+type Create struct {
+	Resource catalog.Resource
+}
+
+// Replace makes a resource or replaces its whole definition.
+type Replace struct {
+	Resource catalog.Resource
+	If       Precondition
+}
+
+// Remove removes a resource; with Cascade also what refers to it.
+type Remove struct {
+	Ref     catalog.Ref
+	Cascade bool
+	If      Precondition
+}
+
+// Step moves a resource along its lifecycle: publish, deprecate, close, deploy,
+// start, stop, unpublish, rollback, accept, reject, pause, resume.
+type Step struct {
+	Ref  catalog.Ref
+	Verb string
+	// Revision is the one to roll back to; 0: the previous. Read for rollback only.
+	Revision uint64
+	If       Precondition
+}
+
+// Apply is declarative: the resources shall be as given, all or none.
+type Apply struct {
+	Resources []catalog.Resource
+	// Deploy puts every Api that is touched in force.
+	Deploy bool
+}
+
+// Import is one chunk of an import: as Apply, told apart in the audit.
+type Import struct {
+	// Name of the import, chosen by who runs it.
+	Name string
+	// Chunk counts from 1.
+	Chunk     int
+	Resources []catalog.Resource
+	Deploy    bool
+}
+
+// Sweep removes the revocations that have outlived every token they concern.
+// Ids that are gone already, or do not end by Before, are left alone.
+type Sweep struct {
+	Revocations []string
+	// Before is compared with each revocation's expires_at.
+	Before time.Time
+}
+
+// Decide finds the changes that carry cmd out against s. No changes: there is
+// nothing to do. The error is catalog.Problems, or a *PreconditionError.
+func Decide(s *catalog.State, cmd Command, now time.Time) (*catalog.Proposal, error) {
+	d := catalog.NewDraft(s, now)
+	if err := cmd.propose(s, d); err != nil {
+		return nil, err
+	}
+	return d.Finish()
+}
+
+func (c Create) String() string { return "create " + refOf(c.Resource).String() }
+
+func (c Create) propose(_ *catalog.State, d *catalog.Draft) error {
+	d.Create(c.Resource)
+	return nil
+}
+
+func (c Replace) String() string { return "replace " + refOf(c.Resource).String() }
+
+func (c Replace) propose(s *catalog.State, d *catalog.Draft) error {
+	if err := c.If.check(s, refOf(c.Resource)); err != nil {
+		return err
+	}
+	d.Replace(c.Resource)
+	return nil
+}
+
+func (c Remove) String() string {
+	if c.Cascade {
+		return "remove " + c.Ref.String() + " and what refers to it"
+	}
+	return "remove " + c.Ref.String()
+}
+
+func (c Remove) propose(s *catalog.State, d *catalog.Draft) error {
+	if err := c.If.check(s, c.Ref); err != nil {
+		return err
+	}
+	d.Remove(c.Ref, c.Cascade)
+	return nil
+}
+
+func (c Step) String() string { return c.Verb + " " + c.Ref.String() }
+
+func (c Step) propose(s *catalog.State, d *catalog.Draft) error {
+	if err := c.If.check(s, c.Ref); err != nil {
+		return err
+	}
+	d.Step(c.Ref, c.Verb, c.Revision)
+	return nil
+}
+
+func (c Apply) String() string { return fmt.Sprintf("apply %d resources", len(c.Resources)) }
+
+func (c Apply) propose(_ *catalog.State, d *catalog.Draft) error {
+	applyAll(d, c.Resources, c.Deploy)
+	return nil
+}
+
+func (c Import) String() string {
+	return fmt.Sprintf("import %q chunk %d: %d resources", c.Name, c.Chunk, len(c.Resources))
+}
+
+func (c Import) propose(_ *catalog.State, d *catalog.Draft) error {
+	applyAll(d, c.Resources, c.Deploy)
+	return nil
+}
+
+func applyAll(d *catalog.Draft, resources []catalog.Resource, deploy bool) {
+	for _, r := range resources {
+		d.Apply(r)
+	}
+	if deploy {
+		d.DeployTouched()
+	}
+}
+
+func (c Sweep) String() string {
+	return fmt.Sprintf("sweep %d expired revocations", len(c.Revocations))
+}
+
+func (c Sweep) propose(s *catalog.State, d *catalog.Draft) error {
+	for _, id := range c.Revocations {
+		r, ok := catalog.Lookup[*pb.Revocation](s, pb.Kind_KIND_REVOCATION, id)
+		if ok && Expired(r, c.Before) {
+			d.Remove(catalog.Ref{Kind: pb.Kind_KIND_REVOCATION, ID: id}, false)
+		}
+	}
+	return nil
+}
+
+// Expired tells whether a revocation no longer matters at the given time.
+func Expired(r *pb.Revocation, at time.Time) bool {
+	return r.GetExpiresAt() != nil && !r.GetExpiresAt().AsTime().After(at)
+}
+
+func refOf(r catalog.Resource) catalog.Ref {
+	return catalog.Ref{Kind: catalog.KindOf(r), ID: r.GetId()}
+}

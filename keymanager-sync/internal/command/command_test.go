@@ -1,0 +1,187 @@
+package command_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+)
+
+func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
+
+// after carries commands out one after another, from an empty state.
+func after(t *testing.T, s *catalog.State, commands ...command.Command) *catalog.State {
+	t.Helper()
+	for _, cmd := range commands {
+		p, err := command.Decide(s, cmd, now())
+		if err != nil {
+			t.Fatalf("%s: %v", cmd, err)
+		}
+		if s, err = s.WithChanges(p.Changes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+func idp() *pb.Issuer {
+	return &pb.Issuer{Id: "idp", Issuer: "https://idp.example/", Keys: &pb.Keys{
+		JwksUrls:    []string{"https://idp.example/jwks"},
+		HmacSecrets: []*pb.HmacSecret{{Source: &pb.HmacSecret_Value{Value: "0123456789abcdef0123456789abcdef"}}},
+	}}
+}
+
+func ref(kind pb.Kind, id string) catalog.Ref { return catalog.Ref{Kind: kind, ID: id} }
+
+func TestPreconditions(t *testing.T) {
+	s := after(t, catalog.Empty(), command.Create{Resource: idp()})
+	changed := idp()
+	changed.Name = "changed"
+	other := idp()
+	other.Id, other.Issuer = "other", "https://other.example/"
+	issuer := ref(pb.Kind_KIND_ISSUER, "idp")
+	for name, c := range map[string]struct {
+		cmd  command.Command
+		pass bool
+	}{
+		"right version":        {command.Replace{Resource: changed, If: command.Precondition{Versions: []uint64{7, 1}}}, true},
+		"wrong version":        {command.Replace{Resource: changed, If: command.Precondition{Versions: []uint64{2}}}, false},
+		"version of nothing":   {command.Replace{Resource: other, If: command.Precondition{Versions: []uint64{1}}}, false},
+		"exists":               {command.Replace{Resource: changed, If: command.Precondition{Exists: true}}, true},
+		"does not exist":       {command.Replace{Resource: other, If: command.Precondition{Exists: true}}, false},
+		"absent":               {command.Replace{Resource: other, If: command.Precondition{Absent: true}}, true},
+		"not absent":           {command.Replace{Resource: changed, If: command.Precondition{Absent: true}}, false},
+		"remove right version": {command.Remove{Ref: issuer, If: command.Precondition{Versions: []uint64{1}}}, true},
+		"remove wrong version": {command.Remove{Ref: issuer, If: command.Precondition{Versions: []uint64{3}}}, false},
+		"step wrong version":   {command.Step{Ref: issuer, Verb: "publish", If: command.Precondition{Versions: []uint64{3}}}, false},
+	} {
+		_, err := command.Decide(s, c.cmd, now())
+		_, failed := errors.AsType[*command.PreconditionError](err)
+		if failed == c.pass || (c.pass && err != nil) {
+			t.Errorf("%s: %v, want pass %t", name, err, c.pass)
+		}
+	}
+}
+
+func TestDifferencesReadable(t *testing.T) {
+	api := &pb.Api{
+		Id: "orders", Name: "Orders", Version: "1", ContextPath: "/orders",
+		Upstream: &pb.Upstream{Targets: []*pb.Target{{Url: "http://127.0.0.1:1"}}},
+	}
+	plan := &pb.Plan{
+		Id: "orders-jwt", Api: "orders", Name: "JWT", Security: pb.Plan_JWT, Status: pb.Plan_STAGING,
+		Jwt: &pb.JwtSettings{Issuers: []string{"idp"}},
+	}
+	s := after(t, catalog.Empty(), command.Apply{Resources: []catalog.Resource{idp(), api, plan}})
+	issuer := idp()
+	issuer.Audiences = []string{"a", "b"}
+	issuer.Keys.HmacSecrets[0].Source = &pb.HmacSecret_Value{Value: "another-secret-of-32-characters!"}
+	plan.Status = pb.Plan_PUBLISHED
+	app := &pb.Application{Id: "new", Name: "New"}
+	p, err := command.Decide(s, command.Apply{Resources: []catalog.Resource{issuer, plan, app}, Deploy: true}, now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	differences, err := command.Differences(s, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, d := range differences {
+		lines = append(lines, d.String())
+	}
+	text := strings.Join(lines, "\n")
+	for _, want := range []string{
+		"~ plan/orders-jwt: status STAGING → PUBLISHED",
+		"~ issuer/idp: audiences unset → [a, b]",
+		"~ issuer/idp: keys.hmac_secrets[0].value (secret) → (secret)",
+		"+ application/new",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no line %q in\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "another-secret") || strings.Contains(text, "0123456789") {
+		t.Errorf("a secret is shown in\n%s", text)
+	}
+	p, err = command.Decide(s, command.Remove{Ref: ref(pb.Kind_KIND_PLAN, "orders-jwt")}, now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if differences, err = command.Differences(s, p); err != nil || differences[0].String() != "- plan/orders-jwt" {
+		t.Errorf("removal: %v, %v", differences, err)
+	}
+}
+
+func source(jwks string, fetched time.Duration) *pb.KeySet_Source {
+	return &pb.KeySet_Source{
+		Url: "https://idp.example/jwks", Jwks: jwks,
+		FetchedAt: timestamppb.New(now().Add(fetched)), UsableUntil: timestamppb.New(now().Add(fetched + 24*time.Hour)),
+	}
+}
+
+func TestPutKeySet(t *testing.T) {
+	s := after(t, catalog.Empty(), command.Create{Resource: idp()})
+	set := func(jwks string, fetched time.Duration) (generation uint64, written bool) {
+		t.Helper()
+		p, err := command.Decide(s, command.PutKeySet{
+			Issuer: "idp", Sources: []*pb.KeySet_Source{source(jwks, fetched)}, RenewAfter: time.Hour,
+		}, now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err = s.WithChanges(p.Changes); err != nil {
+			t.Fatal(err)
+		}
+		k, _ := catalog.Lookup[*pb.KeySet](s, pb.Kind_KIND_KEY_SET, "idp")
+		return k.GetGeneration(), len(p.Changes) > 0
+	}
+	for _, step := range []struct {
+		name       string
+		jwks       string
+		fetched    time.Duration
+		generation uint64
+		written    bool
+	}{
+		{"first", `{"keys":[1]}`, 0, 1, true},
+		{"the same soon after", `{"keys":[1]}`, 59 * time.Minute, 1, false},
+		{"the same, to be renewed", `{"keys":[1]}`, time.Hour, 1, true},
+		{"other keys", `{"keys":[2]}`, time.Hour + time.Second, 2, true},
+		{"fetched before", `{"keys":[1]}`, time.Hour, 2, false},
+		{"other keys again", `{"keys":[1]}`, 2 * time.Hour, 3, true},
+	} {
+		generation, written := set(step.jwks, step.fetched)
+		if generation != step.generation || written != step.written {
+			t.Errorf("%s: generation %d, written %t; want %d, %t", step.name, generation, written, step.generation, step.written)
+		}
+	}
+	_, err := command.Decide(s, command.PutKeySet{Issuer: "nobody"}, now())
+	if ps, ok := errors.AsType[catalog.Problems](err); !ok || !ps.Has(catalog.Dangling) {
+		t.Errorf("of no issuer: %v", err)
+	}
+	s = after(t, s, command.Remove{Ref: ref(pb.Kind_KIND_ISSUER, "idp")})
+	if s.Len(pb.Kind_KIND_KEY_SET) != 0 {
+		t.Error("the key set outlives its issuer")
+	}
+}
+
+func TestSweepRemovesOnlyWhatHasEnded(t *testing.T) {
+	revocation := func(id string, ends time.Duration) *pb.Revocation {
+		return &pb.Revocation{
+			Id: id, Issuer: "idp", Target: &pb.Revocation_Jti{Jti: id}, ExpiresAt: timestamppb.New(now().Add(ends)),
+		}
+	}
+	s := after(t, catalog.Empty(), command.Apply{Resources: []catalog.Resource{
+		idp(), revocation("ended", time.Minute), revocation("lives", time.Hour),
+	}})
+	p, err := command.Decide(s, command.Sweep{Revocations: []string{"ended", "lives", "never-was"}, Before: now().Add(time.Minute)}, now())
+	if err != nil || len(p.Changes) != 1 || p.Changes[0].GetId() != "ended" || !p.Changes[0].GetRemoved() {
+		t.Errorf("changes %v, %v", p, err)
+	}
+}

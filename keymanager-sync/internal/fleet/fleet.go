@@ -1,0 +1,256 @@
+// Package fleet knows who is out there: the nodes by their heartbeats, the other
+// replicas by their heads. It tells which sequence each node has applied, so a
+// write can answer whether it is in force everywhere.
+//
+// What it knows lives in memory and is rebuilt within a heartbeat's interval
+// after a start. A node counts as live for 5 seconds after a heartbeat.
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/stream"
+)
+
+const (
+	// LiveFor is how long a node or a replica counts as live after it was heard.
+	LiveFor = 5 * time.Second
+	// Who is not heard for so long is forgotten.
+	forgetAfter = 10 * time.Minute
+	// After a start, so long must have been listened before the table counts as complete.
+	settleTime = 2500 * time.Millisecond
+	// Heartbeats of more nodes than this are ignored: memory is bounded.
+	mostNodes = 20_000
+
+	headInterval  = time.Second
+	sweepInterval = 250 * time.Millisecond
+)
+
+// Config is what the table needs.
+type Config struct {
+	Bus  *stream.Bus
+	View *view.View
+	// Replica is this replica's id.
+	Replica string
+	Logger  *slog.Logger
+	// Registry receives the fleet's metrics; nil: none are shown.
+	Registry prometheus.Registerer
+}
+
+// Node is one gateway node as its last heartbeat tells it.
+type Node struct {
+	Heartbeat *pb.Heartbeat
+	// Seen is when this replica heard it.
+	Seen time.Time
+	// Live: heard within the last 5 seconds.
+	Live bool
+	// Lag is the number of entries the node is behind this replica's view; 0 if
+	// it is ahead.
+	Lag uint64
+	// OtherEpoch: the node stands in another epoch, so Lag says nothing.
+	OtherEpoch bool
+}
+
+// Replica is one control-plane replica as its last head tells it.
+type Replica struct {
+	Head *pb.Head
+	Seen time.Time
+	Live bool
+	// Self: it is this one.
+	Self bool
+	// Diverged: at the same sequence its set hash was another than this replica's.
+	// That must never be; alarm.
+	Diverged bool
+}
+
+// Report is the fleet at one moment, sorted by id.
+type Report struct {
+	Nodes    []Node
+	Replicas []Replica
+}
+
+// Fleet is the table. It is safe for concurrent use.
+type Fleet struct {
+	cfg      Config
+	announce chan struct{}
+	diverged prometheus.Counter
+
+	mu       sync.Mutex
+	since    time.Time // when listening began; zero: not yet
+	nodes    map[string]Node
+	replicas map[string]Replica
+	changed  chan struct{} // closed and replaced when a node moved
+}
+
+// New makes an empty table; Run fills it.
+func New(cfg Config) *Fleet {
+	f := &Fleet{
+		cfg: cfg, announce: make(chan struct{}, 1),
+		nodes: make(map[string]Node), replicas: make(map[string]Replica), changed: make(chan struct{}),
+	}
+	f.observe()
+	return f
+}
+
+// Run listens, and broadcasts this replica's head each second, until ctx ends.
+func (f *Fleet) Run(ctx context.Context) error {
+	heads, err := f.cfg.Bus.SubscribeHeads(f.heardHead)
+	if err != nil {
+		return fmt.Errorf("fleet: %w", err)
+	}
+	defer heads()
+	beats, err := f.cfg.Bus.SubscribeHeartbeats(f.heardBeat)
+	if err != nil {
+		return fmt.Errorf("fleet: %w", err)
+	}
+	defer beats()
+	f.mu.Lock()
+	f.since = time.Now()
+	f.mu.Unlock()
+	ticker := time.NewTicker(headInterval)
+	defer ticker.Stop()
+	for {
+		f.publishHead()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.announce:
+		case <-ticker.C:
+			f.forget(time.Now())
+		}
+	}
+}
+
+// Announce broadcasts the head now. It does not block.
+func (f *Fleet) Announce() {
+	select {
+	case f.announce <- struct{}{}:
+	default: // it is about to be broadcast
+	}
+}
+
+func (f *Fleet) publishHead() {
+	state := f.cfg.View.State()
+	p := state.Position()
+	if p.Epoch == 0 || f.cfg.View.Status().Phase == view.Hold {
+		return // whoever holds a log to be untrustworthy does not vouch for it
+	}
+	// What cannot be sent now, the next head makes up for.
+	_ = f.cfg.Bus.PublishHead(&pb.Head{
+		Epoch: p.Epoch, Founding: p.Founding, Sequence: p.Sequence,
+		SetHash: state.SetHash(), Replica: f.cfg.Replica, Time: time.Now().UnixMilli(),
+	})
+}
+
+func (f *Fleet) heardHead(h *pb.Head) {
+	r := Replica{Head: h, Seen: time.Now(), Self: h.GetReplica() == f.cfg.Replica}
+	if !r.Self {
+		f.cfg.View.Heard(h)
+		r.Diverged = f.divergent(h)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, known := f.replicas[h.GetReplica()]; known || len(f.replicas) < mostNodes {
+		f.replicas[h.GetReplica()] = r
+	}
+}
+
+func (f *Fleet) divergent(h *pb.Head) bool {
+	state := f.cfg.View.State()
+	p := state.Position()
+	if h.GetEpoch() != p.Epoch || h.GetFounding() != p.Founding || h.GetSequence() != p.Sequence || h.GetSetHash() == state.SetHash() {
+		return false
+	}
+	f.diverged.Inc()
+	f.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "replica holds another state at the same sequence",
+		slog.String("replica", h.GetReplica()), slog.Uint64("sequence", p.Sequence))
+	return true
+}
+
+func (f *Fleet) heardBeat(b *pb.Heartbeat) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before, known := f.nodes[b.GetNode()]
+	if !known && len(f.nodes) >= mostNodes {
+		return
+	}
+	f.nodes[b.GetNode()] = Node{Heartbeat: b, Seen: time.Now()}
+	if !known || before.Heartbeat.GetSequence() != b.GetSequence() || before.Heartbeat.GetEpoch() != b.GetEpoch() ||
+		before.Heartbeat.GetState() != b.GetState() {
+		close(f.changed)
+		f.changed = make(chan struct{})
+	}
+}
+
+// forget drops who has been silent for long, and who said goodbye and went.
+func (f *Fleet) forget(now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for id, n := range f.nodes {
+		silent := now.Sub(n.Seen)
+		left := n.Heartbeat.GetState() == pb.Heartbeat_DRAINING && silent > LiveFor
+		if left || silent > forgetAfter {
+			delete(f.nodes, id)
+		}
+	}
+	for id, r := range f.replicas {
+		if now.Sub(r.Seen) > forgetAfter {
+			delete(f.replicas, id)
+		}
+	}
+}
+
+// Report lists everybody heard of in the last ten minutes.
+func (f *Fleet) Report() Report {
+	now, p := time.Now(), f.cfg.View.State().Position()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var report Report
+	for _, n := range f.nodes {
+		n.Live = now.Sub(n.Seen) < LiveFor
+		n.OtherEpoch = n.Heartbeat.GetEpoch() != p.Epoch
+		if at := n.Heartbeat.GetSequence(); !n.OtherEpoch && at < p.Sequence {
+			n.Lag = p.Sequence - at
+		}
+		report.Nodes = append(report.Nodes, n)
+	}
+	for _, r := range f.replicas {
+		r.Live = now.Sub(r.Seen) < LiveFor
+		report.Replicas = append(report.Replicas, r)
+	}
+	slices.SortFunc(report.Nodes, func(a, b Node) int {
+		return strings.Compare(a.Heartbeat.GetNode(), b.Heartbeat.GetNode())
+	})
+	slices.SortFunc(report.Replicas, func(a, b Replica) int {
+		return strings.Compare(a.Head.GetReplica(), b.Head.GetReplica())
+	})
+	return report
+}
+
+// Leader tells whether this replica is the one to do what one replica is enough
+// for: the live one with the lowest id. Two may believe it for some seconds, so
+// what the leader does must be harmless when done twice.
+func (f *Fleet) Leader() bool {
+	now := time.Now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.since.IsZero() || now.Sub(f.since) < settleTime {
+		return false
+	}
+	for id, r := range f.replicas {
+		if id < f.cfg.Replica && now.Sub(r.Seen) < LiveFor {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,263 @@
+// Package issuers keeps what time changes by itself: issuers' key sets, which it
+// fetches and writes to the log, and revocations, which it removes when they
+// have outlived every token they concern.
+//
+// One replica is enough for that, the leader (see fleet.Leader). Nothing breaks
+// if two believe to be it for a moment: keys are compared with the state when
+// their change is decided, so the second finds nothing to do.
+package issuers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/jwks"
+	"github.com/portcullis-gateway/portcullis/shared/keyset"
+	"github.com/portcullis-gateway/portcullis/shared/stream"
+)
+
+const (
+	// How often it is asked who leads.
+	leadInterval = 500 * time.Millisecond
+	// Changes of issuers are looked for at most so often.
+	settleTime = 50 * time.Millisecond
+	// Pause before a key set that could not be written is tried again.
+	retryPause = time.Second
+	// Of one write.
+	submitTimeout = 20 * time.Second
+
+	// Where an Issuer does not say: of its JWKS.
+	defaultTTL = time.Hour
+
+	actor = "keymanager-sync"
+)
+
+// Config is what a Keeper works with.
+type Config struct {
+	Bus    *stream.Bus
+	View   *view.View
+	Ledger *ledger.Ledger
+	// Leads tells whether this replica is the one that works; nil: it is.
+	Leads  func() bool
+	Logger *slog.Logger
+	// Registry receives the metrics; nil: none are shown.
+	Registry prometheus.Registerer
+	// RefreshFloor is the shortest time between two fetches for one issuer that
+	// nodes ask for. Default 10s.
+	RefreshFloor time.Duration
+	// SweepInterval is how often expired revocations are looked for. Default 1m.
+	SweepInterval time.Duration
+	// SweepGrace is how long after its end a revocation is removed: longer than any
+	// issuer's clock_skew, so that no token comes back. Default 15m.
+	SweepGrace time.Duration
+}
+
+// Keeper does the leader's work.
+type Keeper struct {
+	cfg     Config
+	metrics metrics
+}
+
+// New makes a Keeper; Run does the work.
+func New(cfg Config) *Keeper {
+	if cfg.Leads == nil {
+		cfg.Leads = func() bool { return true }
+	}
+	if cfg.SweepInterval <= 0 {
+		cfg.SweepInterval = time.Minute
+	}
+	if cfg.SweepGrace <= 0 {
+		cfg.SweepGrace = 15 * time.Minute
+	}
+	return &Keeper{cfg: cfg, metrics: newMetrics(cfg.Registry)}
+}
+
+// Run works whenever this replica leads and its view is live, until ctx ends.
+func (k *Keeper) Run(ctx context.Context) error {
+	ticker := time.NewTicker(leadInterval)
+	defer ticker.Stop()
+	for {
+		if k.leads() {
+			k.lead(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+func (k *Keeper) leads() bool {
+	return k.cfg.Leads() && k.cfg.View.Status().Phase == view.Live
+}
+
+// lead works until this replica does not lead any more.
+func (k *Keeper) lead(ctx context.Context) {
+	k.log(slog.LevelInfo, "this replica fetches key sets and sweeps revocations")
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	inbox := newInbox()
+	fetcher := jwks.New(jwks.Config{
+		Logger: k.cfg.Logger,
+		Update: func(id string, sources []*pb.KeySet_Source, _ bool) { inbox.put(id, sources) },
+		Known:  k.known,
+		Fetched: func(_ string, outcome jwks.Outcome) {
+			k.metrics.fetches.WithLabelValues(string(outcome)).Inc()
+		},
+		Skipped: func(id string, skipped []keyset.Skipped) {
+			k.log(slog.LevelWarn, "keys of an issuer cannot be used", slog.String("issuer", id), slog.Any("keys", skipped))
+		},
+		Floor: k.cfg.RefreshFloor,
+	})
+	unsubscribe, err := k.cfg.Bus.SubscribeKeyRefresh(func(r *pb.KeyRefresh) { k.refresh(fetcher, r) })
+	if err != nil {
+		k.log(slog.LevelWarn, "requests for key sets cannot be heard", slog.Any("error", err))
+		return
+	}
+	defer unsubscribe()
+	running.Go(func() { fetcher.Run(ctx) })
+	running.Go(func() { k.write(ctx, inbox) })
+	running.Go(func() { k.sweepRegularly(ctx) })
+	k.steer(ctx, fetcher)
+}
+
+// steer tells the fetcher which issuers there are, as long as this replica leads.
+func (k *Keeper) steer(ctx context.Context, fetcher *jwks.Fetcher) {
+	ticker := time.NewTicker(leadInterval)
+	defer ticker.Stop()
+	var told map[string]uint64
+	for {
+		changed := k.cfg.View.Changed()
+		if list, versions := issuersOf(k.cfg.View.State()); !equal(told, versions) {
+			fetcher.SetIssuers(list)
+			told = versions
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-ticker.C:
+			if !k.leads() {
+				return
+			}
+			continue
+		}
+		if pause(ctx, settleTime) != nil {
+			return
+		}
+	}
+}
+
+func issuersOf(s *catalog.State) ([]*pb.Issuer, map[string]uint64) {
+	list, versions := make([]*pb.Issuer, 0, s.Len(pb.Kind_KIND_ISSUER)), make(map[string]uint64)
+	for record := range s.All(pb.Kind_KIND_ISSUER) {
+		resource, err := record.Decode()
+		if issuer, ok := resource.(*pb.Issuer); ok && err == nil {
+			list = append(list, issuer)
+			versions[issuer.GetId()] = record.Version()
+		}
+	}
+	return list, versions
+}
+
+func equal(a, b map[string]uint64) bool {
+	if a == nil || len(a) != len(b) {
+		return false
+	}
+	for id, version := range a {
+		if other, ok := b[id]; !ok || other != version {
+			return false
+		}
+	}
+	return true
+}
+
+func (k *Keeper) known(id string) []*pb.KeySet_Source {
+	set, ok := catalog.Lookup[*pb.KeySet](k.cfg.View.State(), pb.Kind_KIND_KEY_SET, id)
+	if !ok {
+		return nil
+	}
+	return set.GetSources()
+}
+
+func (k *Keeper) refresh(fetcher *jwks.Fetcher, r *pb.KeyRefresh) {
+	result := "refused"
+	if fetcher.Refresh(r.GetIssuer()) {
+		result = "granted"
+		k.log(slog.LevelInfo, "key set is fetched because a node met an unknown kid",
+			slog.String("issuer", r.GetIssuer()), slog.String("node", r.GetNode()))
+	}
+	k.metrics.refreshes.WithLabelValues(result).Inc()
+}
+
+// write brings what was fetched into the log, one issuer after another.
+func (k *Keeper) write(ctx context.Context, inbox *inbox) {
+	for {
+		id, sources, err := inbox.take(ctx)
+		if err != nil {
+			return
+		}
+		if err := k.put(ctx, id, sources); err != nil {
+			k.log(slog.LevelWarn, "key set could not be written to the log", slog.String("issuer", id), slog.Any("error", err))
+			inbox.putBack(id, sources)
+			if pause(ctx, retryPause) != nil {
+				return
+			}
+		}
+	}
+}
+
+func (k *Keeper) put(ctx context.Context, id string, sources []*pb.KeySet_Source) error {
+	issuer, ok := catalog.Lookup[*pb.Issuer](k.cfg.View.State(), pb.Kind_KIND_ISSUER, id)
+	if !ok {
+		return nil // removed meanwhile
+	}
+	ttl := defaultTTL
+	if d := issuer.GetJwks().GetTtl(); d != nil && d.AsDuration() > 0 {
+		ttl = d.AsDuration()
+	}
+	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
+	defer cancel()
+	result, err := k.cfg.Ledger.Submit(ctx, command.PutKeySet{Issuer: id, Sources: sources, RenewAfter: ttl / 2}, ledger.Meta{Actor: actor})
+	if ps, ok := errors.AsType[catalog.Problems](err); ok && ps.Has(catalog.Dangling) {
+		return nil // removed meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	if len(result.Changes) > 0 {
+		k.metrics.written.Inc()
+		set, _ := catalog.Lookup[*pb.KeySet](result.State, pb.Kind_KIND_KEY_SET, id)
+		k.log(slog.LevelInfo, "key set written", slog.String("issuer", id),
+			slog.Uint64("generation", set.GetGeneration()), slog.Uint64("sequence", result.Sequence))
+	}
+	return nil
+}
+
+func (k *Keeper) log(level slog.Level, msg string, attrs ...slog.Attr) {
+	k.cfg.Logger.LogAttrs(context.Background(), level, msg, attrs...)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,258 @@
+package issuers_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/issuers"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/stream"
+	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// idp is an identity provider's JWKS endpoint.
+type idp struct {
+	*httptest.Server
+	mu      sync.Mutex
+	keys    string
+	fetches atomic.Int64
+}
+
+func newIDP(t *testing.T) *idp {
+	t.Helper()
+	p := &idp{}
+	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		p.fetches.Add(1)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.keys == "" {
+			http.Error(w, "no keys today", http.StatusInternalServerError)
+			return
+		}
+		_, _ = fmt.Fprintf(w, `{"keys":[%s]}`, p.keys)
+	}))
+	t.Cleanup(p.Close)
+	p.rotate(t, "k1")
+	return p
+}
+
+func (p *idp) rotate(t *testing.T, kid string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point, err := key.PublicKey.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keys = fmt.Sprintf(`{"kty":"EC","crv":"P-256","kid":%q,"use":"sig","alg":"ES256","x":%q,"y":%q}`, kid, encode(point[1:33]), encode(point[33:]))
+}
+
+type replica struct {
+	view   *view.View
+	ledger *ledger.Ledger
+	bus    *stream.Bus
+}
+
+func start(t *testing.T, server *streamtest.Server, name string, cfg issuers.Config) *replica {
+	t.Helper()
+	logger := slog.New(slog.DiscardHandler)
+	bus := server.Connect(t, name)
+	if _, err := bus.Found(t.Context(), 1, 1, 0); err != nil {
+		t.Fatal(err)
+	}
+	v, err := view.Open(view.Config{Dir: t.TempDir(), Logger: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &replica{view: v, bus: bus, ledger: ledger.New(ledger.Config{View: v, Logger: logger})}
+	cfg.Bus, cfg.View, cfg.Ledger, cfg.Logger = bus, v, r.ledger, logger
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = v.Run(ctx, bus) })
+	running.Go(func() { _ = r.ledger.Run(ctx) })
+	running.Go(func() { _ = issuers.New(cfg).Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+		_ = v.Close()
+	})
+	until(t, "the view is live", func() bool { return v.Status().Phase == view.Live })
+	return r
+}
+
+func until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("still not: " + what)
+		}
+	}
+}
+
+func (r *replica) submit(t *testing.T, cmd command.Command) {
+	t.Helper()
+	if _, err := r.ledger.Submit(t.Context(), cmd, ledger.Meta{Actor: "test"}); err != nil {
+		t.Fatalf("%s: %v", cmd, err)
+	}
+}
+
+func (r *replica) keySet() *pb.KeySet {
+	k, _ := catalog.Lookup[*pb.KeySet](r.view.State(), pb.Kind_KIND_KEY_SET, "idp")
+	return k
+}
+
+func (r *replica) holds(generation uint64, kid string) func() bool {
+	return func() bool {
+		k := r.keySet()
+		return k.GetGeneration() == generation && strings.Contains(k.GetSources()[0].GetJwks(), kid)
+	}
+}
+
+func TestKeySetsFollowTheirIssuer(t *testing.T) {
+	server, provider := streamtest.New(t), newIDP(t)
+	r := start(t, server, "a", issuers.Config{RefreshFloor: 300 * time.Millisecond})
+	issuer := &pb.Issuer{Id: "idp", Issuer: "https://idp.example/", Keys: &pb.Keys{JwksUrls: []string{provider.URL}}}
+	r.submit(t, command.Create{Resource: issuer})
+	until(t, "the first keys are in the log", r.holds(1, "k1"))
+
+	// A node asks because of an unknown kid. What has not changed is not written.
+	node := server.Connect(t, "node")
+	ask := func() {
+		t.Helper()
+		if err := node.PublishKeyRefresh(&pb.KeyRefresh{Issuer: "idp", Node: "n"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(400 * time.Millisecond)
+	before, sequence := provider.fetches.Load(), r.view.State().Position().Sequence
+	ask()
+	until(t, "the keys are fetched again", func() bool { return provider.fetches.Load() == before+1 })
+	time.Sleep(100 * time.Millisecond)
+	if at := r.view.State().Position().Sequence; at != sequence {
+		t.Errorf("unchanged keys were written: sequence %d after %d", at, sequence)
+	}
+
+	// A storm of requests is one fetch.
+	time.Sleep(400 * time.Millisecond)
+	provider.rotate(t, "k2")
+	before = provider.fetches.Load()
+	for range 100 {
+		ask()
+	}
+	until(t, "the new keys are in the log", r.holds(2, "k2"))
+	if fetches := provider.fetches.Load() - before; fetches > 2 {
+		t.Errorf("%d fetches for 100 requests", fetches)
+	}
+
+	// The issuer goes, and its keys with it.
+	r.submit(t, command.Remove{Ref: catalog.Ref{Kind: pb.Kind_KIND_ISSUER, ID: "idp"}})
+	until(t, "the key set is gone", func() bool { return r.keySet() == nil })
+	time.Sleep(200 * time.Millisecond)
+	if r.keySet() != nil {
+		t.Error("the key set has come back")
+	}
+}
+
+func TestFailingProviderKeepsTheLastKeys(t *testing.T) {
+	server, provider := streamtest.New(t), newIDP(t)
+	r := start(t, server, "a", issuers.Config{RefreshFloor: 50 * time.Millisecond})
+	issuer := &pb.Issuer{
+		Id: "idp", Issuer: "https://idp.example/", Keys: &pb.Keys{JwksUrls: []string{provider.URL}},
+		Jwks: &pb.JwksSettings{Ttl: durationpb.New(10 * time.Second)},
+	}
+	r.submit(t, command.Create{Resource: issuer})
+	until(t, "the first keys are in the log", r.holds(1, "k1"))
+	provider.mu.Lock()
+	provider.keys = ""
+	provider.mu.Unlock()
+	before := provider.fetches.Load()
+	time.Sleep(100 * time.Millisecond)
+	if err := r.bus.PublishKeyRefresh(&pb.KeyRefresh{Issuer: "idp"}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "a fetch has failed", func() bool { return provider.fetches.Load() > before })
+	time.Sleep(50 * time.Millisecond)
+	if !r.holds(1, "k1")() {
+		t.Errorf("key set %v", r.keySet())
+	}
+}
+
+// Both replicas believe to lead: twice the fetches, and still one generation for each rotation.
+func TestTwoLeadersDoNoHarm(t *testing.T) {
+	server, provider := streamtest.New(t), newIDP(t)
+	a := start(t, server, "a", issuers.Config{RefreshFloor: 50 * time.Millisecond})
+	b := start(t, server, "b", issuers.Config{RefreshFloor: 50 * time.Millisecond})
+	a.submit(t, command.Create{Resource: &pb.Issuer{Id: "idp", Issuer: "https://idp.example/", Keys: &pb.Keys{JwksUrls: []string{provider.URL}}}})
+	until(t, "the first keys are known to both", func() bool { return a.holds(1, "k1")() && b.holds(1, "k1")() })
+	time.Sleep(300 * time.Millisecond)
+	if a.keySet().GetGeneration() != 1 {
+		t.Errorf("generation %d", a.keySet().GetGeneration())
+	}
+}
+
+// Who does not lead fetches nothing, and takes over when it does.
+func TestOnlyTheLeaderFetches(t *testing.T) {
+	server, provider := streamtest.New(t), newIDP(t)
+	var leads atomic.Bool
+	r := start(t, server, "a", issuers.Config{Leads: leads.Load})
+	r.submit(t, command.Create{Resource: &pb.Issuer{Id: "idp", Issuer: "https://idp.example/", Keys: &pb.Keys{JwksUrls: []string{provider.URL}}}})
+	time.Sleep(time.Second)
+	if provider.fetches.Load() != 0 {
+		t.Error("a replica that does not lead has fetched")
+	}
+	leads.Store(true)
+	until(t, "the keys are in the log", r.holds(1, "k1"))
+}
+
+func TestExpiredRevocationsAreSwept(t *testing.T) {
+	server := streamtest.New(t)
+	r := start(t, server, "a", issuers.Config{SweepInterval: 100 * time.Millisecond, SweepGrace: time.Second})
+	revocation := func(id string, ends time.Duration) *pb.Revocation {
+		return &pb.Revocation{
+			Id: id, Issuer: "idp", Target: &pb.Revocation_Jti{Jti: id}, ExpiresAt: timestamppb.New(time.Now().Add(ends)),
+		}
+	}
+	_, err := r.ledger.Submit(t.Context(), command.Apply{Resources: []catalog.Resource{
+		&pb.Issuer{Id: "idp", Issuer: "https://idp.example/", Keys: &pb.Keys{JwksUrls: []string{"http://127.0.0.1:1/"}}},
+		revocation("short", time.Second), revocation("long", time.Hour),
+	}}, ledger.Meta{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := func(id string) bool {
+		_, ok := r.view.State().Get(pb.Kind_KIND_REVOCATION, id)
+		return ok
+	}
+	began := time.Now()
+	until(t, "the ended revocation is gone", func() bool { return !has("short") })
+	if time.Since(began) < 1500*time.Millisecond || !has("long") {
+		t.Errorf("swept after %s; the other one is there: %t", time.Since(began), has("long"))
+	}
+}

@@ -1,0 +1,165 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/stream"
+)
+
+// Pause before an append is repeated whose outcome is not known.
+const unsurePause = 100 * time.Millisecond
+
+// outcome of an attempt to append.
+type outcome int
+
+const (
+	landed outcome = iota
+	overtaken
+)
+
+// append sends the entry of a decision. If another replica was faster, all
+// requests are returned, to be decided again.
+func (l *Ledger) append(ctx context.Context, log *stream.Log, state *catalog.State, d *decision) ([]*request, error) {
+	data, err := proto.Marshal(d.entry)
+	if err != nil {
+		return d.requests(), fmt.Errorf("encode entry: %w", err)
+	}
+	last := state.Position().Sequence
+	how, err := l.send(ctx, log, last, topic(d.entry), data)
+	switch {
+	case errors.Is(err, ErrUncertain):
+		l.metrics.appends.WithLabelValues("failed").Inc()
+		for _, r := range d.accepted {
+			r.request.answer(Result{}, err)
+		}
+		return d.requests(), ErrTimeout // for those who were not in the entry
+	case err != nil:
+		l.metrics.appends.WithLabelValues("failed").Inc()
+		return d.requests(), err
+	case how == overtaken:
+		l.metrics.appends.WithLabelValues("conflict").Inc()
+		if _, err := l.cfg.View.WaitFor(ctx, last+1); errors.Is(err, context.DeadlineExceeded) {
+			return d.requests(), ErrContended
+		} else if err != nil {
+			return d.requests(), timedOut(err)
+		}
+		return d.requests(), nil
+	}
+	l.metrics.appends.WithLabelValues("landed").Inc()
+	l.metrics.group.Observe(float64(len(d.accepted)))
+	after, err := l.cfg.View.WaitFor(ctx, last+1)
+	if err != nil {
+		for _, r := range d.accepted {
+			r.request.answer(Result{}, ErrUncertain)
+		}
+		return d.requests(), timedOut(err)
+	}
+	if l.cfg.Appended != nil {
+		l.cfg.Appended()
+	}
+	d.answer(after, last+1)
+	return d.later, nil
+}
+
+// send appends, and finds out what happened if the log's answer was lost.
+func (l *Ledger) send(ctx context.Context, log *stream.Log, last uint64, topic string, data []byte) (outcome, error) {
+	id := ulid.Make().String()
+	unsure := false
+	for {
+		_, err := log.Append(ctx, last, topic, data, id)
+		switch {
+		case err == nil:
+			return landed, nil
+		case errors.Is(err, stream.ErrConflict) && !unsure:
+			return overtaken, nil
+		case errors.Is(err, stream.ErrConflict):
+			return l.settle(ctx, last+1, id)
+		case errors.Is(err, stream.ErrUnknown):
+			l.metrics.unknown.Inc()
+			unsure = true
+		case !unsure:
+			return 0, &Unavailable{Reason: err.Error()}
+		}
+		// Repeating it is safe: the same expected sequence lets one of them in at most.
+		if pause(ctx, unsurePause) != nil {
+			return 0, ErrUncertain
+		}
+	}
+}
+
+// settle looks who stands where an append of unknown outcome was to stand.
+func (l *Ledger) settle(ctx context.Context, sequence uint64, id string) (outcome, error) {
+	if _, err := l.cfg.View.WaitFor(ctx, sequence); err != nil {
+		return 0, ErrUncertain
+	}
+	if found, ok := l.cfg.View.EntryID(sequence); !ok {
+		return 0, ErrUncertain
+	} else if found == id {
+		return landed, nil
+	}
+	return overtaken, nil
+}
+
+// confirm answers requests that need no entry, once it is sure that the state
+// they were decided on was the newest. If not, they are returned.
+func (l *Ledger) confirm(ctx context.Context, log *stream.Log, state *catalog.State, d *decision) ([]*request, error) {
+	if len(d.settled) == 0 {
+		return d.later, nil
+	}
+	_, last, err := log.Bounds(ctx)
+	if err != nil {
+		return d.requests(), &Unavailable{Reason: err.Error()}
+	}
+	if last > state.Position().Sequence {
+		if _, err := l.cfg.View.WaitFor(ctx, last); err != nil {
+			return d.requests(), timedOut(err)
+		}
+		return d.requests(), nil
+	}
+	d.answer(state, state.Position().Sequence)
+	return d.later, nil
+}
+
+// answer tells everybody whose fate is known what it is.
+func (d *decision) answer(state *catalog.State, sequence uint64) {
+	for _, r := range d.accepted {
+		r.tell(state, sequence)
+	}
+	for _, r := range d.settled {
+		r.tell(state, sequence)
+	}
+}
+
+func (r *ruling) tell(state *catalog.State, sequence uint64) {
+	if r.err != nil {
+		r.request.answer(Result{}, r.err)
+		return
+	}
+	r.result.State, r.result.Epoch = state, state.Position().Epoch
+	if !r.result.Repeated || r.twin {
+		r.result.Sequence = sequence
+	}
+	r.request.answer(r.result, nil)
+}
+
+// topic is the kind that an entry is about, for people who look at the stream.
+func topic(e *pb.Entry) string {
+	kind := pb.Kind_KIND_UNSPECIFIED
+	for _, t := range e.GetTransactions() {
+		for _, c := range t.GetChanges() {
+			if kind != pb.Kind_KIND_UNSPECIFIED && c.GetKind() != kind {
+				return "mixed"
+			}
+			kind = c.GetKind()
+		}
+	}
+	return catalog.Collection(kind)
+}

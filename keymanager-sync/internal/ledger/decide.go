@@ -1,0 +1,155 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+)
+
+// What an entry needs besides its transactions.
+const entryOverhead = 128
+
+// decision is what a group amounts to against one state.
+type decision struct {
+	// accepted have a transaction in the entry.
+	accepted []*ruling
+	// settled need none: refused, without effect, or repeated.
+	settled []*ruling
+	// later did not fit into the entry.
+	later []*request
+	entry *pb.Entry
+}
+
+// ruling is what was decided about one request.
+type ruling struct {
+	request *request
+	result  Result
+	err     error
+	// twin: an earlier request of the same entry has the same idempotency key.
+	twin bool
+}
+
+// requests are all that are still to be answered.
+func (d *decision) requests() []*request {
+	all := make([]*request, 0, len(d.accepted)+len(d.settled)+len(d.later))
+	for _, r := range d.accepted {
+		all = append(all, r.request)
+	}
+	for _, r := range d.settled {
+		all = append(all, r.request)
+	}
+	return append(all, d.later...)
+}
+
+// decide rules on the requests in their order, each against what the ones
+// before it leave behind.
+func (l *Ledger) decide(state *catalog.State, limit int, group []*request) *decision {
+	p := state.Position()
+	d := &decision{entry: &pb.Entry{Epoch: p.Epoch, Founding: p.Founding}}
+	scratch, size, now := state, entryOverhead, time.Now()
+	keys := make(map[string]string)
+	for i, r := range group {
+		if r.abandoned.Load() {
+			continue
+		}
+		if ruling := l.repeated(r, keys); ruling != nil {
+			d.settled = append(d.settled, ruling)
+			continue
+		}
+		proposal, next, err := l.propose(scratch, r.cmd, now)
+		if err != nil || len(proposal.Changes) == 0 {
+			d.settled = append(d.settled, settled(r, proposal, err))
+			continue
+		}
+		t := transaction(r, proposal, now)
+		bytes := proto.Size(t) + 8
+		if entryOverhead+bytes > limit {
+			d.settled = append(d.settled, &ruling{request: r, err: &TooLarge{Bytes: bytes, Limit: limit}})
+			continue
+		}
+		if size+bytes > limit {
+			d.later = group[i:]
+			return d
+		}
+		if !r.take() {
+			continue
+		}
+		size += bytes
+		scratch = next
+		d.entry.Transactions = append(d.entry.Transactions, t)
+		d.entry.Awaited = d.entry.Awaited || r.meta.Awaited
+		d.accepted = append(d.accepted, &ruling{request: r, result: Result{Changes: proposal.Changes, Notes: proposal.Notes}})
+		if key := r.meta.IdempotencyKey; key != "" {
+			keys[key] = t.GetCommand()
+		}
+	}
+	return d
+}
+
+func settled(r *request, proposal *catalog.Proposal, err error) *ruling {
+	if err != nil {
+		return &ruling{request: r, err: err}
+	}
+	return &ruling{request: r, result: Result{Notes: proposal.Notes}}
+}
+
+func transaction(r *request, proposal *catalog.Proposal, now time.Time) *pb.Transaction {
+	return &pb.Transaction{
+		Actor: r.meta.Actor, Time: now.UnixMilli(), IdempotencyKey: r.meta.IdempotencyKey,
+		Command: r.cmd.String(), Changes: proposal.Changes,
+	}
+}
+
+// propose decides one command. A fault of the program in it costs only this command.
+func (l *Ledger) propose(s *catalog.State, cmd command.Command, now time.Time) (p *catalog.Proposal, next *catalog.State, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			l.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "deciding a command panicked",
+				slog.String("command", cmd.String()), slog.Any("fault", fault), slog.String("stack", string(debug.Stack())))
+			p, next, err = nil, nil, ErrInternal
+		}
+	}()
+	p, err = command.Decide(s, cmd, now)
+	if err != nil || len(p.Changes) == 0 {
+		return p, s, err
+	}
+	next, err = s.WithChanges(p.Changes)
+	if err != nil {
+		return nil, nil, fmt.Errorf("decide %s: %w", cmd, err)
+	}
+	return p, next, nil
+}
+
+// repeated rules on a request whose idempotency key the log, or the entry that
+// is being made, already holds; nil: it is new.
+func (l *Ledger) repeated(r *request, keys map[string]string) *ruling {
+	key := r.meta.IdempotencyKey
+	if key == "" {
+		return nil
+	}
+	if before, ok := keys[key]; ok {
+		if before != r.cmd.String() {
+			return &ruling{request: r, err: &KeyReuse{Key: key, Before: before}}
+		}
+		return &ruling{request: r, twin: true, result: Result{Repeated: true}}
+	}
+	m, ok, err := l.cfg.View.Remembered(key)
+	switch {
+	case err != nil:
+		return &ruling{request: r, err: &Unavailable{Reason: err.Error()}}
+	case !ok:
+		return nil
+	case m.Command != view.Shorten(r.cmd.String()):
+		return &ruling{request: r, err: &KeyReuse{Key: key, Before: m.Command}}
+	}
+	return &ruling{request: r, result: Result{Repeated: true, Sequence: m.Sequence}}
+}

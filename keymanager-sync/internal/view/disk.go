@@ -1,0 +1,376 @@
+package view
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+)
+
+const (
+	fileName   = "view.db"
+	fileFormat = 1
+	// Address space for the file's mapping, so that growing seldom has to wait for readers.
+	mapping = 256 << 20
+	// A snapshot is written to disk in transactions of this many changes.
+	loadChunk = 20_000
+)
+
+// The file's buckets. A resource's key is its kind and its id, so the ids of a
+// kind are neighbours, in order.
+const (
+	bucketMeta    = "meta"
+	bucketChanges = "changes"
+	bucketRejects = "rejects" // changes that this version cannot understand, beside the last good values
+	bucketKeys    = "keys"    // idempotency key → memory
+	bucketAges    = "ages"    // sequence and idempotency key → nothing, for forgetting in order
+
+	keyPosition = "position" // a pb.SnapshotHeader
+	keyLastID   = "last-id"  // the id of the entry at the position
+)
+
+// disk is the view's file. mu is held for writing only while the file is replaced.
+type disk struct {
+	path string
+	mu   sync.RWMutex
+	db   *bbolt.DB
+}
+
+func openDisk(dir string) (*disk, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	d := &disk{path: filepath.Join(dir, fileName)}
+	var err error
+	d.db, err = openFile(d.path)
+	return d, err
+}
+
+func openFile(path string) (*bbolt.DB, error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout: time.Second, FreelistType: bbolt.FreelistMapType, InitialMmapSize: mapping,
+	})
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, fmt.Errorf("%w: %s is locked", ErrLocked, path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range []string{bucketMeta, bucketChanges, bucketRejects, bucketKeys, bucketAges} {
+			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func (d *disk) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.db.Close()
+}
+
+func (d *disk) read(fn func(*bbolt.Tx) error) error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.db.View(fn)
+}
+
+// load builds the State from the file and checks it against the set hash that
+// was written with it.
+func (d *disk) load() (*catalog.State, error) {
+	state := catalog.Empty()
+	err := d.read(func(tx *bbolt.Tx) error {
+		raw := tx.Bucket([]byte(bucketMeta)).Get([]byte(keyPosition))
+		if raw == nil {
+			return nil
+		}
+		header := new(pb.SnapshotHeader)
+		if err := proto.Unmarshal(raw, header); err != nil {
+			return fmt.Errorf("read position: %w", err)
+		}
+		if header.GetFormat() != fileFormat {
+			return fmt.Errorf("the file has format %d, this version reads %d", header.GetFormat(), fileFormat)
+		}
+		builder := catalog.NewBuilder(catalog.Position{
+			Epoch: header.GetEpoch(), Founding: header.GetFounding(), Sequence: header.GetSequence(),
+		}, nil)
+		for _, name := range []string{bucketChanges, bucketRejects} {
+			err := tx.Bucket([]byte(name)).ForEach(func(_, value []byte) error {
+				builder.Add(string(value))
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		state = builder.State()
+		if state.SetHash() != header.GetSetHash() {
+			return fmt.Errorf("%s is damaged: its set hash is %016x, and %016x was written (hint: move the file away; the replica then starts over from the log or from a peer)",
+				d.path, state.SetHash(), header.GetSetHash())
+		}
+		return nil
+	})
+	return state, err
+}
+
+// lastID is the id of the entry at the position; empty if it is not known.
+func (d *disk) lastID() (id string, err error) {
+	err = d.read(func(tx *bbolt.Tx) error {
+		id = string(tx.Bucket([]byte(bucketMeta)).Get([]byte(keyLastID)))
+		return nil
+	})
+	return id, err
+}
+
+// step is what a batch of entries does to the file.
+type step struct {
+	before, after *catalog.State
+	touched       map[catalog.Ref]struct{}
+	memories      []memory
+	lastID        string
+}
+
+// write makes a step durable: all of it or nothing.
+func (d *disk) write(s step) error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.db.Update(func(tx *bbolt.Tx) error {
+		changes := tx.Bucket([]byte(bucketChanges))
+		for _, ref := range sorted(s.touched) {
+			if err := putOrDelete(changes, s.after, ref); err != nil {
+				return err
+			}
+		}
+		if err := writeRejects(tx, s); err != nil {
+			return err
+		}
+		if err := remember(tx, s.memories); err != nil {
+			return err
+		}
+		return writePosition(tx, s.after, s.lastID)
+	})
+}
+
+// sorted keeps writes to neighbouring pages together.
+func sorted(refs map[catalog.Ref]struct{}) []catalog.Ref {
+	list := make([]catalog.Ref, 0, len(refs))
+	for ref := range refs {
+		list = append(list, ref)
+	}
+	slices.SortFunc(list, func(a, b catalog.Ref) int {
+		if a.Kind != b.Kind {
+			return int(a.Kind) - int(b.Kind)
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return list
+}
+
+func putOrDelete(bucket *bbolt.Bucket, state *catalog.State, ref catalog.Ref) error {
+	record, ok := state.Get(ref.Kind, ref.ID)
+	if !ok {
+		return bucket.Delete(resourceKey(ref))
+	}
+	return bucket.Put(resourceKey(ref), []byte(record.Raw()))
+}
+
+func resourceKey(ref catalog.Ref) []byte {
+	return append(binary.AppendUvarint(nil, uint64(ref.Kind)), ref.ID...)
+}
+
+func writePosition(tx *bbolt.Tx, state *catalog.State, lastID string) error {
+	p := state.Position()
+	header, err := proto.Marshal(&pb.SnapshotHeader{
+		Format: fileFormat, Epoch: p.Epoch, Founding: p.Founding, Sequence: p.Sequence,
+		SetHash: state.SetHash(), WrittenAt: time.Now().UnixMilli(),
+	})
+	if err != nil {
+		return fmt.Errorf("encode position: %w", err)
+	}
+	meta := tx.Bucket([]byte(bucketMeta))
+	if err := meta.Put([]byte(keyPosition), header); err != nil {
+		return err
+	}
+	return meta.Put([]byte(keyLastID), []byte(lastID))
+}
+
+// writeRejects renews the list of changes that cannot be understood, if it
+// differs; it is nearly always empty.
+func writeRejects(tx *bbolt.Tx, s step) error {
+	if sameRejects(s.before.Rejects(), s.after.Rejects()) {
+		return nil
+	}
+	if err := tx.DeleteBucket([]byte(bucketRejects)); err != nil {
+		return err
+	}
+	bucket, err := tx.CreateBucket([]byte(bucketRejects))
+	if err != nil {
+		return err
+	}
+	n := uint64(0)
+	for raw := range rejected(s.after) {
+		n++
+		if err := bucket.Put(binary.BigEndian.AppendUint64(nil, n), []byte(raw)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sameRejects(a, b []catalog.Reject) bool {
+	if len(a) == 0 && len(b) == 0 {
+		return true
+	}
+	type at struct {
+		ref      catalog.Ref
+		sequence uint64
+	}
+	seen := make(map[at]bool, len(a))
+	for _, r := range a {
+		seen[at{r.Ref, r.Sequence}] = true
+	}
+	for _, r := range b {
+		if !seen[at{r.Ref, r.Sequence}] {
+			return false
+		}
+	}
+	return len(a) == len(b)
+}
+
+// rejected yields the rejected changes, which come last among all.
+func rejected(state *catalog.State) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		good := state.ChangeCount() - len(state.Rejects())
+		for raw := range state.Changes() {
+			if good--; good >= 0 {
+				continue
+			}
+			if !yield(raw) {
+				return
+			}
+		}
+	}
+}
+
+// replace puts another state in the place of the whole file. The file that was
+// there is kept beside it until the next replacement.
+func (d *disk) replace(state *catalog.State) error {
+	fresh := d.path + ".new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := writeWhole(fresh, state); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.db.Close(); err != nil {
+		return err
+	}
+	if err := swap(d.path, fresh); err != nil {
+		db, reopen := openFile(d.path)
+		if reopen == nil {
+			d.db = db
+		}
+		return errors.Join(err, reopen)
+	}
+	db, err := openFile(d.path)
+	if err != nil {
+		return err
+	}
+	d.db = db
+	return nil
+}
+
+func swap(path, fresh string) error {
+	if err := os.Link(path, path+".linking"); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".linking", path+".before"); err != nil {
+		return err
+	}
+	if err := os.Rename(fresh, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// writeWhole writes a state to a new file. Until the position is written, in the
+// last transaction, the file counts as empty.
+func writeWhole(path string, state *catalog.State) error {
+	db, err := openFile(path)
+	if err != nil {
+		return err
+	}
+	type pair struct {
+		key []byte
+		raw string
+	}
+	pairs := make([]pair, 0, state.ChangeCount())
+	for _, kind := range catalog.Kinds() {
+		for record := range state.All(kind) {
+			pairs = append(pairs, pair{resourceKey(record.Ref()), record.Raw()})
+		}
+	}
+	slices.SortFunc(pairs, func(a, b pair) int { return bytes.Compare(a.key, b.key) })
+	for chunk := range slices.Chunk(pairs, loadChunk) {
+		err = db.Update(func(tx *bbolt.Tx) error {
+			bucket := tx.Bucket([]byte(bucketChanges))
+			bucket.FillPercent = 0.9 // keys arrive in order
+			for _, p := range chunk {
+				if err := bucket.Put(p.key, []byte(p.raw)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return errors.Join(err, db.Close())
+		}
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		if err := writeRejects(tx, step{before: catalog.Empty(), after: state}); err != nil {
+			return err
+		}
+		return writePosition(tx, state, "")
+	})
+	return errors.Join(err, db.Close())
+}
+
+// size is the file's size in bytes, for metrics.
+func (d *disk) size() float64 {
+	var n int64
+	_ = d.read(func(tx *bbolt.Tx) error { // fails only when the file is closed: then 0
+		n = tx.Size()
+		return nil
+	})
+	return float64(n)
+}

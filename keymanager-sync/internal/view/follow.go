@@ -1,0 +1,308 @@
+package view
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/stream"
+)
+
+const (
+	// How long a replica with an empty disk listens for others before it founds a log.
+	listenBeforeFounding = 2 * time.Second
+	// Pause between attempts to find a log to follow.
+	attachMinimum = 500 * time.Millisecond
+	attachMaximum = 3 * time.Second
+
+	suspicions     = 3
+	suspicionPause = 400 * time.Millisecond
+)
+
+// Run finds the log, or founds it if there has never been one, and follows it
+// until ctx ends. Trouble with the log does not end it: the view goes on hold,
+// and Run keeps looking whether the trouble is over.
+func (v *View) Run(ctx context.Context, bus *stream.Bus) error {
+	v.mu.Lock()
+	v.bus = bus
+	v.mu.Unlock()
+	for {
+		err := v.once(ctx, bus)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil {
+			continue // a snapshot was taken: follow from there
+		}
+		v.trouble(err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(attachMinimum + rand.N(attachMaximum-attachMinimum)):
+		}
+	}
+}
+
+// once attaches to the log and follows it as long as that goes well.
+func (v *View) once(ctx context.Context, bus *stream.Bus) error {
+	log, err := v.attach(ctx, bus)
+	if err != nil {
+		return err
+	}
+	position := v.State().Position().Sequence
+	first, last, err := v.bounds(ctx, log)
+	if err != nil {
+		return err
+	}
+	if first > position+1 {
+		return v.catchUp(ctx, log, fmt.Sprintf("the log begins at sequence %d and this replica's disk ends at %d", first, position))
+	}
+	after, check, err := v.resume(first, position)
+	if err != nil {
+		return err
+	}
+	v.audit(ctx, log)
+	v.begin(log, last)
+	defer v.end()
+	err = log.Follow(ctx, after, func(batch []stream.Message) error {
+		if batch[0].Sequence == position && check != "" {
+			if batch[0].ID != check {
+				return holdf("the log holds another entry at sequence %d than this replica's disk: it was rolled back and written again (hint: run `keymanager-sync found` on the most advanced replica)", position)
+			}
+			batch, check = batch[1:], ""
+		}
+		return v.fold(batch)
+	})
+	if errors.Is(err, stream.ErrTooOld) {
+		return v.catchUp(ctx, log, err.Error())
+	}
+	return err
+}
+
+// bounds asks where the log begins and ends. That it ends before what is on disk,
+// or before what another replica was heard to have, is believed when it is heard
+// several times: an election can look like that.
+func (v *View) bounds(ctx context.Context, log *stream.Log) (first, last uint64, err error) {
+	v.mu.Lock()
+	least := max(v.last, v.State().Position().Sequence)
+	v.mu.Unlock()
+	for range suspicions {
+		first, last, err = log.Bounds(ctx)
+		if err != nil || last >= least {
+			return first, last, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, 0, ctx.Err()
+		case <-time.After(suspicionPause):
+		}
+	}
+	return 0, 0, holdf("the log ends at sequence %d, and this replica or another has %d: the log was rolled back (hint: bring the NATS servers' data back, or run `keymanager-sync found` on the most advanced replica)", last, least)
+}
+
+// resume tells after which sequence to follow. If the log still holds the last
+// entry on disk, and its id is known, that entry is to be seen again: the log
+// may have been rolled back and have grown since.
+func (v *View) resume(first, position uint64) (after uint64, check string, err error) {
+	if position == 0 || first > position {
+		return position, "", nil
+	}
+	if check, err = v.disk.lastID(); err != nil {
+		return 0, "", fmt.Errorf("read the last entry's id: %w", err)
+	}
+	if check == "" {
+		return position, "", nil
+	}
+	return position - 1, check, nil
+}
+
+// audit looks whether the log's stream is still configured as it was founded.
+func (v *View) audit(ctx context.Context, log *stream.Log) {
+	err := log.Audit(ctx)
+	v.metrics.misconfigured.Set(one(err != nil))
+	if err != nil {
+		v.warn("the log's configuration is not as it should be", slog.Any("faults", err))
+	}
+}
+
+// begin and end mark the time in which a log is followed.
+func (v *View) begin(log *stream.Log, last uint64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.log, v.last, v.stream = log, last, log.Identity().Stream
+	v.known(last)
+	if v.State().Position().Sequence >= last {
+		v.turn(Live, "")
+	} else {
+		v.turn(Loading, fmt.Sprintf("catching up with the log to sequence %d", last))
+	}
+	v.wake()
+}
+
+func (v *View) end() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.log = nil
+}
+
+// trouble says what the end of an attempt means.
+func (v *View) trouble(err error) {
+	v.metrics.interruptions.Inc()
+	gap, isGap := errors.AsType[*stream.GapError](err)
+	hold, isHold := errors.AsType[*HoldError](err)
+	switch {
+	case isHold:
+		v.enter(Hold, hold.Reason)
+	case isGap:
+		v.enter(Hold, fmt.Sprintf("%v: entries are missing (hint: look at the NATS servers; the replica keeps trying)", gap))
+	case errors.Is(err, stream.ErrRolledBack), errors.Is(err, stream.ErrReplaced), errors.Is(err, stream.ErrTooOld):
+		v.enter(Hold, err.Error())
+	case v.Status().Phase == Hold:
+		// What cannot be asked now does not lift the hold.
+	default:
+		v.enter(Opening, fmt.Sprintf("the log cannot be followed: %v", err))
+	}
+}
+
+// fold applies a batch, makes it durable, and shows it.
+func (v *View) fold(batch []stream.Message) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	began := time.Now()
+	before := v.State()
+	s := step{before: before, after: before, touched: make(map[catalog.Ref]struct{}), lastID: batch[len(batch)-1].ID}
+	for _, m := range batch {
+		next, effects, err := s.after.Apply(m.Sequence, m.Data)
+		if err != nil {
+			next = v.skip(s.after, m, err)
+			effects = catalog.Effects{}
+		}
+		s.after = next
+		for _, ref := range effects.Touched {
+			s.touched[ref] = struct{}{}
+		}
+		for _, r := range effects.Rejects {
+			v.metrics.rejects.Inc()
+			v.warn("change cannot be understood", slog.String("ref", r.Ref.String()),
+				slog.Uint64("sequence", r.Sequence), slog.String("reason", r.Reason))
+		}
+		s.memories = append(s.memories, memoriesOf(m.Sequence, m.Data)...)
+	}
+	if err := v.disk.write(s); err != nil {
+		return holdf("the view cannot be written to %s: %v (hint: look at the disk; the replica keeps trying)", v.disk.path, err)
+	}
+	v.metrics.folded.Add(float64(len(batch)))
+	v.metrics.foldSeconds.Observe(time.Since(began).Seconds())
+	v.publish(s.after, batch)
+	return nil
+}
+
+// skip passes over an entry whose envelope cannot be decoded: it holds nothing
+// that anybody can apply, on any side, and must not stop what comes after it.
+func (v *View) skip(state *catalog.State, m stream.Message, reason error) *catalog.State {
+	v.metrics.undecodable.Inc()
+	v.warn("log entry cannot be understood and is passed over",
+		slog.Uint64("sequence", m.Sequence), slog.String("id", m.ID), slog.Any("reason", reason))
+	p := state.Position()
+	p.Sequence = m.Sequence
+	return state.At(p)
+}
+
+func (v *View) warn(msg string, attrs ...slog.Attr) {
+	v.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, msg, attrs...)
+}
+
+// attach finds the log that continues what is on disk.
+func (v *View) attach(ctx context.Context, bus *stream.Bus) (*stream.Log, error) {
+	position := v.State().Position()
+	log, err := bus.Find(ctx)
+	switch {
+	case errors.Is(err, stream.ErrNoLog) && position.Epoch == 0:
+		return v.firstStart(ctx, bus)
+	case errors.Is(err, stream.ErrNoLog):
+		return nil, holdf("there is no log any more, and this replica's disk holds %s (hint: bring the NATS servers' data back, or run `keymanager-sync found` on the most advanced replica)", position)
+	case err != nil:
+		return nil, err
+	}
+	id := log.Identity()
+	switch {
+	case position.Epoch == 0:
+		return log, v.join(ctx, log)
+	case id.Epoch == position.Epoch && id.Founding == position.Founding:
+		return log, nil
+	case id.Epoch > position.Epoch:
+		return log, v.catchUp(ctx, log, fmt.Sprintf("epoch %d has begun", id.Epoch))
+	case id.Epoch == position.Epoch:
+		return nil, holdf("stream %s was deleted and made anew (hint: bring the NATS servers' data back, or run `keymanager-sync found` on the most advanced replica)", id.Stream)
+	}
+	return nil, holdf("the newest log is of epoch %d, and this replica's disk is of epoch %d (hint: this is the wrong NATS, or it was restored from before; run `keymanager-sync found` on the most advanced replica)", id.Epoch, position.Epoch)
+}
+
+// join begins to follow a log with an empty disk.
+func (v *View) join(ctx context.Context, log *stream.Log) error {
+	first, _, err := log.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	if first > 1 {
+		return v.catchUp(ctx, log, fmt.Sprintf("the log begins at sequence %d and this replica's disk is empty", first))
+	}
+	return v.adopt(log, catalog.Empty(), 0)
+}
+
+// adopt writes that a state is the one at a sequence of a log.
+func (v *View) adopt(log *stream.Log, state *catalog.State, sequence uint64) error {
+	id := log.Identity()
+	after := state.At(catalog.Position{Epoch: id.Epoch, Founding: id.Founding, Sequence: sequence})
+	if err := v.disk.write(step{before: state, after: after}); err != nil {
+		return holdf("the view cannot be written to %s: %v (hint: look at the disk)", v.disk.path, err)
+	}
+	v.publish(after, nil)
+	return nil
+}
+
+// firstStart founds the log, unless somebody is there who knows of one.
+func (v *View) firstStart(ctx context.Context, bus *stream.Bus) (*stream.Log, error) {
+	heard := make(chan string, 1)
+	tell := func(who string) {
+		select {
+		case heard <- who:
+		default: // one is enough
+		}
+	}
+	heads, err := bus.SubscribeHeads(func(h *pb.Head) {
+		tell(fmt.Sprintf("replica %s stands at sequence %d of epoch %d", h.GetReplica(), h.GetSequence(), h.GetEpoch()))
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer heads()
+	beats, err := bus.SubscribeHeartbeats(func(b *pb.Heartbeat) {
+		if b.GetEpoch() > 0 {
+			tell(fmt.Sprintf("node %s stands at sequence %d of epoch %d", b.GetNode(), b.GetSequence(), b.GetEpoch()))
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer beats()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case who := <-heard:
+		return nil, holdf("there is no log, but %s: nothing is founded over what exists (hint: bring the NATS servers' data back, or run `keymanager-sync found` on the most advanced replica; to start all over, stop the nodes first)", who)
+	case <-time.After(listenBeforeFounding):
+	}
+	log, err := bus.Found(ctx, 1, 1, v.cfg.Replicas)
+	if err != nil {
+		return nil, err
+	}
+	v.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "log founded", slog.String("stream", log.Identity().Stream))
+	return log, v.join(ctx, log)
+}

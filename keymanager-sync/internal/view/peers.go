@@ -1,0 +1,126 @@
+package view
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"time"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/snapshot"
+	"github.com/portcullis-gateway/portcullis/shared/stream"
+)
+
+// Of one download of a peer's snapshot.
+const downloadTimeout = 5 * time.Minute
+
+// encode writes a state as nodes and peers download it.
+func encode(state *catalog.State, stream, writer string) ([]byte, error) {
+	p := state.Position()
+	var body bytes.Buffer
+	err := snapshot.Write(&body, &pb.SnapshotHeader{
+		Epoch: p.Epoch, Founding: p.Founding, Stream: stream, Sequence: p.Sequence,
+		Changes: uint64(state.ChangeCount()), Counts: state.Counts(), SetHash: state.SetHash(),
+		WrittenAt: time.Now().UnixMilli(), Writer: writer,
+	}, state.Changes())
+	if err != nil {
+		return nil, err
+	}
+	return body.Bytes(), nil
+}
+
+// catchUp replaces the view by a peer's snapshot, because the log does not reach
+// back to what is on this disk. The file as it was stays beside the new one.
+func (v *View) catchUp(ctx context.Context, log *stream.Log, why string) error {
+	if len(v.cfg.Peers) == 0 {
+		return holdf("%s: a snapshot of another replica is needed (hint: name the other replicas in the setting peers)", why)
+	}
+	v.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "taking a snapshot from a peer", slog.String("reason", why))
+	var faults []error
+	for _, i := range rand.Perm(len(v.cfg.Peers)) {
+		peer := strings.TrimSuffix(v.cfg.Peers[i], "/")
+		state, err := v.download(ctx, peer, log.Identity())
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", peer, err))
+			continue
+		}
+		if err := v.disk.replace(state); err != nil {
+			return holdf("the view cannot be written to %s: %v (hint: look at the disk; the replica keeps trying)", v.disk.path, err)
+		}
+		v.restart(state)
+		v.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "snapshot taken", slog.String("peer", peer), slog.Uint64("sequence", state.Position().Sequence))
+		return nil
+	}
+	return holdf("%s, and no peer gave a snapshot: %v (hint: the replica keeps trying)", why, errors.Join(faults...))
+}
+
+// restart shows a state that does not follow from the one before it.
+func (v *View) restart(state *catalog.State) {
+	v.mu.Lock()
+	v.last, v.behind, v.recent = 0, time.Time{}, recent{}
+	v.mu.Unlock()
+	v.publish(state, nil)
+}
+
+// download builds a peer's state aside.
+func (v *View) download(ctx context.Context, peer string, id stream.Identity) (*catalog.State, error) {
+	ctx, cancel := context.WithTimeout(ctx, downloadTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, peer+"/v1/snapshot", http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	if v.cfg.PeerToken != "" {
+		request.Header.Set("Authorization", "Bearer "+v.cfg.PeerToken)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("answers %s", response.Status)
+	}
+	reader, err := snapshot.NewReader(response.Body)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	return v.build(reader, id)
+}
+
+func (v *View) build(reader *snapshot.Reader, id stream.Identity) (*catalog.State, error) {
+	header, before := reader.Header(), v.State()
+	if header.GetEpoch() != id.Epoch || header.GetFounding() != id.Founding {
+		return nil, fmt.Errorf("its snapshot is of epoch %d, founding %q; the log is of epoch %d, founding %q",
+			header.GetEpoch(), header.GetFounding(), id.Epoch, id.Founding)
+	}
+	if before.Position().Epoch == id.Epoch && header.GetSequence() < before.Position().Sequence {
+		return nil, fmt.Errorf("its snapshot is of sequence %d, this replica has %d", header.GetSequence(), before.Position().Sequence)
+	}
+	builder := catalog.NewBuilder(catalog.Position{
+		Epoch: header.GetEpoch(), Founding: header.GetFounding(), Sequence: header.GetSequence(),
+	}, before)
+	for {
+		change, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		builder.Add(change)
+	}
+	state := builder.State()
+	if state.SetHash() != header.GetSetHash() {
+		return nil, fmt.Errorf("the set hash of its snapshot is %016x, it says %016x", state.SetHash(), header.GetSetHash())
+	}
+	return state, nil
+}

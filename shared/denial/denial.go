@@ -1,0 +1,97 @@
+// Package denial holds every way in which the gateway refuses a request: its
+// status, code, reason and the answer a client sees.
+//
+// A Denial is an immutable value that is compared by identity. Its answers are
+// rendered once, when the program starts, in each error format an Api may
+// choose, so that refusing costs no allocation and no answer can ever carry
+// something of the request or of the gateway's configuration.
+//
+// The answer's challenge (the WWW-Authenticate field) follows RFC 6750 section
+// 3 for bearer tokens. For API keys, which no RFC defines, it is
+// `ApiKey realm="portcullis"` in the general syntax of RFC 9110 section 11.6.1.
+package denial
+
+import (
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+)
+
+// Realm is the protection space that every challenge names.
+const Realm = "portcullis"
+
+// Denial is the refusal of a request. Denials are shared: compare pointers.
+type Denial struct { //nolint:errname // "denial.Denial" is the word of the glossary; it is an error only so that steps can return it
+	status  int
+	code    int
+	reason  string
+	answers [formats]Answer
+	spec    spec
+}
+
+// Answer is a refusal as the client gets it. Its slices are shared: do not write to them.
+type Answer struct {
+	// Status is the HTTP status code.
+	Status int
+	// ContentType belongs to Body.
+	ContentType string
+	Body        []byte
+	// Text is the body for a client that accepts no JSON, with content type
+	// TextContentType; nil if the format has none.
+	Text []byte
+	// Challenge is the WWW-Authenticate field; empty: none.
+	Challenge string
+	// RetryAfter is the Retry-After field in seconds when the decision has no better one; empty: none.
+	RetryAfter string
+}
+
+// TextContentType is the content type of Answer.Text.
+const TextContentType = "text/plain; charset=utf-8"
+
+// Error returns the reason.
+func (d *Denial) Error() string { return d.reason }
+
+// Status returns the HTTP status code in our own format; 0 never occurs.
+func (d *Denial) Status() int { return d.status }
+
+// Code returns the numeric code that clients of older gateways know; 0: none.
+func (d *Denial) Code() int { return d.code }
+
+// Reason returns the stable name of the refusal, which is also its metric label.
+func (d *Denial) Reason() string { return d.reason }
+
+// Answer returns the prebuilt answer in format; an unknown format gets ours.
+// It does not allocate.
+func (d *Denial) Answer(format pb.Api_ErrorFormat) Answer {
+	if format < 0 || int(format) >= formats {
+		format = pb.Api_PROBLEM
+	}
+	return d.answers[format]
+}
+
+// WithScope returns a copy of d whose challenge names the scopes that are
+// needed (RFC 6750 section 3), separated by blanks. It renders anew: call it
+// when a plan is compiled, not for a request. Scopes with a character that
+// RFC 6749 section 3.3 forbids are left out of the challenge altogether.
+// The copy is equal to d for errors.Is.
+func (d *Denial) WithScope(scopes string) *Denial {
+	if scopes == "" || !isScope(scopes) {
+		return d
+	}
+	s := d.spec
+	s.scope = scopes
+	return define(s)
+}
+
+// Is reports whether target is the same refusal, whatever its scopes; for errors.Is.
+func (d *Denial) Is(target error) bool {
+	t, ok := target.(*Denial) //nolint:errorlint // errors.Is unwraps, and calls this with one error of the chain
+	return ok && t.reason == d.reason && t.status == d.status && t.spec.scheme == d.spec.scheme
+}
+
+func isScope(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,169 @@
+package denial
+
+import (
+	"encoding/json"
+	"net/http"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+)
+
+// formats is the number of error formats of the schema.
+const formats = int(pb.Api_FLEX) + 1
+
+// scheme is the kind of credential that a challenge asks for.
+type scheme int
+
+const (
+	none scheme = iota
+	bearer
+	apiKey
+	bearerOrKey
+)
+
+// spec is what a Denial is rendered from.
+type spec struct {
+	status, code          int
+	reason, title, detail string
+	scheme                scheme
+	// param is the challenge's error parameter; empty: none, as for missing credentials.
+	param, scope         string
+	retryAfter           string
+	wso2, gravitee, flex foreign
+}
+
+// foreign is a refusal in the words of another product; a zero status: ours are used.
+type foreign struct {
+	status  int
+	code    int
+	message string
+	hint    string
+}
+
+func define(s spec) *Denial {
+	d := &Denial{status: s.status, code: s.code, reason: s.reason, spec: s}
+	d.answers[pb.Api_PROBLEM] = s.problem()
+	d.answers[pb.Api_WSO2] = s.inWSO2()
+	d.answers[pb.Api_GRAVITEE] = s.inGravitee()
+	d.answers[pb.Api_FLEX] = s.inFlex()
+	for i := range d.answers {
+		d.answers[i].RetryAfter = s.retryAfter
+		if st := d.answers[i].Status; st == s.status || st == http.StatusUnauthorized {
+			d.answers[i].Challenge = s.challenge(st)
+		}
+	}
+	return d
+}
+
+// problem renders RFC 9457.
+func (s spec) problem() Answer {
+	return Answer{
+		Status: s.status, ContentType: "application/problem+json",
+		Body: render(struct {
+			Type   string `json:"type"`
+			Title  string `json:"title"`
+			Status int    `json:"status"`
+			Detail string `json:"detail"`
+			Code   int    `json:"code,omitempty"`
+			Reason string `json:"reason"`
+		}{"urn:portcullis:denial:" + s.reason, s.title, s.status, s.detail, s.code, s.reason}),
+	}
+}
+
+// inWSO2 renders the fault object of WSO2 Microgateway 3.2.
+func (s spec) inWSO2() Answer {
+	f := s.wso2
+	if f.status == 0 {
+		f = foreign{status: s.status, code: s.code, message: s.title, hint: s.detail}
+		if f.code == 0 {
+			f.code = s.status
+		}
+	}
+	type fault struct {
+		Code        int    `json:"code"`
+		Message     string `json:"message"`
+		Description string `json:"description"`
+	}
+	description := f.message
+	switch {
+	case s.status == http.StatusTooManyRequests:
+		description = f.hint
+	case f.hint != "":
+		description += ". " + f.hint
+	}
+	return Answer{
+		Status: f.status, ContentType: "application/json",
+		Body: render(struct {
+			Fault fault `json:"fault"`
+		}{fault{f.code, f.message, description}}),
+	}
+}
+
+// inGravitee renders the body of Gravitee APIM, in JSON and in text.
+func (s spec) inGravitee() Answer {
+	f := s.gravitee
+	if f.status == 0 {
+		f = foreign{status: s.status, message: http.StatusText(s.status)}
+	}
+	return Answer{
+		Status: f.status, ContentType: "application/json", Text: []byte(f.message),
+		Body: render(struct {
+			Message string `json:"message"`
+			Status  int    `json:"http_status_code"`
+		}{f.message, f.status}),
+	}
+}
+
+// inFlex renders the body of the policies of MuleSoft Flex Gateway.
+func (s spec) inFlex() Answer {
+	f := s.flex
+	if f.status == 0 {
+		f = foreign{status: s.status, message: http.StatusText(s.status)}
+	}
+	return Answer{
+		Status: f.status, ContentType: "application/json",
+		Body: render(struct {
+			Error string `json:"error"`
+		}{f.message}),
+	}
+}
+
+// challenge renders the WWW-Authenticate field. A 401 must carry one (RFC 9110
+// section 15.5.2), also where another product turned a 403 into it.
+func (s spec) challenge(status int) string {
+	auth := s.scheme
+	if auth == none {
+		if status != http.StatusUnauthorized {
+			return ""
+		}
+		auth = bearer
+	}
+	const bearerRealm, keyRealm = `Bearer realm="` + Realm + `"`, `ApiKey realm="` + Realm + `"`
+	c := bearerRealm
+	switch auth {
+	case apiKey:
+		c = keyRealm
+	case bearerOrKey:
+		return bearerRealm + ", " + keyRealm
+	default:
+	}
+	param := s.param
+	if param == "" {
+		return c
+	}
+	if status == http.StatusUnauthorized && param == "insufficient_scope" {
+		param = "invalid_token" // RFC 6750 section 3.1 ties insufficient_scope to 403
+	}
+	c += `, error="` + param + `", error_description="` + s.detail + `"`
+	if s.scope != "" {
+		c += `, scope="` + s.scope + `"`
+	}
+	return c
+}
+
+func render(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("BUG: render a denial: " + err.Error())
+	}
+	return b
+}

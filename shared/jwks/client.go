@@ -1,0 +1,235 @@
+package jwks
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/portcullis-gateway/portcullis/shared/keyset"
+)
+
+const (
+	maxRedirects = 3
+	maxDiscovery = 64 << 10
+	wellKnown    = "/.well-known/openid-configuration"
+)
+
+// failure is an error with its outcome.
+type failure struct {
+	outcome Outcome
+	err     error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func failed(outcome Outcome, format string, args ...any) error {
+	return &failure{outcome, fmt.Errorf(format, args...)}
+}
+
+// answer is a good answer.
+type answer struct {
+	url       string
+	unchanged bool // 304: the set is the one the etag was of
+	jwks      string
+	etag      string
+	maxAge    time.Duration // -1: not said
+	skipped   []keyset.Skipped
+}
+
+// client speaks to one issuer's servers.
+type client struct {
+	http    *http.Client
+	timeout time.Duration
+}
+
+func newClient(caPEM string, timeout time.Duration) (*client, error) {
+	transport := &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: timeout}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    timeout,
+		MaxResponseHeaderBytes: 64 << 10,
+		MaxIdleConnsPerHost:    1,
+		IdleConnTimeout:        30 * time.Second,
+		ForceAttemptHTTP2:      true,
+	}
+	if caPEM != "" {
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM([]byte(caPEM)) {
+			return nil, errors.New("jwks.ca_pem has no certificate")
+		}
+		transport.TLSClientConfig.RootCAs = roots
+	}
+	return &client{
+		http:    &http.Client{Transport: transport, CheckRedirect: checkRedirect},
+		timeout: timeout,
+	}, nil
+}
+
+func (c *client) close() { c.http.CloseIdleConnections() }
+
+// checkRedirect stays on the host that was configured: an open redirect there
+// must not lead the fetch, and with it the trust in the keys, elsewhere.
+func checkRedirect(next *http.Request, via []*http.Request) error {
+	first := via[0].URL
+	switch {
+	case len(via) > maxRedirects:
+		return failed(BadRedirect, "more than %d redirects", maxRedirects)
+	case !strings.EqualFold(next.URL.Host, first.Host):
+		return failed(BadRedirect, "redirect to another host, %q", next.URL.Host)
+	case first.Scheme == "https" && next.URL.Scheme != "https":
+		return failed(BadRedirect, "redirect from https to %s", next.URL.Scheme)
+	}
+	return nil
+}
+
+// keySet fetches a JWK set. With an etag the answer may be that it is unchanged.
+func (c *client) keySet(ctx context.Context, address, etag string) (*answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	reply, err := c.get(ctx, address, etag, keyset.MaxJWKSBytes)
+	if err != nil {
+		return nil, err
+	}
+	got := &answer{url: address, maxAge: maxAge(reply.header.Get("Cache-Control"))}
+	if reply.unchanged {
+		got.unchanged = true
+		return got, nil
+	}
+	set, skipped, err := keyset.ParseJWKS(reply.body, keyset.Options{})
+	if err != nil {
+		return nil, &failure{Invalid, err}
+	}
+	if set.Len() == 0 {
+		reason := "it is empty"
+		if len(skipped) > 0 {
+			reason = "of its first key: " + skipped[0].Reason
+		}
+		return nil, failed(NoUsableKey, "the key set has no usable key (%s)", reason)
+	}
+	got.jwks, got.skipped = string(set.JWKS()), skipped
+	if tag := reply.header.Get("ETag"); len(tag) <= 256 {
+		got.etag = tag
+	}
+	return got, nil
+}
+
+// reply is a response that has been read to its end.
+type reply struct {
+	header    http.Header
+	body      []byte
+	unchanged bool // 304
+}
+
+// get reads a whole answer of at most limit bytes.
+func (c *client) get(ctx context.Context, address, etag string, limit int64) (*reply, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, failed(Unreachable, "make request: %w", err)
+	}
+	if request.URL.Scheme != "https" && request.URL.Scheme != "http" {
+		return nil, failed(Unreachable, "%q is not an http or https URL", address)
+	}
+	request.Header.Set("Accept", "application/jwk-set+json, application/json")
+	request.Header.Set("User-Agent", "portcullis")
+	if etag != "" {
+		request.Header.Set("If-None-Match", etag)
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, classify(err)
+	}
+	defer response.Body.Close()
+	switch {
+	case response.StatusCode == http.StatusNotModified && etag != "":
+		return &reply{header: response.Header, unchanged: true}, nil
+	case response.StatusCode != http.StatusOK:
+		return nil, failed(BadStatus, "%s answered %d", request.URL.Redacted(), response.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
+	switch {
+	case err != nil:
+		return nil, classify(fmt.Errorf("read answer: %w", err))
+	case int64(len(body)) > limit:
+		return nil, failed(TooLarge, "%s answered more than %d bytes", request.URL.Redacted(), limit)
+	}
+	return &reply{header: response.Header, body: body}, nil
+}
+
+func classify(err error) error {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f
+	}
+	if timeout, ok := errors.AsType[net.Error](err); errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout() {
+		return &failure{Timeout, err}
+	}
+	return &failure{Unreachable, err}
+}
+
+// discover asks the issuer's metadata for its JWKS URL (OpenID Connect Discovery 1.0 section 4).
+func (c *client) discover(ctx context.Context, issuer string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	address := strings.TrimSuffix(issuer, "/") + wellKnown
+	metadata, err := c.get(ctx, address, "", maxDiscovery)
+	if err != nil {
+		return "", fmt.Errorf("discover keys: %w", err)
+	}
+	return keysURL(address, issuer, metadata.body)
+}
+
+// keysURL takes the JWKS URL out of a provider's metadata, if they are the issuer's.
+func keysURL(address, issuer string, body []byte) (string, error) {
+	var metadata map[string]json.RawMessage
+	if err := json.Unmarshal(body, &metadata); err != nil {
+		return "", failed(BadDiscovery, "%s is not a JSON object", address)
+	}
+	var claimed, keys string
+	if json.Unmarshal(metadata["issuer"], &claimed) != nil || claimed != issuer {
+		return "", failed(BadDiscovery, "%s speaks for issuer %q, not %q", address, shorten(claimed), issuer)
+	}
+	if json.Unmarshal(metadata["jwks_uri"], &keys) != nil {
+		return "", failed(BadDiscovery, "%s has no jwks_uri", address)
+	}
+	found, err := url.Parse(keys)
+	if err != nil || found.Host == "" || found.User != nil || found.Scheme != "https" && (found.Scheme != "http" || strings.HasPrefix(issuer, "https:")) {
+		return "", failed(BadDiscovery, "%s has a jwks_uri that is not an https URL", address)
+	}
+	return keys, nil
+}
+
+func shorten(s string) string {
+	if len(s) > 128 {
+		return strings.ToValidUTF8(s[:128], "") + "…"
+	}
+	return s
+}
+
+// maxAge reads the max-age of a Cache-Control field (RFC 9111 section 5.2.2.1);
+// -1 if it has none. no-cache and no-store are passed over: providers send them
+// by habit, and obeying would mean a fetch every few seconds.
+func maxAge(field string) time.Duration {
+	for directive := range strings.SplitSeq(field, ",") {
+		name, value, ok := strings.Cut(strings.TrimSpace(directive), "=")
+		if !ok || !strings.EqualFold(name, "max-age") {
+			continue
+		}
+		seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
+		if err != nil {
+			return -1
+		}
+		return time.Duration(seconds) * time.Second
+	}
+	return -1
+}

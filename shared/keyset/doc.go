@@ -1,0 +1,21 @@
+// Package keyset holds the keys that an issuer's tokens are verified with.
+//
+// A key carries the algorithms it may be used with; a token only ever chooses
+// among the keys that fit the algorithm it names. Keys come from PEM text, from
+// shared secrets and from JWK sets (RFC 7517); nothing here does I/O.
+//
+// What is accepted:
+//
+//   - RSA of 2048 to 8192 bits with an odd public exponent from 65537 to 2^31-1
+//     (smaller exponents, 3 among them, are refused as FIPS 186-5 section A.1.1 has it),
+//     for RS256, RS384, RS512, PS256, PS384 and PS512;
+//   - P-256 for ES256, P-384 for ES384, P-521 for ES512, and nothing across;
+//   - Ed25519 for EdDSA, but for the points of small order;
+//   - secrets of at least 32, 48 or 64 bytes for HS256, HS384 or HS512. A JWK
+//     set never brings a secret.
+//
+// A key in a fetched JWK set that is not accepted is skipped and named, so that
+// one bad key takes nothing from the others. A key somebody configured is an error.
+//
+// Sets and keys are immutable and safe for concurrent use.
+package keyset

@@ -1,0 +1,200 @@
+package keyset
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+)
+
+// Secrets reads the shared secrets that a resource names but does not hold. A
+// field that is nil leaves such secrets out without an error: so the control
+// plane checks an issuer whose secrets only the gateways have.
+type Secrets struct {
+	// Env returns an environment variable of the gateway.
+	Env func(name string) (string, bool)
+	// File returns the content of a file of the gateway.
+	File func(path string) ([]byte, error)
+}
+
+// FromIssuer collects an issuer's keys: those it is configured with, and those
+// that were fetched for it (see Sources; fetched may be nil).
+//
+// Something wrong with a configured key is an error, of type Faults, with all
+// there is. What is wrong with a fetched key costs that key only.
+func FromIssuer(issuer *pb.Issuer, fetched *pb.KeySet, secrets Secrets) (*Set, error) {
+	allowed, err := ParseAlgorithms(issuer.GetAlgorithms())
+	if err != nil {
+		var fault *Fault
+		errors.As(err, &fault)
+		return nil, Faults{fault}
+	}
+	c := collector{allowed: allowed}
+	keys := issuer.GetKeys()
+	for i, text := range keys.GetPem() {
+		parsed, err := ParsePEM(text)
+		c.add(fmt.Sprintf("keys.pem[%d]", i), err, parsed...)
+	}
+	for i, secret := range keys.GetHmacSecrets() {
+		c.secret(fmt.Sprintf("keys.hmac_secrets[%d]", i), secret, secrets)
+	}
+	if keys.GetJwks() != nil {
+		c.inline(keys)
+	}
+	if len(c.faults) > 0 {
+		return nil, c.faults
+	}
+	for _, source := range Sources(issuer, fetched) {
+		c.fetched(source)
+	}
+	return NewSet(c.keys), nil
+}
+
+// Sources returns those of the fetched sources that count for an issuer: the URLs
+// that it still names, or all if it uses discovery.
+func Sources(issuer *pb.Issuer, fetched *pb.KeySet) []*pb.KeySet_Source {
+	if issuer.GetDiscovery() {
+		return fetched.GetSources()
+	}
+	var count []*pb.KeySet_Source
+	for _, source := range fetched.GetSources() {
+		if slices.Contains(issuer.GetKeys().GetJwksUrls(), source.GetUrl()) {
+			count = append(count, source)
+		}
+	}
+	return count
+}
+
+type collector struct {
+	allowed Algorithms
+	keys    []*Key
+	faults  Faults
+}
+
+func (c *collector) fault(field string, err error) {
+	c.faults = append(c.faults, &Fault{Field: field, Err: err})
+}
+
+func (c *collector) add(field string, err error, keys ...*Key) {
+	for _, key := range keys {
+		if err == nil {
+			err = key.restrict(c.allowed)
+		}
+		key.Origin = field
+		c.keys = append(c.keys, key)
+	}
+	if err != nil {
+		c.fault(field, err)
+	}
+}
+
+func (c *collector) secret(field string, s *pb.HmacSecret, secrets Secrets) {
+	text, known, err := resolve(s, secrets)
+	if err != nil {
+		c.fault(field, err)
+		return
+	}
+	if !known {
+		return
+	}
+	data := []byte(text)
+	if s.GetEncoding() == pb.HmacSecret_BASE64 {
+		if data, err = decodeSecret(text); err != nil {
+			c.fault(field, err)
+			return
+		}
+	}
+	key, err := newSecret(data)
+	if err != nil {
+		c.fault(field, err)
+		return
+	}
+	c.add(field, nil, key)
+}
+
+// resolve returns the secret's text; known is false if it is not ours to read.
+func resolve(s *pb.HmacSecret, secrets Secrets) (text string, known bool, err error) {
+	switch source := s.GetSource().(type) {
+	case *pb.HmacSecret_Value:
+		return source.Value, true, nil
+	case *pb.HmacSecret_Env:
+		if source.Env == "" {
+			return "", false, errors.New("env is empty")
+		}
+		if secrets.Env == nil {
+			return "", false, nil
+		}
+		text, ok := secrets.Env(source.Env)
+		if !ok || text == "" {
+			return "", false, fmt.Errorf("the environment variable %s is not set", source.Env)
+		}
+		return text, true, nil
+	case *pb.HmacSecret_File:
+		if source.File == "" {
+			return "", false, errors.New("file is empty")
+		}
+		if secrets.File == nil {
+			return "", false, nil
+		}
+		data, err := secrets.File(source.File)
+		if err != nil {
+			return "", false, fmt.Errorf("read secret: %w", err)
+		}
+		// Editors end a file with a newline that nobody means.
+		return strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r"), true, nil
+	default:
+		return "", false, errors.New("one of value, env and file is needed")
+	}
+}
+
+// decodeSecret reads base64 in both alphabets, padded or not.
+func decodeSecret(text string) ([]byte, error) {
+	text = strings.TrimRight(strings.Join(strings.Fields(text), ""), "=")
+	text = strings.NewReplacer("-", "+", "_", "/").Replace(text)
+	data, err := base64.RawStdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, errors.New("the secret is not base64")
+	}
+	return data, nil
+}
+
+func (c *collector) inline(keys *pb.Keys) {
+	const field = "keys.jwks"
+	data, err := json.Marshal(keys.GetJwks().AsMap())
+	if err != nil {
+		c.fault(field, errors.New("it cannot be written as JSON"))
+		return
+	}
+	set, skipped, err := ParseJWKS(data, Options{Algorithms: c.allowed})
+	if err != nil {
+		c.fault(field, err)
+		return
+	}
+	for _, s := range skipped {
+		c.fault(fmt.Sprintf("%s.keys[%d]", field, s.Index), errors.New(s.Reason))
+	}
+	if len(skipped) == 0 && set.Len() == 0 {
+		c.fault(field, errors.New("it has no keys"))
+	}
+	for _, key := range set.Keys() {
+		c.add(field, nil, key)
+	}
+}
+
+// fetched takes over what a URL held. The control plane has already named what
+// it skipped; what does not fit here is left out once more.
+func (c *collector) fetched(source *pb.KeySet_Source) {
+	opts := Options{Algorithms: c.allowed, Origin: source.GetUrl()}
+	if until := source.GetUsableUntil(); until != nil {
+		opts.UsableUntil = max(until.GetSeconds(), 1)
+	}
+	set, _, err := ParseJWKS([]byte(source.GetJwks()), opts)
+	if err != nil {
+		return
+	}
+	c.keys = append(c.keys, set.Keys()...)
+}

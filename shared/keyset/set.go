@@ -1,0 +1,124 @@
+package keyset
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+)
+
+// MaxCandidates bounds how many keys one token is tried against. Only tokens
+// without a `kid`, and sets that use one `kid` many times, come near it.
+const MaxCandidates = 10
+
+// Set is an issuer's keys.
+type Set struct {
+	keys []*Key
+	// named: by kid. unnamed: keys without a kid. every: all, for tokens without one.
+	named          map[candidate][]*Key
+	unnamed, every [algorithmCount][]*Key
+	ids            map[string]struct{}
+}
+
+type candidate struct {
+	kid string
+	alg Algorithm
+}
+
+// NewSet makes a set of keys; the order decides which are tried first.
+func NewSet(keys []*Key) *Set {
+	s := &Set{keys: keys, named: map[candidate][]*Key{}, ids: map[string]struct{}{}}
+	add := func(list []*Key, k *Key) []*Key {
+		if len(list) == MaxCandidates {
+			return list
+		}
+		return append(list, k)
+	}
+	for _, k := range keys {
+		if k.ID != "" {
+			s.ids[k.ID] = struct{}{}
+		}
+		for a := RS256; a <= HS512; a++ {
+			if !k.algorithms.Has(a) {
+				continue
+			}
+			s.every[a] = add(s.every[a], k)
+			if k.ID == "" {
+				s.unnamed[a] = add(s.unnamed[a], k)
+				continue
+			}
+			at := candidate{k.ID, a}
+			s.named[at] = add(s.named[at], k)
+		}
+	}
+	return s
+}
+
+// Keys returns the keys; the slice must not be changed.
+func (s *Set) Keys() []*Key { return s.keys }
+
+// Len returns the number of keys.
+func (s *Set) Len() int { return len(s.keys) }
+
+// HasID tells whether a key of the set has this `kid`.
+func (s *Set) HasID(kid string) bool { _, ok := s.ids[kid]; return ok }
+
+// Candidates returns the keys to try for a token of this `kid` and `alg`, at
+// most MaxCandidates. A kid leads to the keys that have it, or else to those
+// that have none (PEM keys and secrets usually). Without a kid it is all keys
+// that fit the algorithm. The slice must not be changed.
+func (s *Set) Candidates(kid string, alg Algorithm) []*Key {
+	if int(alg) >= algorithmCount {
+		return nil
+	}
+	if kid == "" {
+		return s.every[alg]
+	}
+	if keys := s.named[candidate{kid, alg}]; len(keys) > 0 {
+		return keys
+	}
+	return s.unnamed[alg]
+}
+
+// JWKS writes the public keys as a JWK set (RFC 7517), always the same for the same keys.
+func (s *Set) JWKS() []byte {
+	type entry struct {
+		thumbprint string
+		jwk        map[string]string
+	}
+	entries := make([]entry, 0, len(s.keys))
+	for _, k := range s.keys {
+		members := k.members()
+		if members == nil {
+			continue
+		}
+		jwk := map[string]string{"use": "sig"}
+		for _, m := range members {
+			jwk[m.name] = m.value
+		}
+		if k.ID != "" {
+			jwk["kid"] = k.ID
+		}
+		if k.declared != 0 {
+			jwk["alg"] = k.declared.String()
+		}
+		entries = append(entries, entry{k.Thumbprint(), jwk})
+	}
+	slices.SortFunc(entries, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.jwk["kid"], b.jwk["kid"]), cmp.Compare(a.jwk["alg"], b.jwk["alg"]),
+			cmp.Compare(a.thumbprint, b.thumbprint))
+	})
+	entries = slices.CompactFunc(entries, func(a, b entry) bool {
+		return a.thumbprint == b.thumbprint && a.jwk["kid"] == b.jwk["kid"] && a.jwk["alg"] == b.jwk["alg"]
+	})
+	doc := struct {
+		Keys []map[string]string `json:"keys"`
+	}{make([]map[string]string, 0, len(entries))}
+	for _, e := range entries {
+		doc.Keys = append(doc.Keys, e.jwk)
+	}
+	out, err := json.Marshal(doc)
+	if err != nil {
+		panic("BUG: encode a JWK set: " + err.Error())
+	}
+	return out
+}

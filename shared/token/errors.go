@@ -1,0 +1,42 @@
+package token
+
+// Error is why a token is refused. Errors are constants: compare with ==. They
+// never hold anything of the token.
+type Error string
+
+// Error returns the reason.
+func (e Error) Error() string { return string(e) }
+
+// What Parse refuses.
+const (
+	ErrSize         Error = "the token is longer than allowed"
+	ErrEncrypted    Error = "the token has five parts: encrypted tokens (JWE) are not supported"
+	ErrParts        Error = "the token does not have three parts"
+	ErrBase64       Error = "a part of the token is not strict base64url"
+	ErrSignatureLen Error = "the signature is empty or has the wrong length"
+	ErrUTF8         Error = "the token is not UTF-8"
+	ErrJSON         Error = "a part of the token is not a JSON object"
+	ErrDuplicate    Error = "the token has a JSON member twice"
+	ErrDepth        Error = "the token's JSON is nested too deeply"
+	ErrMembers      Error = "the token's JSON has too many members"
+	ErrText         Error = "a JSON string has a control character, U+0000 or a lone surrogate"
+	ErrNumber       Error = "a JSON number is out of range"
+	ErrAlgorithm    Error = "alg is absent or not a supported signature algorithm"
+	ErrCritical     Error = "the header has crit, and no extension is supported"
+	ErrB64          Error = "the header has b64"
+	ErrZip          Error = "the header has zip"
+	ErrKeyID        Error = "kid is not a string of at most 256 bytes"
+	ErrType         Error = "typ is not a string"
+	ErrIssuer       Error = "iss is not a string"
+	ErrSubject      Error = "sub is not a string"
+	ErrTokenID      Error = "jti is not a string"
+	ErrAudience     Error = "aud is not a string or a list of strings with at least one"
+	ErrDate         Error = "exp, nbf or iat is not a number of seconds between 1970 and 9999"
+)
+
+// What Verify refuses.
+const (
+	ErrNoKey     Error = "no key of the issuer fits the token's kid and alg"
+	ErrKeyDates  Error = "the key that fits is outside its dates, or its key set is too old"
+	ErrSignature Error = "the signature is wrong"
+)

@@ -1,0 +1,172 @@
+package token_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/portcullis-gateway/portcullis/shared/token"
+)
+
+// FuzzParse holds Parse against golang-jwt and encoding/json: what Parse accepts
+// they must accept, too, and read in the same way.
+func FuzzParse(f *testing.F) {
+	for _, seed := range seeds() {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, header, payload string) {
+		compact := unsigned(header, payload)
+		u, err := token.Parse([]byte(compact))
+		if err != nil {
+			return
+		}
+		compareWithOracle(t, compact, header, payload, u)
+	})
+}
+
+// FuzzParseCompact feeds whole tokens, so that the splitting and decoding are fuzzed as well.
+func FuzzParseCompact(f *testing.F) {
+	for _, seed := range seeds() {
+		f.Add([]byte(unsigned(seed[0], seed[1])))
+	}
+	f.Add([]byte("e30.e30.e30.e30.e30"))
+	f.Add([]byte(strings.Repeat(".", 100)))
+	f.Fuzz(func(t *testing.T, compact []byte) {
+		before := bytes.Clone(compact)
+		u, err := token.Parse(compact)
+		if !bytes.Equal(before, compact) {
+			t.Fatal("Parse has changed its input")
+		}
+		if err != nil {
+			return
+		}
+		parts := strings.Split(string(compact), ".")
+		header, err1 := jwt.NewParser(jwt.WithStrictDecoding()).DecodeSegment(parts[0])
+		payload, err2 := jwt.NewParser(jwt.WithStrictDecoding()).DecodeSegment(parts[1])
+		if err1 != nil || err2 != nil {
+			t.Fatalf("accepted, but not base64url: %v, %v", err1, err2)
+		}
+		compareWithOracle(t, string(compact), string(header), string(payload), u)
+	})
+}
+
+func compareWithOracle(t *testing.T, compact, header, payload string, u *token.Unverified) {
+	t.Helper()
+	parser := jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithJSONNumber())
+	oracle, _, err := parser.ParseUnverified(compact, jwt.MapClaims{})
+	if err != nil {
+		t.Fatalf("accepted, but the oracle says %v\n%s\n%s", err, header, payload)
+	}
+	if oracle.Header["alg"] != u.Algorithm.String() {
+		t.Fatalf("alg %v, %v", oracle.Header["alg"], u.Algorithm)
+	}
+	if kid, ok := oracle.Header["kid"].(string); ok && kid != u.KeyID || !ok && u.KeyID != "" {
+		t.Fatalf("kid %q, %q", kid, u.KeyID)
+	}
+	for _, name := range []string{"crit", "b64", "zip"} {
+		if _, ok := oracle.Header[name]; ok {
+			t.Fatalf("accepted with %s", name)
+		}
+	}
+	var want map[string]any
+	decoder := json.NewDecoder(strings.NewReader(payload))
+	decoder.UseNumber()
+	if err := decoder.Decode(&want); err != nil {
+		t.Fatal(err)
+	}
+	if !same(want, u.Claims.Map()) {
+		t.Fatalf("claims differ\n%v\n%v", want, u.Claims.Map())
+	}
+	compareRegistered(t, want, u.Registered)
+}
+
+func compareRegistered(t *testing.T, want map[string]any, got token.Registered) {
+	t.Helper()
+	claims := jwt.MapClaims(want)
+	iss, err1 := claims.GetIssuer()
+	sub, err2 := claims.GetSubject()
+	aud, err3 := claims.GetAudience()
+	if err1 != nil || err2 != nil || err3 != nil || iss != got.Issuer || sub != got.Subject || !same(toAny(aud), toAny(got.Audience)) {
+		t.Fatalf("iss %q, sub %q, aud %q; got %+v", iss, sub, aud, got)
+	}
+	for name, date := range map[string]int64{"exp": got.ExpiresAt, "nbf": got.NotBefore, "iat": got.IssuedAt} {
+		n, ok := want[name].(json.Number)
+		if !ok {
+			if date != token.Absent || want[name] != nil {
+				t.Fatalf("%s: %v, %d", name, want[name], date)
+			}
+			continue
+		}
+		if f, err := n.Float64(); err != nil || math.Abs(math.Floor(f)-float64(date)) > 1 || date < 0 || date > 253402300799 {
+			t.Fatalf("%s: %v, %d", name, n, date)
+		}
+	}
+}
+
+func toAny(list []string) any {
+	all := make([]any, 0, len(list))
+	for _, s := range list {
+		all = append(all, s)
+	}
+	return all
+}
+
+// same compares what encoding/json reads (want) with what we read.
+func same(want, got any) bool {
+	switch want := want.(type) {
+	case map[string]any:
+		got, ok := got.(map[string]any)
+		if !ok || len(got) != len(want) {
+			return false
+		}
+		for name := range want {
+			if value, ok := got[name]; !ok || !same(want[name], value) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		got, ok := got.([]any)
+		if !ok || len(got) != len(want) {
+			return false
+		}
+		for i := range want {
+			if !same(want[i], got[i]) {
+				return false
+			}
+		}
+		return true
+	case json.Number:
+		f, err := want.Float64()
+		switch got := got.(type) {
+		case int64:
+			n, err := want.Int64()
+			return err == nil && n == got
+		case uint64:
+			return err == nil && f == float64(got)
+		case float64:
+			return err == nil && f == got
+		}
+		return false
+	default:
+		return want == got
+	}
+}
+
+func seeds() [][2]string {
+	return [][2]string{
+		{header, payload},
+		{header, rich},
+		{`{"alg":"RS256","typ":"at+jwt","kid":"\u006b"}`, `{"iss":"i","aud":["a","b"],"exp":1900000000.5,"nbf":0,"iat":253402300799}`},
+		{`{"alg":"HS256","crit":["b64"],"b64":false}`, `{}`},
+		{`{"alg":"HS256","zip":"DEF"}`, `{"a":[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]}`},
+		{`{"alg":"none"}`, `{"sub":"\ud800\udc00\ud800","sub":1}`},
+		{` { "alg" : "ES256" } `, "{\t\"a\" :\r\n[ 1 , -0 , 0.0 , 1e400 , \"\\/\\b\\f\\n\\r\\t\\\\\\\"\" ] }"},
+		{`{"alg":"EdDSA","ALG":"none"}`, `{"Exp":"x","exp":1,"ſub":"s","sub":"t","":{"":""}}`},
+		{`{"alg":"PS512"}`, "{\"x\":\"\u2028\ufffd😀\",\"n\":12345678901234567890123456789012345678901234567890}"},
+	}
+}

@@ -163,6 +163,8 @@ func (c checker) issuer(m *pb.Issuer) {
 	c.roots("jwks.ca_pem", j.GetCaPem())
 	c.duration("clock_skew", m.GetClockSkew(), 0, 10*time.Minute)
 	c.duration("max_lifetime", m.GetMaxLifetime(), 0, 10*365*day)
+	c.introspection(m)
+	c.text("subscription_claim", m.GetSubscriptionClaim(), false)
 	locals := map[string]bool{}
 	c.list("claim_mappings", len(m.GetClaimMappings()))
 	for i, cm := range m.GetClaimMappings() {
@@ -176,8 +178,43 @@ func (c checker) issuer(m *pb.Issuer) {
 	}
 }
 
+func (c checker) introspection(m *pb.Issuer) {
+	i := m.GetIntrospection()
+	if i == nil {
+		return
+	}
+	if i.GetUrl() != "" {
+		c.url("introspection.url", i.GetUrl(), true)
+	} else if !m.GetDiscovery() {
+		c.hint("introspection.url", "or set discovery: true", "is required")
+	}
+	c.text("introspection.client_id", i.GetClientId(), true)
+	switch secret, key := i.GetClientSecret(), i.GetPrivateKey(); {
+	case secret == nil && key == nil:
+		c.hint("introspection", "write client_secret or private_key", "the gateway must authenticate itself (RFC 7662 section 2.1)")
+	case secret != nil && key != nil:
+		c.bad("introspection", "has both client_secret and private_key")
+	case secret != nil:
+		c.secret("introspection.client_secret", secret)
+	default:
+		c.secret("introspection.private_key", key)
+	}
+	c.duration("introspection.timeout", i.GetTimeout(), time.Millisecond, 30*time.Second)
+	c.duration("introspection.cache_ttl", i.GetCacheTtl(), 0, time.Hour)
+	c.roots("introspection.ca_pem", i.GetCaPem())
+}
+
+func (c checker) secret(field string, s *pb.Secret) {
+	if s.GetValue() == "" && s.GetEnv() == "" && s.GetFile() == "" {
+		c.bad(field, "one of value, env and file is needed")
+	}
+}
+
 func (c checker) keys(m *pb.Issuer) {
 	k := m.GetKeys()
+	if m.GetIntrospection() != nil && k == nil {
+		return // its tokens are asked about, not verified
+	}
 	if len(k.GetJwksUrls())+len(k.GetPem())+len(k.GetHmacSecrets()) == 0 && k.GetJwks() == nil && !m.GetDiscovery() {
 		c.hint("keys", "write keys.jwks_urls, keys.pem, keys.hmac_secrets or keys.jwks, or set discovery", "an issuer without keys accepts nothing")
 	}
@@ -216,6 +253,20 @@ func (d *Draft) keepSecrets(ref Ref, n, old *pb.Issuer) {
 			continue
 		}
 		s.Source = &pb.HmacSecret_Value{Value: before[i].GetValue()}
+	}
+	now, was := n.GetIntrospection(), old.GetIntrospection()
+	d.keepSecret(ref, "introspection.client_secret", now.GetClientSecret(), was.GetClientSecret())
+	d.keepSecret(ref, "introspection.private_key", now.GetPrivateKey(), was.GetPrivateKey())
+}
+
+func (d *Draft) keepSecret(ref Ref, field string, n, old *pb.Secret) {
+	switch {
+	case n.GetValue() != maskedSecret:
+	case old.GetValue() == "":
+		d.problem(ref, field+".value", Invalid,
+			"is the mask that answers show instead of a secret, and there is no secret to keep", "write the secret itself")
+	default:
+		n.Source = &pb.Secret_Value{Value: old.GetValue()}
 	}
 }
 
@@ -283,16 +334,36 @@ func (c checker) api(m *pb.Api) {
 		}
 	}
 	c.upstream(m.GetUpstream())
+	if p := m.GetProtectedResource(); p != nil {
+		c.url("protected_resource.resource", p.GetResource(), false)
+		if d := p.GetDocumentation(); d != "" {
+			c.url("protected_resource.documentation", d, true)
+		}
+	}
 }
 
 func (c checker) upstream(u *pb.Upstream) {
 	if len(u.GetTargets()) == 0 {
 		c.bad("upstream.targets", "at least one target is required")
 	}
-	c.list("upstream.targets", len(u.GetTargets()))
+	c.targets("upstream.targets", u.GetTargets())
+	c.targets("upstream.sandbox_targets", u.GetSandboxTargets())
+	c.duration("upstream.connect_timeout", u.GetConnectTimeout(), time.Millisecond, 10*time.Minute)
+	c.duration("upstream.response_timeout", u.GetResponseTimeout(), time.Millisecond, time.Hour)
+	if b := u.GetMaxRequestBody(); b != nil && (b.GetBytes() == 0 || b.GetBytes() > maxRequestBody) {
+		c.bad("upstream.max_request_body", "is %d bytes; 1 to %d are allowed", b.GetBytes(), int64(maxRequestBody))
+	}
+	c.roots("upstream.tls.ca_pem", u.GetTls().GetCaPem())
+	if n := u.GetTls().GetServerName(); n != "" && !matches(hostPattern, n) {
+		c.bad("upstream.tls.server_name", "%.200q is not a host name", n)
+	}
+}
+
+func (c checker) targets(list string, targets []*pb.Target) {
+	c.list(list, len(targets))
 	total := 0
-	for i, t := range u.GetTargets() {
-		field := fmt.Sprintf("upstream.targets[%d]", i)
+	for i, t := range targets {
+		field := fmt.Sprintf("%s[%d]", list, i)
 		c.url(field+".url", t.GetUrl(), false)
 		weight := 1
 		if t.Weight != nil {
@@ -303,17 +374,8 @@ func (c checker) upstream(u *pb.Upstream) {
 		}
 		total += weight
 	}
-	if total == 0 && len(u.GetTargets()) > 0 {
-		c.bad("upstream.targets", "all weights are 0")
-	}
-	c.duration("upstream.connect_timeout", u.GetConnectTimeout(), time.Millisecond, 10*time.Minute)
-	c.duration("upstream.response_timeout", u.GetResponseTimeout(), time.Millisecond, time.Hour)
-	if b := u.GetMaxRequestBody(); b != nil && (b.GetBytes() == 0 || b.GetBytes() > maxRequestBody) {
-		c.bad("upstream.max_request_body", "is %d bytes; 1 to %d are allowed", b.GetBytes(), int64(maxRequestBody))
-	}
-	c.roots("upstream.tls.ca_pem", u.GetTls().GetCaPem())
-	if n := u.GetTls().GetServerName(); n != "" && !matches(hostPattern, n) {
-		c.bad("upstream.tls.server_name", "%.200q is not a host name", n)
+	if total == 0 && len(targets) > 0 {
+		c.bad(list, "all weights are 0")
 	}
 }
 
@@ -348,6 +410,28 @@ func (c checker) application(m *pb.Application) {
 		}
 		seen["id "+k.GetId()], seen["sha "+k.GetSha256()] = true, true
 		c.time(field+".expires_at", k.GetExpiresAt())
+	}
+	c.certificates(m)
+}
+
+func (c checker) certificates(m *pb.Application) {
+	c.list("certificates", len(m.GetCertificates()))
+	seen := map[string]bool{}
+	for i, cert := range m.GetCertificates() {
+		field := fmt.Sprintf("certificates[%d]", i)
+		if !validID(cert.GetId()) {
+			c.bad(field+".id", "%.140q is not an id", cert.GetId())
+		}
+		// As openssl prints it: colons and capitals.
+		cert.Sha256 = strings.ToLower(strings.ReplaceAll(cert.GetSha256(), ":", ""))
+		if _, ok := parseSHA256(cert.GetSha256()); !ok {
+			c.hint(field+".sha256", "openssl x509 -in cert.pem -noout -fingerprint -sha256", "is not 64 hexadecimal digits")
+		}
+		if seen["id "+cert.GetId()] || seen["sha "+cert.GetSha256()] {
+			c.d.problem(c.ref, field, Conflict, "is written twice", "")
+		}
+		seen["id "+cert.GetId()], seen["sha "+cert.GetSha256()] = true, true
+		c.time(field+".expires_at", cert.GetExpiresAt())
 	}
 }
 

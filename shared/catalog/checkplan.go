@@ -22,10 +22,23 @@ func (c checker) plan(m *pb.Plan) {
 	}
 	switch {
 	case m.GetSecurity() == pb.Plan_JWT:
-		c.jwt(m.GetJwt())
+		c.jwt("jwt", m.GetJwt())
 	case m.GetJwt() != nil:
 		c.bad("jwt", "a plan of kind %s has no jwt settings", m.GetSecurity())
 	}
+	switch {
+	case m.GetSecurity() == pb.Plan_OAUTH2:
+		c.jwt("oauth2", m.GetOauth2())
+		if len(m.GetOauth2().GetIssuers()) > 1 {
+			c.bad("oauth2.issuers", "an OAUTH2 plan has exactly one issuer, because nothing in a token says whose it is")
+		}
+	case m.GetOauth2() != nil:
+		c.bad("oauth2", "a plan of kind %s has no oauth2 settings", m.GetSecurity())
+	}
+	if m.GetMtls() != nil && m.GetSecurity() != pb.Plan_MTLS {
+		c.bad("mtls", "a plan of kind %s has no mtls settings", m.GetSecurity())
+	}
+	c.roots("mtls.ca_pem", m.GetMtls().GetCaPem())
 	if m.GetApiKey() != nil && m.GetSecurity() != pb.Plan_API_KEY {
 		c.bad("api_key", "a plan of kind %s has no api_key settings", m.GetSecurity())
 	}
@@ -42,26 +55,26 @@ func (c checker) cel(field string, err error) {
 	}
 }
 
-func (c checker) jwt(j *pb.JwtSettings) {
+func (c checker) jwt(at string, j *pb.JwtSettings) {
 	if len(j.GetIssuers()) == 0 {
-		c.bad("jwt.issuers", "a JWT plan needs at least one issuer")
+		c.bad(at+".issuers", "needs at least one issuer")
 	}
-	c.texts("jwt.issuers", j.GetIssuers())
-	c.texts("jwt.audiences", j.GetAudiences())
+	c.texts(at+".issuers", j.GetIssuers())
+	c.texts(at+".audiences", j.GetAudiences())
 	if j.GetTokenFrom() != "" {
 		_, err := expr.RequestValue(j.GetTokenFrom())
-		c.cel("jwt.token_from", err)
+		c.cel(at+".token_from", err)
 	}
-	c.scopes("jwt.scopes.all", j.GetScopes().GetAll())
-	c.scopes("jwt.scopes.any", j.GetScopes().GetAny())
-	c.list("jwt.claim_rules", len(j.GetClaimRules()))
+	c.scopes(at+".scopes.all", j.GetScopes().GetAll())
+	c.scopes(at+".scopes.any", j.GetScopes().GetAny())
+	c.list(at+".claim_rules", len(j.GetClaimRules()))
 	for i, r := range j.GetClaimRules() {
-		c.claimRule(fmt.Sprintf("jwt.claim_rules[%d]", i), r)
+		c.claimRule(fmt.Sprintf("%s.claim_rules[%d]", at, i), r)
 	}
-	c.list("jwt.claims_to_headers", len(j.GetClaimsToHeaders()))
+	c.list(at+".claims_to_headers", len(j.GetClaimsToHeaders()))
 	seen := map[string]bool{}
 	for i, h := range j.GetClaimsToHeaders() {
-		field := fmt.Sprintf("jwt.claims_to_headers[%d]", i)
+		field := fmt.Sprintf("%s.claims_to_headers[%d]", at, i)
 		c.text(field+".claim", h.GetClaim(), true)
 		c.header(field+".header", h.GetHeader())
 		if name := strings.ToLower(h.GetHeader()); seen[name] {
@@ -70,9 +83,16 @@ func (c checker) jwt(j *pb.JwtSettings) {
 			seen[name] = true
 		}
 	}
+	if j := j.GetSignedJwt(); j != nil {
+		if j.GetHeader() != "" {
+			c.header(at+".signed_jwt.header", j.GetHeader())
+		}
+		c.texts(at+".signed_jwt.claims", j.GetClaims())
+		c.duration(at+".signed_jwt.lifetime", j.GetLifetime(), time.Second, time.Hour)
+	}
 	if b := j.GetBackendJwt(); b != nil {
-		c.text("jwt.backend_jwt.claim", b.GetClaim(), true)
-		c.header("jwt.backend_jwt.header", b.GetHeader())
+		c.text(at+".backend_jwt.claim", b.GetClaim(), true)
+		c.header(at+".backend_jwt.header", b.GetHeader())
 	}
 }
 

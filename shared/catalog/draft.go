@@ -306,6 +306,11 @@ func coversCredentials(after, before *pb.Application) bool {
 			return false
 		}
 	}
+	for _, c := range before.GetCertificates() {
+		if !slices.ContainsFunc(after.GetCertificates(), func(n *pb.Certificate) bool { return proto.Equal(n, c) }) {
+			return false
+		}
+	}
 	return true
 }
 

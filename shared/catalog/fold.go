@@ -10,27 +10,28 @@ import (
 
 // editor builds the next State out of one.
 type editor struct {
-	base        *State
-	position    Position
-	setHash     uint64
-	tables      [kindCount]*cow.Edit[string, string]
-	rejects     *cow.Edit[Ref, reject]
-	clients     *cow.Edit[clientKey, ClientRef]
-	apiKeys     *cow.Edit[[32]byte, KeyRef]
-	grants      *cow.Edit[uint64, Grant]
-	revocations *revocationEdit
-	names       *cow.Edit[Ref, name]
-	lastHandle  Handle
-	plansOf     *cow.Edit[string, []string]
-	drafted     *cow.Edit[hostPath, []string]
-	deployed    *cow.Edit[hostPath, []string]
-	effects     Effects
+	base         *State
+	position     Position
+	setHash      uint64
+	tables       [kindCount]*cow.Edit[string, string]
+	rejects      *cow.Edit[Ref, reject]
+	clients      *cow.Edit[clientKey, ClientRef]
+	apiKeys      *cow.Edit[[32]byte, KeyRef]
+	certificates *cow.Edit[[32]byte, KeyRef]
+	grants       *cow.Edit[uint64, Grant]
+	revocations  *revocationEdit
+	names        *cow.Edit[Ref, name]
+	lastHandle   Handle
+	plansOf      *cow.Edit[string, []string]
+	drafted      *cow.Edit[hostPath, []string]
+	deployed     *cow.Edit[hostPath, []string]
+	effects      Effects
 }
 
 func (s *State) edit(p Position) *editor {
 	ed := &editor{
 		base: s, position: p, setHash: s.setHash,
-		rejects: s.rejects.Edit(), clients: s.clients.Edit(), apiKeys: s.apiKeys.Edit(),
+		rejects: s.rejects.Edit(), clients: s.clients.Edit(), apiKeys: s.apiKeys.Edit(), certificates: s.certificates.Edit(),
 		grants: s.grants.Edit(), revocations: s.revocations.edit(), names: s.names.Edit(),
 		lastHandle: s.lastHandle, plansOf: s.plansOf.Edit(),
 		drafted: s.drafted.Edit(), deployed: s.deployed.Edit(),
@@ -44,7 +45,7 @@ func (s *State) edit(p Position) *editor {
 func (ed *editor) state() *State {
 	s := &State{
 		position: ed.position, setHash: ed.setHash,
-		rejects: ed.rejects.Map(), clients: ed.clients.Map(), apiKeys: ed.apiKeys.Map(),
+		rejects: ed.rejects.Map(), clients: ed.clients.Map(), apiKeys: ed.apiKeys.Map(), certificates: ed.certificates.Map(),
 		grants: ed.grants.Map(), revocations: ed.revocations.done(), names: ed.names.Map(),
 		lastHandle: ed.lastHandle, plansOf: ed.plansOf.Map(),
 		drafted: ed.drafted.Map(), deployed: ed.deployed.Map(),

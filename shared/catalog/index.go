@@ -29,7 +29,7 @@ type ClientRef struct {
 	Environment pb.Client_Environment
 }
 
-// KeyRef is the application behind an API key.
+// KeyRef is the application behind an API key or a client certificate.
 type KeyRef struct {
 	Application string
 	Handle      Handle
@@ -78,6 +78,10 @@ func (s *State) Client(issuer, clientID string) (ClientRef, bool) {
 // APIKey finds the application that holds the key with this SHA-256. Whether
 // it has expired is for the caller to check.
 func (s *State) APIKey(sha256 [32]byte) (KeyRef, bool) { return s.apiKeys.Get(sha256) }
+
+// Certificate finds the application that holds the client certificate with
+// this SHA-256 of its DER encoding. Whether it has expired is for the caller to check.
+func (s *State) Certificate(sha256 [32]byte) (KeyRef, bool) { return s.certificates.Get(sha256) }
 
 // Grant finds the subscription of an application to a plan.
 func (s *State) Grant(application, plan Handle) (Grant, bool) {
@@ -155,6 +159,13 @@ func (ed *editor) indexApplication(a *pb.Application) {
 			})
 		}
 	}
+	for _, c := range a.GetCertificates() {
+		if sum, ok := parseSHA256(c.GetSha256()); ok {
+			ed.certificates.Set(sum, KeyRef{
+				Application: a.GetId(), Handle: h, KeyID: c.GetId(), ExpiresAt: c.GetExpiresAt().GetSeconds(),
+			})
+		}
+	}
 }
 
 func (ed *editor) unindexApplication(a *pb.Application) {
@@ -168,6 +179,12 @@ func (ed *editor) unindexApplication(a *pb.Application) {
 		sum, _ := parseSHA256(k.GetSha256())
 		if ref, ok := ed.apiKeys.Get(sum); ok && ref.Application == a.GetId() {
 			ed.apiKeys.Delete(sum)
+		}
+	}
+	for _, c := range a.GetCertificates() {
+		sum, _ := parseSHA256(c.GetSha256())
+		if ref, ok := ed.certificates.Get(sum); ok && ref.Application == a.GetId() {
+			ed.certificates.Delete(sum)
 		}
 	}
 	ed.release(Ref{pb.Kind_KIND_APPLICATION, a.GetId()})

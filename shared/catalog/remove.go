@@ -58,7 +58,8 @@ func (d *Draft) dependents(ref Ref) (users, own []Ref) {
 
 func (d *Draft) issuerUsers(id string) (users, own []Ref) {
 	for r := range d.base.All(pb.Kind_KIND_PLAN) {
-		if p, ok := get[*pb.Plan](d, pb.Kind_KIND_PLAN, r.c.id); ok && slices.Contains(p.GetJwt().GetIssuers(), id) {
+		if p, ok := get[*pb.Plan](d, pb.Kind_KIND_PLAN, r.c.id); ok &&
+			(slices.Contains(p.GetJwt().GetIssuers(), id) || slices.Contains(p.GetOauth2().GetIssuers(), id)) {
 			users = append(users, r.Ref())
 		}
 	}

@@ -9,7 +9,9 @@ import (
 )
 
 // Revocations are the revocations of a State, by what they name. Immutable.
-type Revocations struct{ by cow.Map[revoked, []revocation] }
+type Revocations struct {
+	by cow.Map[revoked, []revocation]
+}
 
 // revoked is what a revocation names. Only one of the values is set.
 type revoked struct {

@@ -39,10 +39,11 @@ type State struct {
 	rejects  cow.Map[Ref, reject]
 
 	// Indexes for requests.
-	clients     cow.Map[clientKey, ClientRef]
-	apiKeys     cow.Map[[32]byte, KeyRef]
-	grants      cow.Map[uint64, Grant] // by grantKey
-	revocations *Revocations
+	clients      cow.Map[clientKey, ClientRef]
+	apiKeys      cow.Map[[32]byte, KeyRef]
+	certificates cow.Map[[32]byte, KeyRef]
+	grants       cow.Map[uint64, Grant] // by grantKey
+	revocations  *Revocations
 
 	// Indexes for the rules.
 	names      cow.Map[Ref, name]          // applications and plans, existing or referred to
@@ -70,15 +71,16 @@ type Reject struct {
 // Empty is the state of a log without entries.
 func Empty() *State {
 	s := &State{
-		rejects:     cow.New[Ref, reject](),
-		clients:     cow.New[clientKey, ClientRef](),
-		apiKeys:     cow.New[[32]byte, KeyRef](),
-		grants:      cow.New[uint64, Grant](),
-		revocations: newRevocations(),
-		names:       cow.New[Ref, name](),
-		plansOf:     cow.New[string, []string](),
-		drafted:     cow.New[hostPath, []string](),
-		deployed:    cow.New[hostPath, []string](),
+		rejects:      cow.New[Ref, reject](),
+		clients:      cow.New[clientKey, ClientRef](),
+		apiKeys:      cow.New[[32]byte, KeyRef](),
+		certificates: cow.New[[32]byte, KeyRef](),
+		grants:       cow.New[uint64, Grant](),
+		revocations:  newRevocations(),
+		names:        cow.New[Ref, name](),
+		plansOf:      cow.New[string, []string](),
+		drafted:      cow.New[hostPath, []string](),
+		deployed:     cow.New[hostPath, []string](),
 	}
 	for i := range s.tables {
 		s.tables[i] = cow.New[string, string]()

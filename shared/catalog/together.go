@@ -10,7 +10,7 @@ import (
 // proposals make together, so that their order does not matter.
 func (d *Draft) checkTogether() {
 	t := together{
-		Draft: d, clients: map[clientKey]string{}, keys: map[[32]byte]string{},
+		Draft: d, clients: map[clientKey]string{}, keys: map[[32]byte]string{}, certs: map[[32]byte]string{},
 		pairs: map[[2]string]string{}, drafted: map[hostPath]string{}, deployed: map[hostPath]string{},
 	}
 	for _, ref := range d.order {
@@ -39,7 +39,7 @@ func (d *Draft) checkTogether() {
 type together struct {
 	*Draft
 	clients           map[clientKey]string
-	keys              map[[32]byte]string
+	keys, certs       map[[32]byte]string
 	pairs             map[[2]string]string
 	drafted, deployed map[hostPath]string
 	issuers           map[string]string // iss → id; made when first needed
@@ -108,6 +108,15 @@ func (t *together) plan(ref Ref, n *pb.Plan) {
 	for i, id := range n.GetJwt().GetIssuers() {
 		t.refers(ref, fmt.Sprintf("jwt.issuers[%d]", i), Ref{pb.Kind_KIND_ISSUER, id})
 	}
+	for i, id := range n.GetOauth2().GetIssuers() {
+		field := fmt.Sprintf("oauth2.issuers[%d]", i)
+		if !t.refers(ref, field, Ref{pb.Kind_KIND_ISSUER, id}) {
+			continue
+		}
+		if issuer, ok := get[*pb.Issuer](t.Draft, pb.Kind_KIND_ISSUER, id); ok && issuer.GetIntrospection() == nil {
+			t.problem(ref, field, Invalid, fmt.Sprintf("issuer %q has no introspection", id), "write introspection: {url: …} there")
+		}
+	}
 	if !Serving(n.GetStatus()) {
 		return
 	}
@@ -144,17 +153,27 @@ func (t *together) application(ref Ref, n *pb.Application) {
 		t.clients[key] = ref.ID
 	}
 	for i, k := range n.GetApiKeys() {
-		sum, _ := parseSHA256(k.GetSha256())
-		other, taken := t.keys[sum]
-		if !taken {
-			held, found := t.base.APIKey(sum)
-			other, taken = held.Application, found && t.untouched(held.Application)
-		}
-		if taken && other != ref.ID {
+		if t.held(ref, k.GetSha256(), t.keys, t.base.APIKey) {
 			t.problem(ref, fmt.Sprintf("api_keys[%d].sha256", i), Conflict, "another application has the same key", "make a new key")
 		}
-		t.keys[sum] = ref.ID
 	}
+	for i, c := range n.GetCertificates() {
+		if t.held(ref, c.GetSha256(), t.certs, t.base.Certificate) {
+			t.problem(ref, fmt.Sprintf("certificates[%d].sha256", i), Conflict, "another application has the same certificate", "")
+		}
+	}
+}
+
+// held tells whether another application has the credential with this hash.
+func (t *together) held(ref Ref, hash string, proposed map[[32]byte]string, inBase func([32]byte) (KeyRef, bool)) bool {
+	sum, _ := parseSHA256(hash)
+	other, taken := proposed[sum]
+	if !taken {
+		held, found := inBase(sum)
+		other, taken = held.Application, found && t.untouched(held.Application)
+	}
+	proposed[sum] = ref.ID
+	return taken && other != ref.ID
 }
 
 // untouched tells whether an application is as the base has it, so that it

@@ -261,6 +261,8 @@ func TestRedirectOnTheSameHost(t *testing.T) {
 	})
 	w := run(t, nil, issuer("idp", s.URL+"/x"))
 	eventually(t, "the set after three redirects", func() bool { return w.kids("idp") == "a" })
+	w = run(t, nil, issuer("idp", s.URL+"/"))
+	eventually(t, "the refusal of four", func() bool { return w.outcome("idp", jwks.BadRedirect) > 0 })
 }
 
 func TestOneURLOfTwoIsDown(t *testing.T) {
@@ -276,7 +278,7 @@ func TestOneURLOfTwoIsDown(t *testing.T) {
 
 func TestBackoff(t *testing.T) {
 	s := newServer(t, status(500))
-	w := run(t, func(c *jwks.Config) { c.Backoff, c.MaxBackoff = 20*time.Millisecond, 10*time.Second }, issuer("idp", s.URL))
+	w := run(t, func(c *jwks.Config) { c.Floor, c.Backoff, c.MaxBackoff = 1, 20*time.Millisecond, 10*time.Second }, issuer("idp", s.URL))
 	eventually(t, "four failures", func() bool {
 		w.Refresh("idp") // does not cut the pause short
 		return s.hits.Load() == 4

@@ -77,12 +77,21 @@ func (e *encoder) fields(m protoreflect.Message, first bool) {
 			e.list(fd, v.List())
 		case fd.IsMap():
 			e.mapping(fd, v.Map())
-		case !e.secrets && fd.FullName() == "portcullis.v1.HmacSecret.value":
+		case !e.secrets && secret(fd):
 			e.string(Masked)
 		default:
 			e.value(fd, v)
 		}
 	}
+}
+
+// secret tells whether a field holds a secret itself.
+func secret(fd protoreflect.FieldDescriptor) bool {
+	switch fd.FullName() {
+	case "portcullis.v1.HmacSecret.value", "portcullis.v1.Secret.value":
+		return true
+	}
+	return false
 }
 
 func (e *encoder) list(fd protoreflect.FieldDescriptor, l protoreflect.List) {

@@ -11,8 +11,8 @@ import (
 )
 
 // Verify checks the signature with the keys of set that fit the token's kid and
-// alg, at now (Unix seconds), and returns the key that made it. The algorithm is
-// one the key itself may be used with. The error is an Error.
+// alg, at now (Unix seconds), and returns the key that made it. The set brings
+// only keys that may be used with alg. The error is an Error.
 func (u *Unverified) Verify(set *keyset.Set, now int64) (*keyset.Key, error) {
 	outcome := ErrNoKey
 	var signed string
@@ -23,10 +23,13 @@ func (u *Unverified) Verify(set *keyset.Set, now int64) (*keyset.Key, error) {
 			}
 			continue
 		}
-		outcome = ErrSignature
-		if !key.Algorithms().Has(u.Algorithm) || len(u.signature) != signatureSize(key, u.Algorithm) {
+		if len(u.signature) != signatureSize(key, u.Algorithm) {
+			if outcome != ErrSignature {
+				outcome = ErrSignatureLen
+			}
 			continue
 		}
+		outcome = ErrSignature
 		if signed == "" {
 			signed = string(u.signed)
 		}

@@ -106,6 +106,55 @@ func (Kind) EnumDescriptor() ([]byte, []int) {
 	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{0}
 }
 
+// What its access tokens promise to be.
+type Issuer_Profile int32
+
+const (
+	// Any JWT that passes the other checks.
+	Issuer_ANY Issuer_Profile = 0
+	// RFC 9068: typ at+jwt, and iss, exp, aud, sub, client_id, iat and jti present.
+	Issuer_RFC9068 Issuer_Profile = 1
+)
+
+// Enum value maps for Issuer_Profile.
+var (
+	Issuer_Profile_name = map[int32]string{
+		0: "ANY",
+		1: "RFC9068",
+	}
+	Issuer_Profile_value = map[string]int32{
+		"ANY":     0,
+		"RFC9068": 1,
+	}
+)
+
+func (x Issuer_Profile) Enum() *Issuer_Profile {
+	p := new(Issuer_Profile)
+	*p = x
+	return p
+}
+
+func (x Issuer_Profile) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Issuer_Profile) Descriptor() protoreflect.EnumDescriptor {
+	return file_portcullis_v1_resources_proto_enumTypes[1].Descriptor()
+}
+
+func (Issuer_Profile) Type() protoreflect.EnumType {
+	return &file_portcullis_v1_resources_proto_enumTypes[1]
+}
+
+func (x Issuer_Profile) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Issuer_Profile.Descriptor instead.
+func (Issuer_Profile) EnumDescriptor() ([]byte, []int) {
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{2, 0}
+}
+
 // How the secret's text is to be read.
 type HmacSecret_Encoding int32
 
@@ -137,11 +186,11 @@ func (x HmacSecret_Encoding) String() string {
 }
 
 func (HmacSecret_Encoding) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[1].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[2].Descriptor()
 }
 
 func (HmacSecret_Encoding) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[1]
+	return &file_portcullis_v1_resources_proto_enumTypes[2]
 }
 
 func (x HmacSecret_Encoding) Number() protoreflect.EnumNumber {
@@ -184,11 +233,11 @@ func (x Api_Visibility) String() string {
 }
 
 func (Api_Visibility) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[2].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[3].Descriptor()
 }
 
 func (Api_Visibility) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[2]
+	return &file_portcullis_v1_resources_proto_enumTypes[3]
 }
 
 func (x Api_Visibility) Number() protoreflect.EnumNumber {
@@ -197,7 +246,7 @@ func (x Api_Visibility) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Api_Visibility.Descriptor instead.
 func (Api_Visibility) EnumDescriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{7, 0}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{9, 0}
 }
 
 // Whose bodies and statuses denials have.
@@ -237,11 +286,11 @@ func (x Api_ErrorFormat) String() string {
 }
 
 func (Api_ErrorFormat) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[3].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[4].Descriptor()
 }
 
 func (Api_ErrorFormat) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[3]
+	return &file_portcullis_v1_resources_proto_enumTypes[4]
 }
 
 func (x Api_ErrorFormat) Number() protoreflect.EnumNumber {
@@ -250,7 +299,7 @@ func (x Api_ErrorFormat) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Api_ErrorFormat.Descriptor instead.
 func (Api_ErrorFormat) EnumDescriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{7, 1}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{9, 1}
 }
 
 // The Api's life in the portal.
@@ -290,11 +339,11 @@ func (x Api_PortalState) String() string {
 }
 
 func (Api_PortalState) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[4].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[5].Descriptor()
 }
 
 func (Api_PortalState) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[4]
+	return &file_portcullis_v1_resources_proto_enumTypes[5]
 }
 
 func (x Api_PortalState) Number() protoreflect.EnumNumber {
@@ -303,7 +352,7 @@ func (x Api_PortalState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Api_PortalState.Descriptor instead.
 func (Api_PortalState) EnumDescriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{7, 2}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{9, 2}
 }
 
 // The kind of credential.
@@ -349,11 +398,11 @@ func (x Plan_Security) String() string {
 }
 
 func (Plan_Security) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[5].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[6].Descriptor()
 }
 
 func (Plan_Security) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[5]
+	return &file_portcullis_v1_resources_proto_enumTypes[6]
 }
 
 func (x Plan_Security) Number() protoreflect.EnumNumber {
@@ -362,7 +411,7 @@ func (x Plan_Security) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Plan_Security.Descriptor instead.
 func (Plan_Security) EnumDescriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{11, 0}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{14, 0}
 }
 
 // STAGING → PUBLISHED → DEPRECATED → CLOSED.
@@ -405,11 +454,11 @@ func (x Plan_Status) String() string {
 }
 
 func (Plan_Status) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[6].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[7].Descriptor()
 }
 
 func (Plan_Status) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[6]
+	return &file_portcullis_v1_resources_proto_enumTypes[7]
 }
 
 func (x Plan_Status) Number() protoreflect.EnumNumber {
@@ -418,7 +467,7 @@ func (x Plan_Status) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Plan_Status.Descriptor instead.
 func (Plan_Status) EnumDescriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{11, 1}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{14, 1}
 }
 
 // When proof of possession is asked.
@@ -455,11 +504,11 @@ func (x Confirmation_Mode) String() string {
 }
 
 func (Confirmation_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[7].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[8].Descriptor()
 }
 
 func (Confirmation_Mode) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[7]
+	return &file_portcullis_v1_resources_proto_enumTypes[8]
 }
 
 func (x Confirmation_Mode) Number() protoreflect.EnumNumber {
@@ -468,7 +517,7 @@ func (x Confirmation_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Confirmation_Mode.Descriptor instead.
 func (Confirmation_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{17, 0}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{21, 0}
 }
 
 // Which of the two worlds a client belongs to.
@@ -502,11 +551,11 @@ func (x Client_Environment) String() string {
 }
 
 func (Client_Environment) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[8].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[9].Descriptor()
 }
 
 func (Client_Environment) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[8]
+	return &file_portcullis_v1_resources_proto_enumTypes[9]
 }
 
 func (x Client_Environment) Number() protoreflect.EnumNumber {
@@ -515,7 +564,7 @@ func (x Client_Environment) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Client_Environment.Descriptor instead.
 func (Client_Environment) EnumDescriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{24, 0}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{29, 0}
 }
 
 // PENDING → ACCEPTED | REJECTED; ACCEPTED ⇄ PAUSED; all but REJECTED → CLOSED.
@@ -561,11 +610,11 @@ func (x Subscription_Status) String() string {
 }
 
 func (Subscription_Status) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[9].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[10].Descriptor()
 }
 
 func (Subscription_Status) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[9]
+	return &file_portcullis_v1_resources_proto_enumTypes[10]
 }
 
 func (x Subscription_Status) Number() protoreflect.EnumNumber {
@@ -574,7 +623,7 @@ func (x Subscription_Status) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Subscription_Status.Descriptor instead.
 func (Subscription_Status) EnumDescriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{26, 0}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{32, 0}
 }
 
 // Meta is what the control plane knows about a resource besides its content.
@@ -713,7 +762,14 @@ type Issuer struct {
 	// Default true. False: any verified client of this issuer may call.
 	ValidateSubscription *bool `protobuf:"varint,14,opt,name=validate_subscription,json=validateSubscription,proto3,oneof" json:"validate_subscription,omitempty"`
 	// True: find the JWKS URL by OpenID Connect discovery.
-	Discovery bool `protobuf:"varint,15,opt,name=discovery,proto3" json:"discovery,omitempty"`
+	Discovery bool           `protobuf:"varint,15,opt,name=discovery,proto3" json:"discovery,omitempty"`
+	Profile   Issuer_Profile `protobuf:"varint,16,opt,name=profile,proto3,enum=portcullis.v1.Issuer_Profile" json:"profile,omitempty"`
+	// Where OAUTH2 plans ask about its tokens (RFC 7662).
+	Introspection *Introspection `protobuf:"bytes,17,opt,name=introspection,proto3" json:"introspection,omitempty"`
+	// A claim that lists the Apis its bearer is subscribed to, such as
+	// subscribedAPIs of WSO2 API Manager. Set: the claim is trusted in place of
+	// Subscriptions, and a token without it is subscribed to nothing.
+	SubscriptionClaim string `protobuf:"bytes,18,opt,name=subscription_claim,json=subscriptionClaim,proto3" json:"subscription_claim,omitempty"`
 	// Output only.
 	Meta          *Meta `protobuf:"bytes,100,opt,name=meta,proto3" json:"meta,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -853,6 +909,27 @@ func (x *Issuer) GetDiscovery() bool {
 		return x.Discovery
 	}
 	return false
+}
+
+func (x *Issuer) GetProfile() Issuer_Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return Issuer_ANY
+}
+
+func (x *Issuer) GetIntrospection() *Introspection {
+	if x != nil {
+		return x.Introspection
+	}
+	return nil
+}
+
+func (x *Issuer) GetSubscriptionClaim() string {
+	if x != nil {
+		return x.SubscriptionClaim
+	}
+	return ""
 }
 
 func (x *Issuer) GetMeta() *Meta {
@@ -1116,6 +1193,209 @@ func (x *JwksSettings) GetCaPem() string {
 	return ""
 }
 
+// Introspection says how an issuer is asked about a token (RFC 7662).
+type Introspection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Found by discovery if empty.
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// How the gateway authenticates itself: client_secret (RFC 6749 section 2.3.1,
+	// HTTP Basic) or private_key (RFC 7523, PS256, RS256, ES256 or EdDSA by the key's type).
+	ClientId     string  `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	ClientSecret *Secret `protobuf:"bytes,3,opt,name=client_secret,json=clientSecret,proto3" json:"client_secret,omitempty"`
+	// A private key in PEM.
+	PrivateKey *Secret `protobuf:"bytes,4,opt,name=private_key,json=privateKey,proto3" json:"private_key,omitempty"`
+	// Of one request. Default 2s; at most 30s.
+	Timeout *durationpb.Duration `protobuf:"bytes,5,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// How long an answer that says active is used again, and never longer than the
+	// token's exp. Default 30s; 0s: never; at most 1h.
+	CacheTtl *durationpb.Duration `protobuf:"bytes,6,opt,name=cache_ttl,json=cacheTtl,proto3" json:"cache_ttl,omitempty"`
+	// Trusted roots for the server; empty: the system's.
+	CaPem         string `protobuf:"bytes,7,opt,name=ca_pem,json=caPem,proto3" json:"ca_pem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Introspection) Reset() {
+	*x = Introspection{}
+	mi := &file_portcullis_v1_resources_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Introspection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Introspection) ProtoMessage() {}
+
+func (x *Introspection) ProtoReflect() protoreflect.Message {
+	mi := &file_portcullis_v1_resources_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Introspection.ProtoReflect.Descriptor instead.
+func (*Introspection) Descriptor() ([]byte, []int) {
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Introspection) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Introspection) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *Introspection) GetClientSecret() *Secret {
+	if x != nil {
+		return x.ClientSecret
+	}
+	return nil
+}
+
+func (x *Introspection) GetPrivateKey() *Secret {
+	if x != nil {
+		return x.PrivateKey
+	}
+	return nil
+}
+
+func (x *Introspection) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *Introspection) GetCacheTtl() *durationpb.Duration {
+	if x != nil {
+		return x.CacheTtl
+	}
+	return nil
+}
+
+func (x *Introspection) GetCaPem() string {
+	if x != nil {
+		return x.CaPem
+	}
+	return ""
+}
+
+// Secret is a text that only gateways need to know.
+type Secret struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Source:
+	//
+	//	*Secret_Value
+	//	*Secret_Env
+	//	*Secret_File
+	Source        isSecret_Source `protobuf_oneof:"source"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Secret) Reset() {
+	*x = Secret{}
+	mi := &file_portcullis_v1_resources_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Secret) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Secret) ProtoMessage() {}
+
+func (x *Secret) ProtoReflect() protoreflect.Message {
+	mi := &file_portcullis_v1_resources_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Secret.ProtoReflect.Descriptor instead.
+func (*Secret) Descriptor() ([]byte, []int) {
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Secret) GetSource() isSecret_Source {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *Secret) GetValue() string {
+	if x != nil {
+		if x, ok := x.Source.(*Secret_Value); ok {
+			return x.Value
+		}
+	}
+	return ""
+}
+
+func (x *Secret) GetEnv() string {
+	if x != nil {
+		if x, ok := x.Source.(*Secret_Env); ok {
+			return x.Env
+		}
+	}
+	return ""
+}
+
+func (x *Secret) GetFile() string {
+	if x != nil {
+		if x, ok := x.Source.(*Secret_File); ok {
+			return x.File
+		}
+	}
+	return ""
+}
+
+type isSecret_Source interface {
+	isSecret_Source()
+}
+
+type Secret_Value struct {
+	// The secret itself; never shown again in answers.
+	Value string `protobuf:"bytes,1,opt,name=value,proto3,oneof"`
+}
+
+type Secret_Env struct {
+	// The name of an environment variable of the gateway.
+	Env string `protobuf:"bytes,2,opt,name=env,proto3,oneof"`
+}
+
+type Secret_File struct {
+	// A file on the gateway.
+	File string `protobuf:"bytes,3,opt,name=file,proto3,oneof"`
+}
+
+func (*Secret_Value) isSecret_Source() {}
+
+func (*Secret_Env) isSecret_Source() {}
+
+func (*Secret_File) isSecret_Source() {}
+
 // ClaimMapping renames a claim of this issuer before anything else reads it.
 type ClaimMapping struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1127,7 +1407,7 @@ type ClaimMapping struct {
 
 func (x *ClaimMapping) Reset() {
 	*x = ClaimMapping{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[6]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1139,7 +1419,7 @@ func (x *ClaimMapping) String() string {
 func (*ClaimMapping) ProtoMessage() {}
 
 func (x *ClaimMapping) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[6]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1152,7 +1432,7 @@ func (x *ClaimMapping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimMapping.ProtoReflect.Descriptor instead.
 func (*ClaimMapping) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{6}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ClaimMapping) GetRemote() string {
@@ -1191,6 +1471,8 @@ type Api struct {
 	Stopped bool `protobuf:"varint,12,opt,name=stopped,proto3" json:"stopped,omitempty"`
 	// Output only: the draft differs from what is deployed.
 	OutOfSync bool `protobuf:"varint,13,opt,name=out_of_sync,json=outOfSync,proto3" json:"out_of_sync,omitempty"`
+	// Set: metadata of the protected resource is served (RFC 9728).
+	ProtectedResource *ProtectedResource `protobuf:"bytes,14,opt,name=protected_resource,json=protectedResource,proto3" json:"protected_resource,omitempty"`
 	// Output only.
 	Meta          *Meta `protobuf:"bytes,100,opt,name=meta,proto3" json:"meta,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1199,7 +1481,7 @@ type Api struct {
 
 func (x *Api) Reset() {
 	*x = Api{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[7]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1211,7 +1493,7 @@ func (x *Api) String() string {
 func (*Api) ProtoMessage() {}
 
 func (x *Api) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[7]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1224,7 +1506,7 @@ func (x *Api) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Api.ProtoReflect.Descriptor instead.
 func (*Api) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{7}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Api) GetId() string {
@@ -1318,11 +1600,72 @@ func (x *Api) GetOutOfSync() bool {
 	return false
 }
 
+func (x *Api) GetProtectedResource() *ProtectedResource {
+	if x != nil {
+		return x.ProtectedResource
+	}
+	return nil
+}
+
 func (x *Api) GetMeta() *Meta {
 	if x != nil {
 		return x.Meta
 	}
 	return nil
+}
+
+// ProtectedResource is what clients may learn about an Api (RFC 9728).
+type ProtectedResource struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The resource identifier: an https URL without query and fragment.
+	Resource      string `protobuf:"bytes,1,opt,name=resource,proto3" json:"resource,omitempty"`
+	Documentation string `protobuf:"bytes,2,opt,name=documentation,proto3" json:"documentation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProtectedResource) Reset() {
+	*x = ProtectedResource{}
+	mi := &file_portcullis_v1_resources_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProtectedResource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProtectedResource) ProtoMessage() {}
+
+func (x *ProtectedResource) ProtoReflect() protoreflect.Message {
+	mi := &file_portcullis_v1_resources_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProtectedResource.ProtoReflect.Descriptor instead.
+func (*ProtectedResource) Descriptor() ([]byte, []int) {
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ProtectedResource) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *ProtectedResource) GetDocumentation() string {
+	if x != nil {
+		return x.Documentation
+	}
+	return ""
 }
 
 // Upstream is where an Api's requests go.
@@ -1339,13 +1682,15 @@ type Upstream struct {
 	// Default 10MiB.
 	MaxRequestBody *ByteSize    `protobuf:"bytes,6,opt,name=max_request_body,json=maxRequestBody,proto3" json:"max_request_body,omitempty"`
 	Tls            *UpstreamTls `protobuf:"bytes,7,opt,name=tls,proto3" json:"tls,omitempty"`
+	// Where requests of SANDBOX clients go; empty: such clients are refused.
+	SandboxTargets []*Target `protobuf:"bytes,8,rep,name=sandbox_targets,json=sandboxTargets,proto3" json:"sandbox_targets,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[8]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1357,7 +1702,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[8]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1370,7 +1715,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{8}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Upstream) GetTargets() []*Target {
@@ -1422,6 +1767,13 @@ func (x *Upstream) GetTls() *UpstreamTls {
 	return nil
 }
 
+func (x *Upstream) GetSandboxTargets() []*Target {
+	if x != nil {
+		return x.SandboxTargets
+	}
+	return nil
+}
+
 // Target is one backend server.
 type Target struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1435,7 +1787,7 @@ type Target struct {
 
 func (x *Target) Reset() {
 	*x = Target{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[9]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1447,7 +1799,7 @@ func (x *Target) String() string {
 func (*Target) ProtoMessage() {}
 
 func (x *Target) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[9]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1460,7 +1812,7 @@ func (x *Target) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Target.ProtoReflect.Descriptor instead.
 func (*Target) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{9}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Target) GetUrl() string {
@@ -1489,7 +1841,7 @@ type UpstreamTls struct {
 
 func (x *UpstreamTls) Reset() {
 	*x = UpstreamTls{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[10]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1501,7 +1853,7 @@ func (x *UpstreamTls) String() string {
 func (*UpstreamTls) ProtoMessage() {}
 
 func (x *UpstreamTls) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[10]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1514,7 +1866,7 @@ func (x *UpstreamTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamTls.ProtoReflect.Descriptor instead.
 func (*UpstreamTls) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{10}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UpstreamTls) GetCaPem() string {
@@ -1559,6 +1911,9 @@ type Plan struct {
 	Jwt                 *JwtSettings    `protobuf:"bytes,11,opt,name=jwt,proto3" json:"jwt,omitempty"`
 	ApiKey              *ApiKeySettings `protobuf:"bytes,12,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
 	Restrictions        *Restrictions   `protobuf:"bytes,13,opt,name=restrictions,proto3" json:"restrictions,omitempty"`
+	// OAUTH2: as for JWT, with exactly one issuer, which has `introspection`.
+	Oauth2 *JwtSettings  `protobuf:"bytes,14,opt,name=oauth2,proto3" json:"oauth2,omitempty"`
+	Mtls   *MtlsSettings `protobuf:"bytes,15,opt,name=mtls,proto3" json:"mtls,omitempty"`
 	// Output only.
 	Meta          *Meta `protobuf:"bytes,100,opt,name=meta,proto3" json:"meta,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1567,7 +1922,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[11]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1579,7 +1934,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[11]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1592,7 +1947,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{11}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Plan) GetId() string {
@@ -1686,6 +2041,20 @@ func (x *Plan) GetRestrictions() *Restrictions {
 	return nil
 }
 
+func (x *Plan) GetOauth2() *JwtSettings {
+	if x != nil {
+		return x.Oauth2
+	}
+	return nil
+}
+
+func (x *Plan) GetMtls() *MtlsSettings {
+	if x != nil {
+		return x.Mtls
+	}
+	return nil
+}
+
 func (x *Plan) GetMeta() *Meta {
 	if x != nil {
 		return x.Meta
@@ -1709,13 +2078,14 @@ type JwtSettings struct {
 	ClaimsToHeaders []*ClaimHeader `protobuf:"bytes,7,rep,name=claims_to_headers,json=claimsToHeaders,proto3" json:"claims_to_headers,omitempty"`
 	BackendJwt      *BackendJwt    `protobuf:"bytes,8,opt,name=backend_jwt,json=backendJwt,proto3" json:"backend_jwt,omitempty"`
 	Confirmation    *Confirmation  `protobuf:"bytes,9,opt,name=confirmation,proto3" json:"confirmation,omitempty"`
+	SignedJwt       *SignedJwt     `protobuf:"bytes,10,opt,name=signed_jwt,json=signedJwt,proto3" json:"signed_jwt,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *JwtSettings) Reset() {
 	*x = JwtSettings{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[12]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1727,7 +2097,7 @@ func (x *JwtSettings) String() string {
 func (*JwtSettings) ProtoMessage() {}
 
 func (x *JwtSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[12]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1740,7 +2110,7 @@ func (x *JwtSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JwtSettings.ProtoReflect.Descriptor instead.
 func (*JwtSettings) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{12}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *JwtSettings) GetIssuers() []string {
@@ -1806,6 +2176,13 @@ func (x *JwtSettings) GetConfirmation() *Confirmation {
 	return nil
 }
 
+func (x *JwtSettings) GetSignedJwt() *SignedJwt {
+	if x != nil {
+		return x.SignedJwt
+	}
+	return nil
+}
+
 // Scopes are asked of the token's `scope` or `scp`.
 type Scopes struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1817,7 +2194,7 @@ type Scopes struct {
 
 func (x *Scopes) Reset() {
 	*x = Scopes{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[13]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +2206,7 @@ func (x *Scopes) String() string {
 func (*Scopes) ProtoMessage() {}
 
 func (x *Scopes) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[13]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1842,7 +2219,7 @@ func (x *Scopes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scopes.ProtoReflect.Descriptor instead.
 func (*Scopes) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{13}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Scopes) GetAll() []string {
@@ -1876,7 +2253,7 @@ type ClaimRule struct {
 
 func (x *ClaimRule) Reset() {
 	*x = ClaimRule{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[14]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +2265,7 @@ func (x *ClaimRule) String() string {
 func (*ClaimRule) ProtoMessage() {}
 
 func (x *ClaimRule) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[14]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +2278,7 @@ func (x *ClaimRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRule.ProtoReflect.Descriptor instead.
 func (*ClaimRule) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{14}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ClaimRule) GetClaim() string {
@@ -1943,7 +2320,7 @@ type ClaimHeader struct {
 
 func (x *ClaimHeader) Reset() {
 	*x = ClaimHeader{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[15]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2332,7 @@ func (x *ClaimHeader) String() string {
 func (*ClaimHeader) ProtoMessage() {}
 
 func (x *ClaimHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[15]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2345,7 @@ func (x *ClaimHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimHeader.ProtoReflect.Descriptor instead.
 func (*ClaimHeader) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{15}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ClaimHeader) GetClaim() string {
@@ -1996,7 +2373,7 @@ type BackendJwt struct {
 
 func (x *BackendJwt) Reset() {
 	*x = BackendJwt{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[16]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2008,7 +2385,7 @@ func (x *BackendJwt) String() string {
 func (*BackendJwt) ProtoMessage() {}
 
 func (x *BackendJwt) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[16]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2021,7 +2398,7 @@ func (x *BackendJwt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackendJwt.ProtoReflect.Descriptor instead.
 func (*BackendJwt) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{16}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *BackendJwt) GetClaim() string {
@@ -2038,6 +2415,89 @@ func (x *BackendJwt) GetHeader() string {
 	return ""
 }
 
+// SignedJwt sends a JWT to the upstream that the gateway signs itself. Its key
+// set is at /.well-known/portcullis/jwks.json of every node.
+type SignedJwt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Default X-JWT-Assertion.
+	Header string `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	// `iss`; default portcullis.
+	Issuer string `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// `aud`; empty: the Api's id.
+	Audience string `protobuf:"bytes,3,opt,name=audience,proto3" json:"audience,omitempty"`
+	// Claims that are taken over from the token, by name.
+	Claims []string `protobuf:"bytes,4,rep,name=claims,proto3" json:"claims,omitempty"`
+	// Default 5m, and never longer than the token lives; at most 1h.
+	Lifetime      *durationpb.Duration `protobuf:"bytes,5,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignedJwt) Reset() {
+	*x = SignedJwt{}
+	mi := &file_portcullis_v1_resources_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignedJwt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignedJwt) ProtoMessage() {}
+
+func (x *SignedJwt) ProtoReflect() protoreflect.Message {
+	mi := &file_portcullis_v1_resources_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignedJwt.ProtoReflect.Descriptor instead.
+func (*SignedJwt) Descriptor() ([]byte, []int) {
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *SignedJwt) GetHeader() string {
+	if x != nil {
+		return x.Header
+	}
+	return ""
+}
+
+func (x *SignedJwt) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *SignedJwt) GetAudience() string {
+	if x != nil {
+		return x.Audience
+	}
+	return ""
+}
+
+func (x *SignedJwt) GetClaims() []string {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
+func (x *SignedJwt) GetLifetime() *durationpb.Duration {
+	if x != nil {
+		return x.Lifetime
+	}
+	return nil
+}
+
 // Confirmation says whether tokens must be bound to their sender.
 type Confirmation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2051,7 +2511,7 @@ type Confirmation struct {
 
 func (x *Confirmation) Reset() {
 	*x = Confirmation{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[17]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2063,7 +2523,7 @@ func (x *Confirmation) String() string {
 func (*Confirmation) ProtoMessage() {}
 
 func (x *Confirmation) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[17]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2076,7 +2536,7 @@ func (x *Confirmation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confirmation.ProtoReflect.Descriptor instead.
 func (*Confirmation) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{17}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Confirmation) GetMtls() Confirmation_Mode {
@@ -2105,7 +2565,7 @@ type ApiKeySettings struct {
 
 func (x *ApiKeySettings) Reset() {
 	*x = ApiKeySettings{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[18]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2117,7 +2577,7 @@ func (x *ApiKeySettings) String() string {
 func (*ApiKeySettings) ProtoMessage() {}
 
 func (x *ApiKeySettings) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[18]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2130,7 +2590,7 @@ func (x *ApiKeySettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKeySettings.ProtoReflect.Descriptor instead.
 func (*ApiKeySettings) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{18}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ApiKeySettings) GetHeader() string {
@@ -2143,6 +2603,55 @@ func (x *ApiKeySettings) GetHeader() string {
 func (x *ApiKeySettings) GetQuery() string {
 	if x != nil {
 		return x.Query
+	}
+	return ""
+}
+
+// MtlsSettings are the rules of a plan whose credential is a TLS client
+// certificate (RFC 8705 section 2). The application is the one that holds the
+// certificate.
+type MtlsSettings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The certificate must chain to one of these roots. Empty: holding the
+	// registered certificate's key is enough.
+	CaPem         string `protobuf:"bytes,1,opt,name=ca_pem,json=caPem,proto3" json:"ca_pem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MtlsSettings) Reset() {
+	*x = MtlsSettings{}
+	mi := &file_portcullis_v1_resources_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MtlsSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MtlsSettings) ProtoMessage() {}
+
+func (x *MtlsSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_portcullis_v1_resources_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MtlsSettings.ProtoReflect.Descriptor instead.
+func (*MtlsSettings) Descriptor() ([]byte, []int) {
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *MtlsSettings) GetCaPem() string {
+	if x != nil {
+		return x.CaPem
 	}
 	return ""
 }
@@ -2160,7 +2669,7 @@ type Restrictions struct {
 
 func (x *Restrictions) Reset() {
 	*x = Restrictions{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[19]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2172,7 +2681,7 @@ func (x *Restrictions) String() string {
 func (*Restrictions) ProtoMessage() {}
 
 func (x *Restrictions) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[19]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2185,7 +2694,7 @@ func (x *Restrictions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restrictions.ProtoReflect.Descriptor instead.
 func (*Restrictions) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{19}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Restrictions) GetRateLimit() *Limit {
@@ -2229,7 +2738,7 @@ type Limit struct {
 
 func (x *Limit) Reset() {
 	*x = Limit{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[20]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2241,7 +2750,7 @@ func (x *Limit) String() string {
 func (*Limit) ProtoMessage() {}
 
 func (x *Limit) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[20]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2254,7 +2763,7 @@ func (x *Limit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limit.ProtoReflect.Descriptor instead.
 func (*Limit) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{20}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Limit) GetRequests() uint64 {
@@ -2291,7 +2800,7 @@ type ResourceFilter struct {
 
 func (x *ResourceFilter) Reset() {
 	*x = ResourceFilter{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[21]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2303,7 +2812,7 @@ func (x *ResourceFilter) String() string {
 func (*ResourceFilter) ProtoMessage() {}
 
 func (x *ResourceFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[21]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2316,7 +2825,7 @@ func (x *ResourceFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResourceFilter.ProtoReflect.Descriptor instead.
 func (*ResourceFilter) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{21}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ResourceFilter) GetAllow() []*ResourcePattern {
@@ -2345,7 +2854,7 @@ type ResourcePattern struct {
 
 func (x *ResourcePattern) Reset() {
 	*x = ResourcePattern{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[22]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2357,7 +2866,7 @@ func (x *ResourcePattern) String() string {
 func (*ResourcePattern) ProtoMessage() {}
 
 func (x *ResourcePattern) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[22]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2370,7 +2879,7 @@ func (x *ResourcePattern) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResourcePattern.ProtoReflect.Descriptor instead.
 func (*ResourcePattern) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{22}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ResourcePattern) GetPath() string {
@@ -2389,13 +2898,14 @@ func (x *ResourcePattern) GetMethods() []string {
 
 // Application is what consumes Apis.
 type Application struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Name        string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Owner       string                 `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
-	Description string                 `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
-	Clients     []*Client              `protobuf:"bytes,5,rep,name=clients,proto3" json:"clients,omitempty"`
-	ApiKeys     []*ApiKey              `protobuf:"bytes,6,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Id           string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name         string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Owner        string                 `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
+	Description  string                 `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	Clients      []*Client              `protobuf:"bytes,5,rep,name=clients,proto3" json:"clients,omitempty"`
+	ApiKeys      []*ApiKey              `protobuf:"bytes,6,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
+	Certificates []*Certificate         `protobuf:"bytes,7,rep,name=certificates,proto3" json:"certificates,omitempty"`
 	// Output only.
 	Meta          *Meta `protobuf:"bytes,100,opt,name=meta,proto3" json:"meta,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2404,7 +2914,7 @@ type Application struct {
 
 func (x *Application) Reset() {
 	*x = Application{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[23]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2416,7 +2926,7 @@ func (x *Application) String() string {
 func (*Application) ProtoMessage() {}
 
 func (x *Application) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[23]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2429,7 +2939,7 @@ func (x *Application) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Application.ProtoReflect.Descriptor instead.
 func (*Application) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{23}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Application) GetId() string {
@@ -2474,6 +2984,13 @@ func (x *Application) GetApiKeys() []*ApiKey {
 	return nil
 }
 
+func (x *Application) GetCertificates() []*Certificate {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
 func (x *Application) GetMeta() *Meta {
 	if x != nil {
 		return x.Meta
@@ -2494,7 +3011,7 @@ type Client struct {
 
 func (x *Client) Reset() {
 	*x = Client{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[24]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2506,7 +3023,7 @@ func (x *Client) String() string {
 func (*Client) ProtoMessage() {}
 
 func (x *Client) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[24]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2519,7 +3036,7 @@ func (x *Client) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Client.ProtoReflect.Descriptor instead.
 func (*Client) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{24}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Client) GetIssuer() string {
@@ -2557,7 +3074,7 @@ type ApiKey struct {
 
 func (x *ApiKey) Reset() {
 	*x = ApiKey{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[25]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2569,7 +3086,7 @@ func (x *ApiKey) String() string {
 func (*ApiKey) ProtoMessage() {}
 
 func (x *ApiKey) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[25]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2582,7 +3099,7 @@ func (x *ApiKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiKey.ProtoReflect.Descriptor instead.
 func (*ApiKey) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{25}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ApiKey) GetId() string {
@@ -2606,6 +3123,69 @@ func (x *ApiKey) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// Certificate is a TLS client certificate of the application.
+type Certificate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unique within the application.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// SHA-256 of the DER encoding, 64 hexadecimal digits; unique in the fleet.
+	Sha256        string                 `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Certificate) Reset() {
+	*x = Certificate{}
+	mi := &file_portcullis_v1_resources_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Certificate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Certificate) ProtoMessage() {}
+
+func (x *Certificate) ProtoReflect() protoreflect.Message {
+	mi := &file_portcullis_v1_resources_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
+func (*Certificate) Descriptor() ([]byte, []int) {
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Certificate) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Certificate) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *Certificate) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
 // Subscription entitles an application to a plan.
 type Subscription struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -2623,7 +3203,7 @@ type Subscription struct {
 
 func (x *Subscription) Reset() {
 	*x = Subscription{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[26]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2635,7 +3215,7 @@ func (x *Subscription) String() string {
 func (*Subscription) ProtoMessage() {}
 
 func (x *Subscription) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[26]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2648,7 +3228,7 @@ func (x *Subscription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscription.ProtoReflect.Descriptor instead.
 func (*Subscription) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{26}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Subscription) GetId() string {
@@ -2726,7 +3306,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[27]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2738,7 +3318,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[27]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2751,7 +3331,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{27}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Revocation) GetId() string {
@@ -2886,7 +3466,7 @@ type KeySet struct {
 
 func (x *KeySet) Reset() {
 	*x = KeySet{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[28]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2898,7 +3478,7 @@ func (x *KeySet) String() string {
 func (*KeySet) ProtoMessage() {}
 
 func (x *KeySet) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[28]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2911,7 +3491,7 @@ func (x *KeySet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeySet.ProtoReflect.Descriptor instead.
 func (*KeySet) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{28}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *KeySet) GetId() string {
@@ -2960,7 +3540,7 @@ type Deployment struct {
 
 func (x *Deployment) Reset() {
 	*x = Deployment{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[29]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2972,7 +3552,7 @@ func (x *Deployment) String() string {
 func (*Deployment) ProtoMessage() {}
 
 func (x *Deployment) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[29]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2985,7 +3565,7 @@ func (x *Deployment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deployment.ProtoReflect.Descriptor instead.
 func (*Deployment) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{29}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Deployment) GetId() string {
@@ -3052,7 +3632,7 @@ type KeySet_Source struct {
 
 func (x *KeySet_Source) Reset() {
 	*x = KeySet_Source{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[30]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3064,7 +3644,7 @@ func (x *KeySet_Source) String() string {
 func (*KeySet_Source) ProtoMessage() {}
 
 func (x *KeySet_Source) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[30]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3077,7 +3657,7 @@ func (x *KeySet_Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeySet_Source.ProtoReflect.Descriptor instead.
 func (*KeySet_Source) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{28, 0}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{34, 0}
 }
 
 func (x *KeySet_Source) GetUrl() string {
@@ -3120,7 +3700,7 @@ type Deployment_Revision struct {
 
 func (x *Deployment_Revision) Reset() {
 	*x = Deployment_Revision{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[31]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3132,7 +3712,7 @@ func (x *Deployment_Revision) String() string {
 func (*Deployment_Revision) ProtoMessage() {}
 
 func (x *Deployment_Revision) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[31]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3145,7 +3725,7 @@ func (x *Deployment_Revision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deployment_Revision.ProtoReflect.Descriptor instead.
 func (*Deployment_Revision) Descriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{29, 0}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{35, 0}
 }
 
 func (x *Deployment_Revision) GetRevision() uint64 {
@@ -3181,7 +3761,7 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\n" +
 	"updated_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\" \n" +
 	"\bByteSize\x12\x14\n" +
-	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\"\xbd\x05\n" +
+	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\"\x8a\a\n" +
 	"\x06Issuer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -3202,8 +3782,14 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\fmax_lifetime\x18\f \x01(\v2\x19.google.protobuf.DurationR\vmaxLifetime\x12B\n" +
 	"\x0eclaim_mappings\x18\r \x03(\v2\x1b.portcullis.v1.ClaimMappingR\rclaimMappings\x128\n" +
 	"\x15validate_subscription\x18\x0e \x01(\bH\x01R\x14validateSubscription\x88\x01\x01\x12\x1c\n" +
-	"\tdiscovery\x18\x0f \x01(\bR\tdiscovery\x12'\n" +
-	"\x04meta\x18d \x01(\v2\x13.portcullis.v1.MetaR\x04metaB\x11\n" +
+	"\tdiscovery\x18\x0f \x01(\bR\tdiscovery\x127\n" +
+	"\aprofile\x18\x10 \x01(\x0e2\x1d.portcullis.v1.Issuer.ProfileR\aprofile\x12B\n" +
+	"\rintrospection\x18\x11 \x01(\v2\x1c.portcullis.v1.IntrospectionR\rintrospection\x12-\n" +
+	"\x12subscription_claim\x18\x12 \x01(\tR\x11subscriptionClaim\x12'\n" +
+	"\x04meta\x18d \x01(\v2\x13.portcullis.v1.MetaR\x04meta\"\x1f\n" +
+	"\aProfile\x12\a\n" +
+	"\x03ANY\x10\x00\x12\v\n" +
+	"\aRFC9068\x10\x01B\x11\n" +
 	"\x0f_require_expiryB\x18\n" +
 	"\x16_validate_subscription\"\xa0\x01\n" +
 	"\x04Keys\x12\x1b\n" +
@@ -3226,10 +3812,24 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x126\n" +
 	"\tmax_stale\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bmaxStale\x12\x15\n" +
-	"\x06ca_pem\x18\x04 \x01(\tR\x05caPem\"<\n" +
+	"\x06ca_pem\x18\x04 \x01(\tR\x05caPem\"\xb6\x02\n" +
+	"\rIntrospection\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1b\n" +
+	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12:\n" +
+	"\rclient_secret\x18\x03 \x01(\v2\x15.portcullis.v1.SecretR\fclientSecret\x126\n" +
+	"\vprivate_key\x18\x04 \x01(\v2\x15.portcullis.v1.SecretR\n" +
+	"privateKey\x123\n" +
+	"\atimeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x126\n" +
+	"\tcache_ttl\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\bcacheTtl\x12\x15\n" +
+	"\x06ca_pem\x18\a \x01(\tR\x05caPem\"T\n" +
+	"\x06Secret\x12\x16\n" +
+	"\x05value\x18\x01 \x01(\tH\x00R\x05value\x12\x12\n" +
+	"\x03env\x18\x02 \x01(\tH\x00R\x03env\x12\x14\n" +
+	"\x04file\x18\x03 \x01(\tH\x00R\x04fileB\b\n" +
+	"\x06source\"<\n" +
 	"\fClaimMapping\x12\x16\n" +
 	"\x06remote\x18\x01 \x01(\tR\x06remote\x12\x14\n" +
-	"\x05local\x18\x02 \x01(\tR\x05local\"\xc8\x05\n" +
+	"\x05local\x18\x02 \x01(\tR\x05local\"\x99\x06\n" +
 	"\x03Api\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -3246,7 +3846,8 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	" \x01(\x0e2\x1e.portcullis.v1.Api.PortalStateR\vportalState\x12\x1a\n" +
 	"\brevision\x18\v \x01(\x04R\brevision\x12\x18\n" +
 	"\astopped\x18\f \x01(\bR\astopped\x12\x1e\n" +
-	"\vout_of_sync\x18\r \x01(\bR\toutOfSync\x12'\n" +
+	"\vout_of_sync\x18\r \x01(\bR\toutOfSync\x12O\n" +
+	"\x12protected_resource\x18\x0e \x01(\v2 .portcullis.v1.ProtectedResourceR\x11protectedResource\x12'\n" +
 	"\x04meta\x18d \x01(\v2\x13.portcullis.v1.MetaR\x04meta\"%\n" +
 	"\n" +
 	"Visibility\x12\v\n" +
@@ -3263,7 +3864,10 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\tPUBLISHED\x10\x01\x12\x0f\n" +
 	"\vUNPUBLISHED\x10\x02\x12\x0e\n" +
 	"\n" +
-	"DEPRECATED\x10\x03\"\xa5\x03\n" +
+	"DEPRECATED\x10\x03\"U\n" +
+	"\x11ProtectedResource\x12\x1a\n" +
+	"\bresource\x18\x01 \x01(\tR\bresource\x12$\n" +
+	"\rdocumentation\x18\x02 \x01(\tR\rdocumentation\"\xe5\x03\n" +
 	"\bUpstream\x12/\n" +
 	"\atargets\x18\x01 \x03(\v2\x15.portcullis.v1.TargetR\atargets\x121\n" +
 	"\x12strip_context_path\x18\x02 \x01(\bH\x00R\x10stripContextPath\x88\x01\x01\x12#\n" +
@@ -3271,7 +3875,8 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\x0fconnect_timeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x0econnectTimeout\x12D\n" +
 	"\x10response_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x0fresponseTimeout\x12A\n" +
 	"\x10max_request_body\x18\x06 \x01(\v2\x17.portcullis.v1.ByteSizeR\x0emaxRequestBody\x12,\n" +
-	"\x03tls\x18\a \x01(\v2\x1a.portcullis.v1.UpstreamTlsR\x03tlsB\x15\n" +
+	"\x03tls\x18\a \x01(\v2\x1a.portcullis.v1.UpstreamTlsR\x03tls\x12>\n" +
+	"\x0fsandbox_targets\x18\b \x03(\v2\x15.portcullis.v1.TargetR\x0esandboxTargetsB\x15\n" +
 	"\x13_strip_context_path\"B\n" +
 	"\x06Target\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1b\n" +
@@ -3281,7 +3886,7 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\x06ca_pem\x18\x01 \x01(\tR\x05caPem\x12\x1f\n" +
 	"\vserver_name\x18\x02 \x01(\tR\n" +
 	"serverName\x120\n" +
-	"\x14insecure_skip_verify\x18\x03 \x01(\bR\x12insecureSkipVerify\"\x84\x06\n" +
+	"\x14insecure_skip_verify\x18\x03 \x01(\bR\x12insecureSkipVerify\"\xe9\x06\n" +
 	"\x04Plan\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03api\x18\x02 \x01(\tR\x03api\x12\x12\n" +
@@ -3297,7 +3902,9 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	" \x01(\bH\x00R\x13requireSubscription\x88\x01\x01\x12,\n" +
 	"\x03jwt\x18\v \x01(\v2\x1a.portcullis.v1.JwtSettingsR\x03jwt\x126\n" +
 	"\aapi_key\x18\f \x01(\v2\x1d.portcullis.v1.ApiKeySettingsR\x06apiKey\x12?\n" +
-	"\frestrictions\x18\r \x01(\v2\x1b.portcullis.v1.RestrictionsR\frestrictions\x12'\n" +
+	"\frestrictions\x18\r \x01(\v2\x1b.portcullis.v1.RestrictionsR\frestrictions\x122\n" +
+	"\x06oauth2\x18\x0e \x01(\v2\x1a.portcullis.v1.JwtSettingsR\x06oauth2\x12/\n" +
+	"\x04mtls\x18\x0f \x01(\v2\x1b.portcullis.v1.MtlsSettingsR\x04mtls\x12'\n" +
 	"\x04meta\x18d \x01(\v2\x13.portcullis.v1.MetaR\x04meta\"]\n" +
 	"\bSecurity\x12\x18\n" +
 	"\x14SECURITY_UNSPECIFIED\x10\x00\x12\b\n" +
@@ -3315,7 +3922,7 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"DEPRECATED\x10\x03\x12\n" +
 	"\n" +
 	"\x06CLOSED\x10\x04B\x17\n" +
-	"\x15_require_subscription\"\xb8\x03\n" +
+	"\x15_require_subscription\"\xf1\x03\n" +
 	"\vJwtSettings\x12\x18\n" +
 	"\aissuers\x18\x01 \x03(\tR\aissuers\x12\x1d\n" +
 	"\n" +
@@ -3328,7 +3935,10 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\x11claims_to_headers\x18\a \x03(\v2\x1a.portcullis.v1.ClaimHeaderR\x0fclaimsToHeaders\x12:\n" +
 	"\vbackend_jwt\x18\b \x01(\v2\x19.portcullis.v1.BackendJwtR\n" +
 	"backendJwt\x12?\n" +
-	"\fconfirmation\x18\t \x01(\v2\x1b.portcullis.v1.ConfirmationR\fconfirmation\",\n" +
+	"\fconfirmation\x18\t \x01(\v2\x1b.portcullis.v1.ConfirmationR\fconfirmation\x127\n" +
+	"\n" +
+	"signed_jwt\x18\n" +
+	" \x01(\v2\x18.portcullis.v1.SignedJwtR\tsignedJwt\",\n" +
 	"\x06Scopes\x12\x10\n" +
 	"\x03all\x18\x01 \x03(\tR\x03all\x12\x10\n" +
 	"\x03any\x18\x02 \x03(\tR\x03any\"\x8f\x01\n" +
@@ -3345,7 +3955,13 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\n" +
 	"BackendJwt\x12\x14\n" +
 	"\x05claim\x18\x01 \x01(\tR\x05claim\x12\x16\n" +
-	"\x06header\x18\x02 \x01(\tR\x06header\"\xa9\x01\n" +
+	"\x06header\x18\x02 \x01(\tR\x06header\"\xa6\x01\n" +
+	"\tSignedJwt\x12\x16\n" +
+	"\x06header\x18\x01 \x01(\tR\x06header\x12\x16\n" +
+	"\x06issuer\x18\x02 \x01(\tR\x06issuer\x12\x1a\n" +
+	"\baudience\x18\x03 \x01(\tR\baudience\x12\x16\n" +
+	"\x06claims\x18\x04 \x03(\tR\x06claims\x125\n" +
+	"\blifetime\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\blifetime\"\xa9\x01\n" +
 	"\fConfirmation\x124\n" +
 	"\x04mtls\x18\x01 \x01(\x0e2 .portcullis.v1.Confirmation.ModeR\x04mtls\x124\n" +
 	"\x04dpop\x18\x02 \x01(\x0e2 .portcullis.v1.Confirmation.ModeR\x04dpop\"-\n" +
@@ -3356,7 +3972,9 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\bREQUIRED\x10\x02\">\n" +
 	"\x0eApiKeySettings\x12\x16\n" +
 	"\x06header\x18\x01 \x01(\tR\x06header\x12\x14\n" +
-	"\x05query\x18\x02 \x01(\tR\x05query\"\xf0\x01\n" +
+	"\x05query\x18\x02 \x01(\tR\x05query\"%\n" +
+	"\fMtlsSettings\x12\x15\n" +
+	"\x06ca_pem\x18\x01 \x01(\tR\x05caPem\"\xf0\x01\n" +
 	"\fRestrictions\x123\n" +
 	"\n" +
 	"rate_limit\x18\x01 \x01(\v2\x14.portcullis.v1.LimitR\trateLimit\x12*\n" +
@@ -3372,14 +3990,15 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\x04deny\x18\x02 \x03(\v2\x1e.portcullis.v1.ResourcePatternR\x04deny\"?\n" +
 	"\x0fResourcePattern\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n" +
-	"\amethods\x18\x02 \x03(\tR\amethods\"\xf5\x01\n" +
+	"\amethods\x18\x02 \x03(\tR\amethods\"\xb5\x02\n" +
 	"\vApplication\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
 	"\x05owner\x18\x03 \x01(\tR\x05owner\x12 \n" +
 	"\vdescription\x18\x04 \x01(\tR\vdescription\x12/\n" +
 	"\aclients\x18\x05 \x03(\v2\x15.portcullis.v1.ClientR\aclients\x120\n" +
-	"\bapi_keys\x18\x06 \x03(\v2\x15.portcullis.v1.ApiKeyR\aapiKeys\x12'\n" +
+	"\bapi_keys\x18\x06 \x03(\v2\x15.portcullis.v1.ApiKeyR\aapiKeys\x12>\n" +
+	"\fcertificates\x18\a \x03(\v2\x1a.portcullis.v1.CertificateR\fcertificates\x12'\n" +
 	"\x04meta\x18d \x01(\v2\x13.portcullis.v1.MetaR\x04meta\"\xae\x01\n" +
 	"\x06Client\x12\x16\n" +
 	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12\x1b\n" +
@@ -3390,6 +4009,11 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"PRODUCTION\x10\x00\x12\v\n" +
 	"\aSANDBOX\x10\x01\"k\n" +
 	"\x06ApiKey\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x129\n" +
+	"\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"p\n" +
+	"\vCertificate\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x129\n" +
 	"\n" +
@@ -3476,129 +4100,150 @@ func file_portcullis_v1_resources_proto_rawDescGZIP() []byte {
 	return file_portcullis_v1_resources_proto_rawDescData
 }
 
-var file_portcullis_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_portcullis_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_portcullis_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
+var file_portcullis_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_portcullis_v1_resources_proto_goTypes = []any{
 	(Kind)(0),                     // 0: portcullis.v1.Kind
-	(HmacSecret_Encoding)(0),      // 1: portcullis.v1.HmacSecret.Encoding
-	(Api_Visibility)(0),           // 2: portcullis.v1.Api.Visibility
-	(Api_ErrorFormat)(0),          // 3: portcullis.v1.Api.ErrorFormat
-	(Api_PortalState)(0),          // 4: portcullis.v1.Api.PortalState
-	(Plan_Security)(0),            // 5: portcullis.v1.Plan.Security
-	(Plan_Status)(0),              // 6: portcullis.v1.Plan.Status
-	(Confirmation_Mode)(0),        // 7: portcullis.v1.Confirmation.Mode
-	(Client_Environment)(0),       // 8: portcullis.v1.Client.Environment
-	(Subscription_Status)(0),      // 9: portcullis.v1.Subscription.Status
-	(*Meta)(nil),                  // 10: portcullis.v1.Meta
-	(*ByteSize)(nil),              // 11: portcullis.v1.ByteSize
-	(*Issuer)(nil),                // 12: portcullis.v1.Issuer
-	(*Keys)(nil),                  // 13: portcullis.v1.Keys
-	(*HmacSecret)(nil),            // 14: portcullis.v1.HmacSecret
-	(*JwksSettings)(nil),          // 15: portcullis.v1.JwksSettings
-	(*ClaimMapping)(nil),          // 16: portcullis.v1.ClaimMapping
-	(*Api)(nil),                   // 17: portcullis.v1.Api
-	(*Upstream)(nil),              // 18: portcullis.v1.Upstream
-	(*Target)(nil),                // 19: portcullis.v1.Target
-	(*UpstreamTls)(nil),           // 20: portcullis.v1.UpstreamTls
-	(*Plan)(nil),                  // 21: portcullis.v1.Plan
-	(*JwtSettings)(nil),           // 22: portcullis.v1.JwtSettings
-	(*Scopes)(nil),                // 23: portcullis.v1.Scopes
-	(*ClaimRule)(nil),             // 24: portcullis.v1.ClaimRule
-	(*ClaimHeader)(nil),           // 25: portcullis.v1.ClaimHeader
-	(*BackendJwt)(nil),            // 26: portcullis.v1.BackendJwt
-	(*Confirmation)(nil),          // 27: portcullis.v1.Confirmation
-	(*ApiKeySettings)(nil),        // 28: portcullis.v1.ApiKeySettings
-	(*Restrictions)(nil),          // 29: portcullis.v1.Restrictions
-	(*Limit)(nil),                 // 30: portcullis.v1.Limit
-	(*ResourceFilter)(nil),        // 31: portcullis.v1.ResourceFilter
-	(*ResourcePattern)(nil),       // 32: portcullis.v1.ResourcePattern
-	(*Application)(nil),           // 33: portcullis.v1.Application
-	(*Client)(nil),                // 34: portcullis.v1.Client
-	(*ApiKey)(nil),                // 35: portcullis.v1.ApiKey
-	(*Subscription)(nil),          // 36: portcullis.v1.Subscription
-	(*Revocation)(nil),            // 37: portcullis.v1.Revocation
-	(*KeySet)(nil),                // 38: portcullis.v1.KeySet
-	(*Deployment)(nil),            // 39: portcullis.v1.Deployment
-	(*KeySet_Source)(nil),         // 40: portcullis.v1.KeySet.Source
-	(*Deployment_Revision)(nil),   // 41: portcullis.v1.Deployment.Revision
-	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 43: google.protobuf.Duration
-	(*structpb.Struct)(nil),       // 44: google.protobuf.Struct
-	(*structpb.Value)(nil),        // 45: google.protobuf.Value
+	(Issuer_Profile)(0),           // 1: portcullis.v1.Issuer.Profile
+	(HmacSecret_Encoding)(0),      // 2: portcullis.v1.HmacSecret.Encoding
+	(Api_Visibility)(0),           // 3: portcullis.v1.Api.Visibility
+	(Api_ErrorFormat)(0),          // 4: portcullis.v1.Api.ErrorFormat
+	(Api_PortalState)(0),          // 5: portcullis.v1.Api.PortalState
+	(Plan_Security)(0),            // 6: portcullis.v1.Plan.Security
+	(Plan_Status)(0),              // 7: portcullis.v1.Plan.Status
+	(Confirmation_Mode)(0),        // 8: portcullis.v1.Confirmation.Mode
+	(Client_Environment)(0),       // 9: portcullis.v1.Client.Environment
+	(Subscription_Status)(0),      // 10: portcullis.v1.Subscription.Status
+	(*Meta)(nil),                  // 11: portcullis.v1.Meta
+	(*ByteSize)(nil),              // 12: portcullis.v1.ByteSize
+	(*Issuer)(nil),                // 13: portcullis.v1.Issuer
+	(*Keys)(nil),                  // 14: portcullis.v1.Keys
+	(*HmacSecret)(nil),            // 15: portcullis.v1.HmacSecret
+	(*JwksSettings)(nil),          // 16: portcullis.v1.JwksSettings
+	(*Introspection)(nil),         // 17: portcullis.v1.Introspection
+	(*Secret)(nil),                // 18: portcullis.v1.Secret
+	(*ClaimMapping)(nil),          // 19: portcullis.v1.ClaimMapping
+	(*Api)(nil),                   // 20: portcullis.v1.Api
+	(*ProtectedResource)(nil),     // 21: portcullis.v1.ProtectedResource
+	(*Upstream)(nil),              // 22: portcullis.v1.Upstream
+	(*Target)(nil),                // 23: portcullis.v1.Target
+	(*UpstreamTls)(nil),           // 24: portcullis.v1.UpstreamTls
+	(*Plan)(nil),                  // 25: portcullis.v1.Plan
+	(*JwtSettings)(nil),           // 26: portcullis.v1.JwtSettings
+	(*Scopes)(nil),                // 27: portcullis.v1.Scopes
+	(*ClaimRule)(nil),             // 28: portcullis.v1.ClaimRule
+	(*ClaimHeader)(nil),           // 29: portcullis.v1.ClaimHeader
+	(*BackendJwt)(nil),            // 30: portcullis.v1.BackendJwt
+	(*SignedJwt)(nil),             // 31: portcullis.v1.SignedJwt
+	(*Confirmation)(nil),          // 32: portcullis.v1.Confirmation
+	(*ApiKeySettings)(nil),        // 33: portcullis.v1.ApiKeySettings
+	(*MtlsSettings)(nil),          // 34: portcullis.v1.MtlsSettings
+	(*Restrictions)(nil),          // 35: portcullis.v1.Restrictions
+	(*Limit)(nil),                 // 36: portcullis.v1.Limit
+	(*ResourceFilter)(nil),        // 37: portcullis.v1.ResourceFilter
+	(*ResourcePattern)(nil),       // 38: portcullis.v1.ResourcePattern
+	(*Application)(nil),           // 39: portcullis.v1.Application
+	(*Client)(nil),                // 40: portcullis.v1.Client
+	(*ApiKey)(nil),                // 41: portcullis.v1.ApiKey
+	(*Certificate)(nil),           // 42: portcullis.v1.Certificate
+	(*Subscription)(nil),          // 43: portcullis.v1.Subscription
+	(*Revocation)(nil),            // 44: portcullis.v1.Revocation
+	(*KeySet)(nil),                // 45: portcullis.v1.KeySet
+	(*Deployment)(nil),            // 46: portcullis.v1.Deployment
+	(*KeySet_Source)(nil),         // 47: portcullis.v1.KeySet.Source
+	(*Deployment_Revision)(nil),   // 48: portcullis.v1.Deployment.Revision
+	(*timestamppb.Timestamp)(nil), // 49: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 50: google.protobuf.Duration
+	(*structpb.Struct)(nil),       // 51: google.protobuf.Struct
+	(*structpb.Value)(nil),        // 52: google.protobuf.Value
 }
 var file_portcullis_v1_resources_proto_depIdxs = []int32{
-	42, // 0: portcullis.v1.Meta.created_at:type_name -> google.protobuf.Timestamp
-	42, // 1: portcullis.v1.Meta.updated_at:type_name -> google.protobuf.Timestamp
-	13, // 2: portcullis.v1.Issuer.keys:type_name -> portcullis.v1.Keys
-	15, // 3: portcullis.v1.Issuer.jwks:type_name -> portcullis.v1.JwksSettings
-	43, // 4: portcullis.v1.Issuer.clock_skew:type_name -> google.protobuf.Duration
-	43, // 5: portcullis.v1.Issuer.max_lifetime:type_name -> google.protobuf.Duration
-	16, // 6: portcullis.v1.Issuer.claim_mappings:type_name -> portcullis.v1.ClaimMapping
-	10, // 7: portcullis.v1.Issuer.meta:type_name -> portcullis.v1.Meta
-	14, // 8: portcullis.v1.Keys.hmac_secrets:type_name -> portcullis.v1.HmacSecret
-	44, // 9: portcullis.v1.Keys.jwks:type_name -> google.protobuf.Struct
-	1,  // 10: portcullis.v1.HmacSecret.encoding:type_name -> portcullis.v1.HmacSecret.Encoding
-	43, // 11: portcullis.v1.JwksSettings.ttl:type_name -> google.protobuf.Duration
-	43, // 12: portcullis.v1.JwksSettings.timeout:type_name -> google.protobuf.Duration
-	43, // 13: portcullis.v1.JwksSettings.max_stale:type_name -> google.protobuf.Duration
-	2,  // 14: portcullis.v1.Api.visibility:type_name -> portcullis.v1.Api.Visibility
-	3,  // 15: portcullis.v1.Api.error_format:type_name -> portcullis.v1.Api.ErrorFormat
-	18, // 16: portcullis.v1.Api.upstream:type_name -> portcullis.v1.Upstream
-	4,  // 17: portcullis.v1.Api.portal_state:type_name -> portcullis.v1.Api.PortalState
-	10, // 18: portcullis.v1.Api.meta:type_name -> portcullis.v1.Meta
-	19, // 19: portcullis.v1.Upstream.targets:type_name -> portcullis.v1.Target
-	43, // 20: portcullis.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
-	43, // 21: portcullis.v1.Upstream.response_timeout:type_name -> google.protobuf.Duration
-	11, // 22: portcullis.v1.Upstream.max_request_body:type_name -> portcullis.v1.ByteSize
-	20, // 23: portcullis.v1.Upstream.tls:type_name -> portcullis.v1.UpstreamTls
-	5,  // 24: portcullis.v1.Plan.security:type_name -> portcullis.v1.Plan.Security
-	6,  // 25: portcullis.v1.Plan.status:type_name -> portcullis.v1.Plan.Status
-	22, // 26: portcullis.v1.Plan.jwt:type_name -> portcullis.v1.JwtSettings
-	28, // 27: portcullis.v1.Plan.api_key:type_name -> portcullis.v1.ApiKeySettings
-	29, // 28: portcullis.v1.Plan.restrictions:type_name -> portcullis.v1.Restrictions
-	10, // 29: portcullis.v1.Plan.meta:type_name -> portcullis.v1.Meta
-	23, // 30: portcullis.v1.JwtSettings.scopes:type_name -> portcullis.v1.Scopes
-	24, // 31: portcullis.v1.JwtSettings.claim_rules:type_name -> portcullis.v1.ClaimRule
-	25, // 32: portcullis.v1.JwtSettings.claims_to_headers:type_name -> portcullis.v1.ClaimHeader
-	26, // 33: portcullis.v1.JwtSettings.backend_jwt:type_name -> portcullis.v1.BackendJwt
-	27, // 34: portcullis.v1.JwtSettings.confirmation:type_name -> portcullis.v1.Confirmation
-	45, // 35: portcullis.v1.ClaimRule.equals:type_name -> google.protobuf.Value
-	7,  // 36: portcullis.v1.Confirmation.mtls:type_name -> portcullis.v1.Confirmation.Mode
-	7,  // 37: portcullis.v1.Confirmation.dpop:type_name -> portcullis.v1.Confirmation.Mode
-	30, // 38: portcullis.v1.Restrictions.rate_limit:type_name -> portcullis.v1.Limit
-	30, // 39: portcullis.v1.Restrictions.quota:type_name -> portcullis.v1.Limit
-	30, // 40: portcullis.v1.Restrictions.spike_arrest:type_name -> portcullis.v1.Limit
-	31, // 41: portcullis.v1.Restrictions.resource_filter:type_name -> portcullis.v1.ResourceFilter
-	43, // 42: portcullis.v1.Limit.period:type_name -> google.protobuf.Duration
-	32, // 43: portcullis.v1.ResourceFilter.allow:type_name -> portcullis.v1.ResourcePattern
-	32, // 44: portcullis.v1.ResourceFilter.deny:type_name -> portcullis.v1.ResourcePattern
-	34, // 45: portcullis.v1.Application.clients:type_name -> portcullis.v1.Client
-	35, // 46: portcullis.v1.Application.api_keys:type_name -> portcullis.v1.ApiKey
-	10, // 47: portcullis.v1.Application.meta:type_name -> portcullis.v1.Meta
-	8,  // 48: portcullis.v1.Client.environment:type_name -> portcullis.v1.Client.Environment
-	42, // 49: portcullis.v1.ApiKey.expires_at:type_name -> google.protobuf.Timestamp
-	9,  // 50: portcullis.v1.Subscription.status:type_name -> portcullis.v1.Subscription.Status
-	42, // 51: portcullis.v1.Subscription.starts_at:type_name -> google.protobuf.Timestamp
-	42, // 52: portcullis.v1.Subscription.ends_at:type_name -> google.protobuf.Timestamp
-	10, // 53: portcullis.v1.Subscription.meta:type_name -> portcullis.v1.Meta
-	42, // 54: portcullis.v1.Revocation.issued_before:type_name -> google.protobuf.Timestamp
-	42, // 55: portcullis.v1.Revocation.expires_at:type_name -> google.protobuf.Timestamp
-	10, // 56: portcullis.v1.Revocation.meta:type_name -> portcullis.v1.Meta
-	40, // 57: portcullis.v1.KeySet.sources:type_name -> portcullis.v1.KeySet.Source
-	10, // 58: portcullis.v1.KeySet.meta:type_name -> portcullis.v1.Meta
-	17, // 59: portcullis.v1.Deployment.api:type_name -> portcullis.v1.Api
-	42, // 60: portcullis.v1.Deployment.deployed_at:type_name -> google.protobuf.Timestamp
-	41, // 61: portcullis.v1.Deployment.previous:type_name -> portcullis.v1.Deployment.Revision
-	10, // 62: portcullis.v1.Deployment.meta:type_name -> portcullis.v1.Meta
-	42, // 63: portcullis.v1.KeySet.Source.fetched_at:type_name -> google.protobuf.Timestamp
-	42, // 64: portcullis.v1.KeySet.Source.usable_until:type_name -> google.protobuf.Timestamp
-	17, // 65: portcullis.v1.Deployment.Revision.api:type_name -> portcullis.v1.Api
-	42, // 66: portcullis.v1.Deployment.Revision.deployed_at:type_name -> google.protobuf.Timestamp
-	67, // [67:67] is the sub-list for method output_type
-	67, // [67:67] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	49, // 0: portcullis.v1.Meta.created_at:type_name -> google.protobuf.Timestamp
+	49, // 1: portcullis.v1.Meta.updated_at:type_name -> google.protobuf.Timestamp
+	14, // 2: portcullis.v1.Issuer.keys:type_name -> portcullis.v1.Keys
+	16, // 3: portcullis.v1.Issuer.jwks:type_name -> portcullis.v1.JwksSettings
+	50, // 4: portcullis.v1.Issuer.clock_skew:type_name -> google.protobuf.Duration
+	50, // 5: portcullis.v1.Issuer.max_lifetime:type_name -> google.protobuf.Duration
+	19, // 6: portcullis.v1.Issuer.claim_mappings:type_name -> portcullis.v1.ClaimMapping
+	1,  // 7: portcullis.v1.Issuer.profile:type_name -> portcullis.v1.Issuer.Profile
+	17, // 8: portcullis.v1.Issuer.introspection:type_name -> portcullis.v1.Introspection
+	11, // 9: portcullis.v1.Issuer.meta:type_name -> portcullis.v1.Meta
+	15, // 10: portcullis.v1.Keys.hmac_secrets:type_name -> portcullis.v1.HmacSecret
+	51, // 11: portcullis.v1.Keys.jwks:type_name -> google.protobuf.Struct
+	2,  // 12: portcullis.v1.HmacSecret.encoding:type_name -> portcullis.v1.HmacSecret.Encoding
+	50, // 13: portcullis.v1.JwksSettings.ttl:type_name -> google.protobuf.Duration
+	50, // 14: portcullis.v1.JwksSettings.timeout:type_name -> google.protobuf.Duration
+	50, // 15: portcullis.v1.JwksSettings.max_stale:type_name -> google.protobuf.Duration
+	18, // 16: portcullis.v1.Introspection.client_secret:type_name -> portcullis.v1.Secret
+	18, // 17: portcullis.v1.Introspection.private_key:type_name -> portcullis.v1.Secret
+	50, // 18: portcullis.v1.Introspection.timeout:type_name -> google.protobuf.Duration
+	50, // 19: portcullis.v1.Introspection.cache_ttl:type_name -> google.protobuf.Duration
+	3,  // 20: portcullis.v1.Api.visibility:type_name -> portcullis.v1.Api.Visibility
+	4,  // 21: portcullis.v1.Api.error_format:type_name -> portcullis.v1.Api.ErrorFormat
+	22, // 22: portcullis.v1.Api.upstream:type_name -> portcullis.v1.Upstream
+	5,  // 23: portcullis.v1.Api.portal_state:type_name -> portcullis.v1.Api.PortalState
+	21, // 24: portcullis.v1.Api.protected_resource:type_name -> portcullis.v1.ProtectedResource
+	11, // 25: portcullis.v1.Api.meta:type_name -> portcullis.v1.Meta
+	23, // 26: portcullis.v1.Upstream.targets:type_name -> portcullis.v1.Target
+	50, // 27: portcullis.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
+	50, // 28: portcullis.v1.Upstream.response_timeout:type_name -> google.protobuf.Duration
+	12, // 29: portcullis.v1.Upstream.max_request_body:type_name -> portcullis.v1.ByteSize
+	24, // 30: portcullis.v1.Upstream.tls:type_name -> portcullis.v1.UpstreamTls
+	23, // 31: portcullis.v1.Upstream.sandbox_targets:type_name -> portcullis.v1.Target
+	6,  // 32: portcullis.v1.Plan.security:type_name -> portcullis.v1.Plan.Security
+	7,  // 33: portcullis.v1.Plan.status:type_name -> portcullis.v1.Plan.Status
+	26, // 34: portcullis.v1.Plan.jwt:type_name -> portcullis.v1.JwtSettings
+	33, // 35: portcullis.v1.Plan.api_key:type_name -> portcullis.v1.ApiKeySettings
+	35, // 36: portcullis.v1.Plan.restrictions:type_name -> portcullis.v1.Restrictions
+	26, // 37: portcullis.v1.Plan.oauth2:type_name -> portcullis.v1.JwtSettings
+	34, // 38: portcullis.v1.Plan.mtls:type_name -> portcullis.v1.MtlsSettings
+	11, // 39: portcullis.v1.Plan.meta:type_name -> portcullis.v1.Meta
+	27, // 40: portcullis.v1.JwtSettings.scopes:type_name -> portcullis.v1.Scopes
+	28, // 41: portcullis.v1.JwtSettings.claim_rules:type_name -> portcullis.v1.ClaimRule
+	29, // 42: portcullis.v1.JwtSettings.claims_to_headers:type_name -> portcullis.v1.ClaimHeader
+	30, // 43: portcullis.v1.JwtSettings.backend_jwt:type_name -> portcullis.v1.BackendJwt
+	32, // 44: portcullis.v1.JwtSettings.confirmation:type_name -> portcullis.v1.Confirmation
+	31, // 45: portcullis.v1.JwtSettings.signed_jwt:type_name -> portcullis.v1.SignedJwt
+	52, // 46: portcullis.v1.ClaimRule.equals:type_name -> google.protobuf.Value
+	50, // 47: portcullis.v1.SignedJwt.lifetime:type_name -> google.protobuf.Duration
+	8,  // 48: portcullis.v1.Confirmation.mtls:type_name -> portcullis.v1.Confirmation.Mode
+	8,  // 49: portcullis.v1.Confirmation.dpop:type_name -> portcullis.v1.Confirmation.Mode
+	36, // 50: portcullis.v1.Restrictions.rate_limit:type_name -> portcullis.v1.Limit
+	36, // 51: portcullis.v1.Restrictions.quota:type_name -> portcullis.v1.Limit
+	36, // 52: portcullis.v1.Restrictions.spike_arrest:type_name -> portcullis.v1.Limit
+	37, // 53: portcullis.v1.Restrictions.resource_filter:type_name -> portcullis.v1.ResourceFilter
+	50, // 54: portcullis.v1.Limit.period:type_name -> google.protobuf.Duration
+	38, // 55: portcullis.v1.ResourceFilter.allow:type_name -> portcullis.v1.ResourcePattern
+	38, // 56: portcullis.v1.ResourceFilter.deny:type_name -> portcullis.v1.ResourcePattern
+	40, // 57: portcullis.v1.Application.clients:type_name -> portcullis.v1.Client
+	41, // 58: portcullis.v1.Application.api_keys:type_name -> portcullis.v1.ApiKey
+	42, // 59: portcullis.v1.Application.certificates:type_name -> portcullis.v1.Certificate
+	11, // 60: portcullis.v1.Application.meta:type_name -> portcullis.v1.Meta
+	9,  // 61: portcullis.v1.Client.environment:type_name -> portcullis.v1.Client.Environment
+	49, // 62: portcullis.v1.ApiKey.expires_at:type_name -> google.protobuf.Timestamp
+	49, // 63: portcullis.v1.Certificate.expires_at:type_name -> google.protobuf.Timestamp
+	10, // 64: portcullis.v1.Subscription.status:type_name -> portcullis.v1.Subscription.Status
+	49, // 65: portcullis.v1.Subscription.starts_at:type_name -> google.protobuf.Timestamp
+	49, // 66: portcullis.v1.Subscription.ends_at:type_name -> google.protobuf.Timestamp
+	11, // 67: portcullis.v1.Subscription.meta:type_name -> portcullis.v1.Meta
+	49, // 68: portcullis.v1.Revocation.issued_before:type_name -> google.protobuf.Timestamp
+	49, // 69: portcullis.v1.Revocation.expires_at:type_name -> google.protobuf.Timestamp
+	11, // 70: portcullis.v1.Revocation.meta:type_name -> portcullis.v1.Meta
+	47, // 71: portcullis.v1.KeySet.sources:type_name -> portcullis.v1.KeySet.Source
+	11, // 72: portcullis.v1.KeySet.meta:type_name -> portcullis.v1.Meta
+	20, // 73: portcullis.v1.Deployment.api:type_name -> portcullis.v1.Api
+	49, // 74: portcullis.v1.Deployment.deployed_at:type_name -> google.protobuf.Timestamp
+	48, // 75: portcullis.v1.Deployment.previous:type_name -> portcullis.v1.Deployment.Revision
+	11, // 76: portcullis.v1.Deployment.meta:type_name -> portcullis.v1.Meta
+	49, // 77: portcullis.v1.KeySet.Source.fetched_at:type_name -> google.protobuf.Timestamp
+	49, // 78: portcullis.v1.KeySet.Source.usable_until:type_name -> google.protobuf.Timestamp
+	20, // 79: portcullis.v1.Deployment.Revision.api:type_name -> portcullis.v1.Api
+	49, // 80: portcullis.v1.Deployment.Revision.deployed_at:type_name -> google.protobuf.Timestamp
+	81, // [81:81] is the sub-list for method output_type
+	81, // [81:81] is the sub-list for method input_type
+	81, // [81:81] is the sub-list for extension type_name
+	81, // [81:81] is the sub-list for extension extendee
+	0,  // [0:81] is the sub-list for field type_name
 }
 
 func init() { file_portcullis_v1_resources_proto_init() }
@@ -3612,10 +4257,15 @@ func file_portcullis_v1_resources_proto_init() {
 		(*HmacSecret_Env)(nil),
 		(*HmacSecret_File)(nil),
 	}
-	file_portcullis_v1_resources_proto_msgTypes[8].OneofWrappers = []any{}
-	file_portcullis_v1_resources_proto_msgTypes[9].OneofWrappers = []any{}
+	file_portcullis_v1_resources_proto_msgTypes[7].OneofWrappers = []any{
+		(*Secret_Value)(nil),
+		(*Secret_Env)(nil),
+		(*Secret_File)(nil),
+	}
 	file_portcullis_v1_resources_proto_msgTypes[11].OneofWrappers = []any{}
-	file_portcullis_v1_resources_proto_msgTypes[27].OneofWrappers = []any{
+	file_portcullis_v1_resources_proto_msgTypes[12].OneofWrappers = []any{}
+	file_portcullis_v1_resources_proto_msgTypes[14].OneofWrappers = []any{}
+	file_portcullis_v1_resources_proto_msgTypes[33].OneofWrappers = []any{
 		(*Revocation_Jti)(nil),
 		(*Revocation_TokenSha256)(nil),
 		(*Revocation_ClientId)(nil),
@@ -3626,8 +4276,8 @@ func file_portcullis_v1_resources_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_portcullis_v1_resources_proto_rawDesc), len(file_portcullis_v1_resources_proto_rawDesc)),
-			NumEnums:      10,
-			NumMessages:   32,
+			NumEnums:      11,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	keymanager "github.com/portcullis-gateway/portcullis/keymanager-sync"
+	"github.com/portcullis-gateway/portcullis/shared/stream"
 	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
 )
 
@@ -207,6 +209,30 @@ func TestFound(t *testing.T) {
 	cfg.DataDir = t.TempDir()
 	if _, err := keymanager.Found(t.Context(), cfg); err == nil {
 		t.Error("founding works with an empty disk")
+	}
+}
+
+// The log is lost, and a replica with an empty disk is started: it founds nothing
+// over what the other one has on its disk.
+func TestEmptyReplicaFoundsNothingOverAnother(t *testing.T) {
+	server := streamtest.New(t)
+	a := start(t, settings(server, t.TempDir()))
+	a.ready(t)
+	if status, body := a.do(t, http.MethodPost, "/v1/issuers", issuer); status != http.StatusCreated {
+		t.Fatalf("create: %d %s", status, body)
+	}
+	server.Stop(t)
+	server.SetDir(t.TempDir())
+	server.Start(t)
+	b := start(t, settings(server, t.TempDir()))
+	time.Sleep(4 * time.Second)
+	if _, err := server.Connect(t, "look").Find(t.Context()); !errors.Is(err, stream.ErrNoLog) {
+		t.Errorf("a log exists: %v", err)
+	}
+	for name, r := range map[string]*replica{"the one with the state": a, "the empty one": b} {
+		if status, body := r.do(t, http.MethodPut, "/v1/issuers/idp", issuer); status != http.StatusServiceUnavailable {
+			t.Errorf("write through %s: %d %s", name, status, body)
+		}
 	}
 }
 

@@ -31,6 +31,7 @@ func (l layout) address(port int) string {
 // The first of each kind has the default address; n counts from 1.
 func (l layout) nats(n int) string         { return l.address(4221 + n) }
 func (l layout) route(n int) string        { return l.address(6221 + n) }
+func (l layout) natsMonitor(n int) string  { return l.address(8221 + n) }
 func (l layout) control(n int) string      { return l.address(8081 + 100*(n-1)) }
 func (l layout) gateway(n int) string      { return l.address(8080 + 100*(n-1)) }
 func (l layout) gatewayAdmin(n int) string { return l.address(9090 + 100*(n-1)) }
@@ -51,11 +52,11 @@ func (l layout) tiers() [][]*process {
 	natsURLs := urls("nats", natsNodes, l.nats)
 	var tiers [3][]*process
 	for n := 1; n <= natsNodes; n++ {
-		name := "nats-" + strconv.Itoa(n)
-		tiers[0] = append(tiers[0], l.process(name, "tcp://"+l.nats(n), bin("nats"),
+		// The file names a store below the working directory, which is l.dir.
+		tiers[0] = append(tiers[0], l.process("nats-"+strconv.Itoa(n), "http://"+l.natsMonitor(n)+"/healthz", bin("nats"),
 			"--config", filepath.Join(l.root, "deployments", "nats", fmt.Sprintf("n%d.conf", n)),
 			"--port", strconv.Itoa(4221+n+l.offset),
-			"--store_dir", filepath.Join(l.dir, name),
+			"--http_port", strconv.Itoa(8221+n+l.offset),
 			"--cluster", "nats://"+l.route(n),
 			"--routes", urls("nats", natsNodes, l.route)))
 	}

@@ -124,7 +124,7 @@ func startFleet(t *testing.T, l layout) (stop func()) {
 func (l layout) addresses() []string {
 	var all []string
 	for n := 1; n <= 3; n++ {
-		all = append(all, l.nats(n), l.route(n), l.control(n), l.gateway(n), l.gatewayAdmin(n))
+		all = append(all, l.nats(n), l.route(n), l.natsMonitor(n), l.control(n), l.gateway(n), l.gatewayAdmin(n))
 	}
 	return all
 }
@@ -191,7 +191,7 @@ func TestTokensAreKept(t *testing.T) {
 // TestProcessEnds: a member that ends by itself ends the fleet, with its last words.
 func TestProcessEnds(t *testing.T) {
 	ctx, fail := context.WithCancelCause(t.Context())
-	p := &process{name: "member", ready: "tcp://127.0.0.1:1", program: "go", args: []string{"no-such-verb"}, environ: os.Environ(), log: filepath.Join(t.TempDir(), "log")}
+	p := &process{name: "member", ready: "http://127.0.0.1:1", program: "go", args: []string{"no-such-verb"}, environ: os.Environ(), log: filepath.Join(t.TempDir(), "log")}
 	if err := p.start(ctx, fail); err != nil {
 		t.Fatal(err)
 	}

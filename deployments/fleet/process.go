@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"time"
@@ -16,14 +14,14 @@ import (
 const (
 	readyWithin = 60 * time.Second
 	stopWithin  = 15 * time.Second // then the process is killed
-	pollEvery   = 50 * time.Millisecond
+	pollEvery   = 100 * time.Millisecond
 	lastWords   = 2 << 10 // of a log, shown when its process ends by itself
 )
 
 // process is one member of the fleet.
 type process struct {
 	name    string
-	ready   string // http://… that answers 200, or tcp://… that accepts
+	ready   string // the URL that answers 200 then
 	program string
 	args    []string
 	dir     string // working directory
@@ -84,17 +82,6 @@ func (p *process) awaitReady(ctx context.Context) error {
 func (p *process) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	target, err := url.Parse(p.ready)
-	if err != nil {
-		return err
-	}
-	if target.Scheme == "tcp" {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", target.Host)
-		if err != nil {
-			return err
-		}
-		return conn.Close()
-	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.ready, http.NoBody)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +47,7 @@ func start(ctx context.Context, cfg settings, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer nats.Shutdown()
+	defer nats.Stop()
 	s := &standalone{settings: cfg, nats: nats.URL(), logger: logger, stdout: stdout}
 	return s.run(ctx)
 }
@@ -122,7 +123,8 @@ func (s *standalone) up(ctx context.Context, g *errgroup.Group, controlUp chan s
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := await(ctx, "the gateway", func(ctx context.Context) error { return isOK(ctx, s.admin+"/readyz", "") }); err != nil {
+	// It serves from its disk at once; `ready` is to mean that it has caught up.
+	if err := await(ctx, "the gateway", func(ctx context.Context) error { return isLive(ctx, s.admin+"/readyz") }); err != nil {
 		return err
 	}
 	return s.welcome(ctx)
@@ -305,21 +307,43 @@ func await(ctx context.Context, what string, try func(context.Context) error) er
 
 // isOK asks for 200.
 func isOK(ctx context.Context, url, token string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	_, err := ask(ctx, url, token)
+	return err
+}
+
+// isLive asks a gateway whether its state is current.
+func isLive(ctx context.Context, url string) error {
+	body, err := ask(ctx, url, "")
 	if err != nil {
 		return err
+	}
+	var answer struct{ State string }
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return fmt.Errorf("%s: %w", url, err)
+	}
+	if answer.State != "LIVE" {
+		return fmt.Errorf("%s: %s", url, body)
+	}
+	return nil
+}
+
+// ask returns the beginning of an answer with status 200.
+func ask(ctx context.Context, url, token string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
 	}
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer res.Body.Close() //nolint:errcheck // nothing was written
+	body, err := io.ReadAll(io.LimitReader(res.Body, 4<<10))
 	if res.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10)) // what there is of it explains the status
-		return fmt.Errorf("%s: %s: %s", url, res.Status, body)
+		return nil, fmt.Errorf("%s: %s: %s", url, res.Status, body) // what there is of the body explains the status
 	}
-	return nil
+	return body, err
 }

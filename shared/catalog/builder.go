@@ -20,7 +20,7 @@ func NewBuilder(p Position, last *State) *Builder {
 // understood is found in the state's Rejects.
 func (b *Builder) Add(raw string) {
 	b.ed.fold(raw)
-	b.ed.effects = Effects{}
+	b.ed.effects = Effects{Touched: b.ed.effects.Touched[:0]}
 }
 
 // State is what was added. The Builder must not be used any more.

@@ -20,7 +20,8 @@ type editor struct {
 	certificates *cow.Edit[[32]byte, KeyRef]
 	grants       *cow.Edit[uint64, Grant]
 	revocations  *revocationEdit
-	names        *cow.Edit[Ref, name]
+	applications *cow.Edit[string, name]
+	plans        *cow.Edit[string, name]
 	lastHandle   Handle
 	plansOf      *cow.Edit[string, []string]
 	drafted      *cow.Edit[hostPath, []string]
@@ -32,7 +33,7 @@ func (s *State) edit(p Position) *editor {
 	ed := &editor{
 		base: s, position: p, setHash: s.setHash,
 		rejects: s.rejects.Edit(), clients: s.clients.Edit(), apiKeys: s.apiKeys.Edit(), certificates: s.certificates.Edit(),
-		grants: s.grants.Edit(), revocations: s.revocations.edit(), names: s.names.Edit(),
+		grants: s.grants.Edit(), revocations: s.revocations.edit(), applications: s.applications.Edit(), plans: s.plans.Edit(),
 		lastHandle: s.lastHandle, plansOf: s.plansOf.Edit(),
 		drafted: s.drafted.Edit(), deployed: s.deployed.Edit(),
 	}
@@ -46,7 +47,7 @@ func (ed *editor) state() *State {
 	s := &State{
 		position: ed.position, setHash: ed.setHash,
 		rejects: ed.rejects.Map(), clients: ed.clients.Map(), apiKeys: ed.apiKeys.Map(), certificates: ed.certificates.Map(),
-		grants: ed.grants.Map(), revocations: ed.revocations.done(), names: ed.names.Map(),
+		grants: ed.grants.Map(), revocations: ed.revocations.done(), applications: ed.applications.Map(), plans: ed.plans.Map(),
 		lastHandle: ed.lastHandle, plansOf: ed.plansOf.Map(),
 		drafted: ed.drafted.Map(), deployed: ed.deployed.Map(),
 	}
@@ -56,12 +57,16 @@ func (ed *editor) state() *State {
 	return s
 }
 
+// undecodable begins the name of a rejected change that names no resource.
+const undecodable = "undecodable-"
+
 // fold applies one change. It keeps raw.
 func (ed *editor) fold(raw string) {
 	c, err := decodeChange(raw)
 	if err != nil {
-		// Without an envelope there is no resource to keep or to drop.
-		ed.reject(change{raw: raw, id: fmt.Sprintf("sequence-%d", ed.position.Sequence)}, err)
+		// Without an envelope there is no resource to keep or to drop. The name is
+		// the same wherever the change is met again, as in a snapshot.
+		ed.reject(change{raw: raw, id: fmt.Sprintf("%s%016x", undecodable, hashOf(raw))}, err)
 		return
 	}
 	if !known(c.kind) {
@@ -84,9 +89,10 @@ func (ed *editor) fold(raw string) {
 		return
 	}
 	ed.effects.Touched = append(ed.effects.Touched, c.ref())
-	ed.drop(c.ref())
+	if old, existed := ed.tables[c.kind].Swap(c.id, c.raw); existed {
+		ed.dropped(c.ref(), old)
+	}
 	ed.forget(c.ref())
-	ed.tables[c.kind].Set(c.id, c.raw)
 	ed.setHash += hashOf(c.raw)
 	ed.index(c, content)
 }
@@ -115,6 +121,9 @@ func (ed *editor) reject(c change, reason error) {
 // forget ends a rejection, because a later change decides. A good value under
 // the rejection has been dropped before.
 func (ed *editor) forget(ref Ref) {
+	if ed.rejects.Len() == 0 {
+		return
+	}
 	if old, ok := ed.rejects.Get(ref); ok {
 		ed.setHash -= hashOf(old.raw)
 		ed.rejects.Delete(ref)
@@ -124,17 +133,20 @@ func (ed *editor) forget(ref Ref) {
 // drop takes a resource out of table, indexes and, unless a rejection stands in
 // its place there, the set hash.
 func (ed *editor) drop(ref Ref) {
-	raw, ok := ed.tables[ref.Kind].Get(ref.ID)
-	if !ok {
-		return
+	if raw, ok := ed.tables[ref.Kind].Get(ref.ID); ok {
+		ed.tables[ref.Kind].Delete(ref.ID)
+		ed.dropped(ref, raw)
 	}
+}
+
+// dropped undoes what a resource that is no longer in its table has left elsewhere.
+func (ed *editor) dropped(ref Ref, raw string) {
 	c := mustChange(raw)
 	content, err := understand(c)
 	if err != nil {
 		panic("BUG: a state holds a resource that it does not understand: " + err.Error())
 	}
 	ed.unindex(c, content)
-	ed.tables[ref.Kind].Delete(ref.ID)
 	if _, rejected := ed.rejects.Get(ref); !rejected {
 		ed.setHash -= hashOf(raw)
 	}
@@ -143,15 +155,20 @@ func (ed *editor) drop(ref Ref) {
 // content is what the indexes need of a resource; only the member of its kind is set.
 type content struct {
 	subscription subscription
+	application  application
 	resource     Resource
 }
 
 // understand decodes a resource as far as the fold needs it, and checks what a
 // node could not live with.
 func understand(c change) (content, error) {
-	if c.kind == pb.Kind_KIND_SUBSCRIPTION {
+	switch c.kind { //nolint:exhaustive // the two kinds of which there are many
+	case pb.Kind_KIND_SUBSCRIPTION:
 		s, err := decodeSubscription(c.resource)
 		return content{subscription: s}, err
+	case pb.Kind_KIND_APPLICATION:
+		a, err := decodeApplication(c.resource)
+		return content{application: a}, err
 	}
 	m, err := decodeResource(c)
 	if err != nil {
@@ -164,15 +181,17 @@ func understand(c change) (content, error) {
 }
 
 func (ed *editor) index(c change, of content) {
-	if c.kind == pb.Kind_KIND_SUBSCRIPTION {
+	switch c.kind { //nolint:exhaustive // the others are messages
+	case pb.Kind_KIND_SUBSCRIPTION:
 		ed.grant(c.id, of.subscription)
+		return
+	case pb.Kind_KIND_APPLICATION:
+		ed.indexApplication(c.id, of.application)
 		return
 	}
 	switch m := of.resource.(type) {
-	case *pb.Application:
-		ed.indexApplication(m)
 	case *pb.Plan:
-		ed.acquire(c.ref())
+		ed.acquire(ed.plans, c.id)
 		addTo(ed.plansOf, m.GetApi(), c.id)
 	case *pb.Api:
 		for _, at := range placesOf(m) {
@@ -188,15 +207,17 @@ func (ed *editor) index(c change, of content) {
 }
 
 func (ed *editor) unindex(c change, of content) {
-	if c.kind == pb.Kind_KIND_SUBSCRIPTION {
+	switch c.kind { //nolint:exhaustive // the others are messages
+	case pb.Kind_KIND_SUBSCRIPTION:
 		ed.ungrant(c.id, of.subscription)
+		return
+	case pb.Kind_KIND_APPLICATION:
+		ed.unindexApplication(c.id, of.application)
 		return
 	}
 	switch m := of.resource.(type) {
-	case *pb.Application:
-		ed.unindexApplication(m)
 	case *pb.Plan:
-		ed.release(c.ref())
+		ed.release(ed.plans, c.id)
 		removeFrom(ed.plansOf, m.GetApi(), c.id)
 	case *pb.Api:
 		for _, at := range placesOf(m) {

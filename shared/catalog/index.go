@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/cow"
 )
 
 // Handle is a small number that stands for an application or a plan in indexes
@@ -66,7 +67,11 @@ func placesOf(api *pb.Api) []hostPath {
 
 // Handle is the number of an application or plan; 0 if it does not exist.
 func (s *State) Handle(kind pb.Kind, id string) Handle {
-	n, _ := s.names.Get(Ref{kind, id})
+	names := s.applications
+	if kind == pb.Kind_KIND_PLAN {
+		names = s.plans
+	}
+	n, _ := names.Get(id)
 	return n.handle
 }
 
@@ -100,42 +105,39 @@ func ownerOf(id string) uint32 {
 }
 
 // acquire gives a name its handle, or one more reason to keep it.
-func (ed *editor) acquire(ref Ref) Handle {
-	n, ok := ed.names.Get(ref)
-	if !ok {
+func (ed *editor) acquire(names *cow.Edit[string, name], id string) Handle {
+	n := names.Update(id)
+	if n.refs == 0 {
 		ed.lastHandle++
 		n.handle = ed.lastHandle
-		ref.ID = strings.Clone(ref.ID)
 	}
 	n.refs++
-	ed.names.Set(ref, n)
 	return n.handle
 }
 
-func (ed *editor) release(ref Ref) Handle {
-	n, ok := ed.names.Get(ref)
+func (ed *editor) release(names *cow.Edit[string, name], id string) Handle {
+	n, ok := names.Get(id)
 	switch {
 	case !ok:
 	case n.refs <= 1:
-		ed.names.Delete(ref)
+		names.Delete(id)
 	default:
-		n.refs--
-		ed.names.Set(ref, n)
+		names.Update(id).refs--
 	}
 	return n.handle
 }
 
 func (ed *editor) grant(id string, s subscription) {
-	a := ed.acquire(Ref{pb.Kind_KIND_APPLICATION, s.application})
-	p := ed.acquire(Ref{pb.Kind_KIND_PLAN, s.plan})
+	a := ed.acquire(ed.applications, s.application)
+	p := ed.acquire(ed.plans, s.plan)
 	if open(s.status) {
 		ed.grants.Set(grantKey(a, p), Grant{StartsAt: s.startsAt, EndsAt: s.endsAt, Status: s.status, owner: ownerOf(id)})
 	}
 }
 
 func (ed *editor) ungrant(id string, s subscription) {
-	a := ed.release(Ref{pb.Kind_KIND_APPLICATION, s.application})
-	p := ed.release(Ref{pb.Kind_KIND_PLAN, s.plan})
+	a := ed.release(ed.applications, s.application)
+	p := ed.release(ed.plans, s.plan)
 	if g, ok := ed.grants.Get(grantKey(a, p)); ok && g.owner == ownerOf(id) {
 		ed.grants.Delete(grantKey(a, p))
 	}
@@ -146,48 +148,41 @@ func open(s pb.Subscription_Status) bool {
 	return s == pb.Subscription_PENDING || s == pb.Subscription_ACCEPTED || s == pb.Subscription_PAUSED
 }
 
-func (ed *editor) indexApplication(a *pb.Application) {
-	h := ed.acquire(Ref{pb.Kind_KIND_APPLICATION, a.GetId()})
-	for _, c := range a.GetClients() {
-		ed.clients.Set(clientKey{c.GetIssuer(), c.GetClientId()},
-			ClientRef{Application: a.GetId(), Handle: h, Environment: c.GetEnvironment()})
+func (ed *editor) indexApplication(id string, a application) {
+	h := ed.acquire(ed.applications, id)
+	for _, c := range a.clients {
+		ed.clients.Set(c.key, ClientRef{Application: id, Handle: h, Environment: c.environment})
 	}
-	for _, k := range a.GetApiKeys() {
-		if sum, ok := parseSHA256(k.GetSha256()); ok {
-			ed.apiKeys.Set(sum, KeyRef{
-				Application: a.GetId(), Handle: h, KeyID: k.GetId(), ExpiresAt: k.GetExpiresAt().GetSeconds(),
-			})
+	setCredentials(ed.apiKeys, id, h, a.keys)
+	setCredentials(ed.certificates, id, h, a.certificates)
+}
+
+func (ed *editor) unindexApplication(id string, a application) {
+	for _, c := range a.clients {
+		if ref, ok := ed.clients.Get(c.key); ok && ref.Application == id {
+			ed.clients.Delete(c.key)
 		}
 	}
-	for _, c := range a.GetCertificates() {
-		if sum, ok := parseSHA256(c.GetSha256()); ok {
-			ed.certificates.Set(sum, KeyRef{
-				Application: a.GetId(), Handle: h, KeyID: c.GetId(), ExpiresAt: c.GetExpiresAt().GetSeconds(),
-			})
+	deleteCredentials(ed.apiKeys, id, a.keys)
+	deleteCredentials(ed.certificates, id, a.certificates)
+	ed.release(ed.applications, id)
+}
+
+func setCredentials(index *cow.Edit[[32]byte, KeyRef], application string, h Handle, list []credential) {
+	for _, c := range list {
+		if sum, ok := parseSHA256(c.sha256); ok {
+			index.Set(sum, KeyRef{Application: application, Handle: h, KeyID: c.id, ExpiresAt: c.expiresAt})
 		}
 	}
 }
 
-func (ed *editor) unindexApplication(a *pb.Application) {
-	for _, c := range a.GetClients() {
-		key := clientKey{c.GetIssuer(), c.GetClientId()}
-		if ref, ok := ed.clients.Get(key); ok && ref.Application == a.GetId() {
-			ed.clients.Delete(key)
+func deleteCredentials(index *cow.Edit[[32]byte, KeyRef], application string, list []credential) {
+	for _, c := range list {
+		sum, _ := parseSHA256(c.sha256)
+		if ref, ok := index.Get(sum); ok && ref.Application == application {
+			index.Delete(sum)
 		}
 	}
-	for _, k := range a.GetApiKeys() {
-		sum, _ := parseSHA256(k.GetSha256())
-		if ref, ok := ed.apiKeys.Get(sum); ok && ref.Application == a.GetId() {
-			ed.apiKeys.Delete(sum)
-		}
-	}
-	for _, c := range a.GetCertificates() {
-		sum, _ := parseSHA256(c.GetSha256())
-		if ref, ok := ed.certificates.Get(sum); ok && ref.Application == a.GetId() {
-			ed.certificates.Delete(sum)
-		}
-	}
-	ed.release(Ref{pb.Kind_KIND_APPLICATION, a.GetId()})
 }
 
 func parseSHA256(text string) (sum [32]byte, ok bool) {

@@ -46,11 +46,11 @@ type State struct {
 	revocations  *Revocations
 
 	// Indexes for the rules.
-	names      cow.Map[Ref, name]          // applications and plans, existing or referred to
-	lastHandle Handle                      // handles are never given twice
-	plansOf    cow.Map[string, []string]   // Api → its plans
-	drafted    cow.Map[hostPath, []string] // where Apis want to be → their ids
-	deployed   cow.Map[hostPath, []string] // where they are
+	applications, plans cow.Map[string, name]       // existing or referred to, by id
+	lastHandle          Handle                      // handles are never given twice
+	plansOf             cow.Map[string, []string]   // Api → its plans
+	drafted             cow.Map[hostPath, []string] // where Apis want to be → their ids
+	deployed            cow.Map[hostPath, []string] // where they are
 }
 
 // reject is a change that could not be understood; the table keeps the last good value.
@@ -77,7 +77,8 @@ func Empty() *State {
 		certificates: cow.New[[32]byte, KeyRef](),
 		grants:       cow.New[uint64, Grant](),
 		revocations:  newRevocations(),
-		names:        cow.New[Ref, name](),
+		applications: cow.New[string, name](),
+		plans:        cow.New[string, name](),
 		plansOf:      cow.New[string, []string](),
 		drafted:      cow.New[hostPath, []string](),
 		deployed:     cow.New[hostPath, []string](),

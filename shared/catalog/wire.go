@@ -3,6 +3,7 @@ package catalog
 import (
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -130,7 +131,9 @@ func decodeChange(raw string) (change, error) {
 		case f.is(1, varintType):
 			c.kind = pb.Kind(f.value) //nolint:gosec // unknown kinds are kept and refused by name
 		case f.is(2, bytesType):
-			c.id = f.data
+			if c.id = f.data; !utf8.ValidString(c.id) { // it could not be reported
+				return c, errors.New("change: its id is not UTF-8")
+			}
 		case f.is(3, varintType):
 			c.version = f.value
 		case f.is(4, bytesType):
@@ -180,9 +183,9 @@ func decodeSubscription(resource string) (subscription, error) {
 		case f.is(4, varintType):
 			s.status = pb.Subscription_Status(f.value) //nolint:gosec // an unknown status is never live
 		case f.is(5, bytesType):
-			s.startsAt, err = decodeSeconds(f.data)
+			s.startsAt, err = decodeSeconds(f.data, s.startsAt)
 		case f.is(6, bytesType):
-			s.endsAt, err = decodeSeconds(f.data)
+			s.endsAt, err = decodeSeconds(f.data, s.endsAt)
 		}
 		if err != nil {
 			return s, err
@@ -194,9 +197,9 @@ func decodeSubscription(resource string) (subscription, error) {
 	return s, nil
 }
 
-// decodeSeconds reads google.protobuf.Timestamp, whole seconds only.
-func decodeSeconds(message string) (int64, error) {
-	var seconds int64
+// decodeSeconds reads google.protobuf.Timestamp, whole seconds only. A message
+// that comes twice is merged into the first, as protobuf does.
+func decodeSeconds(message string, seconds int64) (int64, error) {
 	w := wire{message}
 	for {
 		f, ok, err := w.next()
@@ -255,6 +258,95 @@ func appendChanges(to []string, transaction string) ([]string, error) {
 		}
 		if f.is(5, bytesType) {
 			to = append(to, f.data)
+		}
+	}
+}
+
+// application is what the fold needs of a pb.Application.
+type application struct {
+	clients            []client
+	keys, certificates []credential
+}
+
+type client struct {
+	key         clientKey
+	environment pb.Client_Environment
+}
+
+// credential is an API key or a certificate.
+type credential struct {
+	id, sha256 string
+	expiresAt  int64
+}
+
+func decodeApplication(resource string) (application, error) {
+	var a application
+	w := wire{resource}
+	for {
+		f, ok, err := w.next()
+		if err != nil {
+			return a, err
+		}
+		if !ok {
+			return a, nil
+		}
+		switch {
+		case f.is(5, bytesType):
+			var c client
+			c, err = decodeClient(f.data)
+			a.clients = append(a.clients, c)
+		case f.is(6, bytesType):
+			var k credential
+			k, err = decodeCredential(f.data)
+			a.keys = append(a.keys, k)
+		case f.is(7, bytesType):
+			var k credential
+			k, err = decodeCredential(f.data)
+			a.certificates = append(a.certificates, k)
+		}
+		if err != nil {
+			return a, err
+		}
+	}
+}
+
+func decodeClient(message string) (client, error) {
+	var c client
+	w := wire{message}
+	for {
+		f, ok, err := w.next()
+		if err != nil || !ok {
+			return c, err
+		}
+		switch {
+		case f.is(1, bytesType):
+			c.key.issuer = f.data
+		case f.is(2, bytesType):
+			c.key.clientID = f.data
+		case f.is(3, varintType):
+			c.environment = pb.Client_Environment(f.value) //nolint:gosec // an unknown one is nobody's
+		}
+	}
+}
+
+// decodeCredential reads pb.ApiKey and pb.Certificate, which have the same fields.
+func decodeCredential(message string) (credential, error) {
+	var c credential
+	w := wire{message}
+	for {
+		f, ok, err := w.next()
+		if err != nil || !ok {
+			return c, err
+		}
+		switch {
+		case f.is(1, bytesType):
+			c.id = f.data
+		case f.is(2, bytesType):
+			c.sha256 = f.data
+		case f.is(3, bytesType):
+			if c.expiresAt, err = decodeSeconds(f.data, c.expiresAt); err != nil {
+				return c, err
+			}
 		}
 	}
 }

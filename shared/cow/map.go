@@ -121,7 +121,22 @@ func (e *Edit[K, V]) Len() int { return e.m.size }
 func (e *Edit[K, V]) Get(key K) (V, bool) { return e.m.Get(key) }
 
 // Set adds or replaces an entry.
-func (e *Edit[K, V]) Set(key K, value V) {
+func (e *Edit[K, V]) Set(key K, value V) { *e.slot(key) = value }
+
+// Swap adds or replaces an entry, and returns what was there.
+func (e *Edit[K, V]) Swap(key K, value V) (old V, existed bool) {
+	size := e.m.size
+	at := e.slot(key)
+	old, *at = *at, value
+	return old, e.m.size == size
+}
+
+// Update returns the place of an entry's value, to be read and written before
+// the next call of the Edit. The entry is added, with a zero value, if it was not there.
+func (e *Edit[K, V]) Update(key K) *V { return e.slot(key) }
+
+// slot finds or makes the entry, in a leaf that this edit may write.
+func (e *Edit[K, V]) slot(key K) *V {
 	h := maphash.Comparable(e.m.seed, key)
 	at := &e.m.root
 	shift := uint(0)
@@ -130,14 +145,13 @@ func (e *Edit[K, V]) Set(key K, value V) {
 		*at = n
 		if n.kids == nil {
 			if i := n.find(key, tag(h)); i >= 0 {
-				n.entries[i].value = value
-				return
+				return &n.entries[i].value
 			}
 			if len(n.entries) < maxLeaf || shift > maxShift {
 				n.tags = append(n.tags, tag(h))
-				n.entries = append(n.entries, entry[K, V]{key, value})
+				n.entries = append(n.entries, entry[K, V]{key: key})
 				e.m.size++
-				return
+				return &n.entries[len(n.entries)-1].value
 			}
 			e.split(n, shift)
 		}

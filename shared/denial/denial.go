@@ -81,10 +81,22 @@ func (d *Denial) WithScope(scopes string) *Denial {
 	return define(s)
 }
 
+// WithDPoP returns a copy of d whose challenge also asks for DPoP (RFC 9449
+// section 7.1) or, if only is true, for that instead of a bearer token. Like
+// WithScope it renders anew. The copy is equal to d for errors.Is.
+func (d *Denial) WithDPoP(only bool) *Denial {
+	s := d.spec
+	s.scheme |= dpop
+	if only {
+		s.bearerless, s.scheme = s.scheme&bearer != 0, s.scheme&^bearer
+	}
+	return define(s)
+}
+
 // Is reports whether target is the same refusal, whatever its scopes; for errors.Is.
 func (d *Denial) Is(target error) bool {
-	t, ok := target.(*Denial) //nolint:errorlint // errors.Is unwraps, and calls this with one error of the chain
-	return ok && t.reason == d.reason && t.status == d.status && t.spec.scheme == d.spec.scheme
+	t, ok := target.(*Denial)
+	return ok && t.reason == d.reason && t.status == d.status && t.spec.kind() == d.spec.kind()
 }
 
 func isScope(s string) bool {

@@ -37,6 +37,14 @@ func TestTable(t *testing.T) {
 		{ResourceForbidden, 403, 900906, "resource_forbidden", `error="insufficient_scope"`},
 		{MethodNotAllowed, 405, 900906, "method_not_allowed", ""},
 		{KeysUnavailable, 503, 900900, "keys_unavailable", ""},
+		{UnboundToken, 401, 900901, "invalid_token", `DPoP realm="portcullis", error="invalid_token"`},
+		{InvalidProof, 401, 900901, "invalid_dpop_proof", `DPoP realm="portcullis", error="invalid_dpop_proof"`},
+		{UnboundToken, 401, 900901, "invalid_token", `algs="ES256 ES384 ES512 EdDSA PS256 PS384 PS512 RS256 RS384 RS512"`},
+		{InvalidCertificate, 401, 900901, "invalid_certificate", `Bearer realm="portcullis"`},
+		{ProofsUnavailable, 503, 900900, "proofs_unavailable", ""},
+		{IntrospectionUnavailable, 503, 900900, "introspection_unavailable", ""},
+		{MissingCredentials.WithDPoP(false), 401, 900902, "missing_credentials", `Bearer realm="portcullis", DPoP realm="portcullis", algs="`},
+		{MissingAnyCredentials.WithDPoP(true), 401, 900902, "missing_credentials", `DPoP realm="portcullis", algs="` + DPoPAlgorithms + `", ApiKey realm="portcullis"`},
 		{UpstreamUnreachable, 502, 0, "upstream_unreachable", ""},
 		{UpstreamTimeout, 504, 0, "upstream_timeout", ""},
 		{BadRequest, 400, 0, "bad_request", ""},
@@ -135,5 +143,18 @@ func TestAnswerDoesNotAllocate(t *testing.T) {
 		_ = d.Answer(pb.Api_WSO2)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// A challenge that also asks for DPoP is the same refusal; one that speaks of a
+// bound token is another than that of a plain one.
+func TestDPoPAndIs(t *testing.T) {
+	for _, only := range []bool{false, true} {
+		if d := MissingCredentials.WithDPoP(only); !errors.Is(d, MissingCredentials) || !errors.Is(MissingCredentials, d) {
+			t.Errorf("only %v: another refusal", only)
+		}
+	}
+	if errors.Is(UnboundToken, InvalidToken) || errors.Is(InvalidToken, UnboundToken) {
+		t.Error("a bound and an unbound token are refused alike")
 	}
 }

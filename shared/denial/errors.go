@@ -61,6 +61,47 @@ var (
 		gravitee: foreign{status: 401, message: "Unauthorized"},
 		flex:     foreign{status: 401, message: "Invalid token."},
 	})
+	// UnboundToken: the token is bound to a key (RFC 9449) and was sent without a
+	// proof, or the plan wants such a token and this is none.
+	UnboundToken = define(spec{
+		status: 401, code: 900901, reason: "invalid_token", title: "Invalid token",
+		detail: "The token must be bound to a key and be sent with a proof of it.",
+		scheme: dpop, param: "invalid_token",
+		wso2:     foreign{401, 900901, "Invalid Credentials", hintToken},
+		gravitee: foreign{status: 401, message: "Unauthorized"},
+		flex:     foreign{status: 401, message: "Invalid token."},
+	})
+	// InvalidProof: the DPoP proof is malformed, for something else, too old, or was used before.
+	InvalidProof = define(spec{
+		status: 401, code: 900901, reason: "invalid_dpop_proof", title: "Invalid DPoP proof",
+		detail: "The DPoP proof is not valid for this request.",
+		scheme: dpop, param: "invalid_dpop_proof",
+		wso2:     foreign{401, 900901, "Invalid Credentials", hintToken},
+		gravitee: foreign{status: 401, message: "Unauthorized"},
+		flex:     foreign{status: 401, message: "Invalid token."},
+	})
+	// ProofsUnavailable: DPoP proofs cannot be told from used ones at the moment.
+	ProofsUnavailable = define(spec{
+		status: 503, code: 900900, reason: "proofs_unavailable", title: "Proofs unavailable",
+		detail: "DPoP proofs cannot be checked at the moment.", retryAfter: "10",
+		wso2:     foreign{500, 900900, "Unclassified Authentication Failure", ""},
+		gravitee: foreign{status: 500, message: "Internal Server Error"},
+	})
+	// InvalidCertificate: the client certificate is not one of an application, or out of date.
+	InvalidCertificate = define(spec{
+		status: 401, code: 900901, reason: "invalid_certificate", title: "Invalid client certificate",
+		detail:   "The client certificate is not valid for this API.",
+		wso2:     foreign{401, 900901, "Invalid Credentials", hintToken},
+		gravitee: foreign{status: 401, message: "Unauthorized"},
+		flex:     foreign{status: 401, message: "Authentication Attempt Failed"},
+	})
+	// IntrospectionUnavailable: the authorization server cannot be asked about the token.
+	IntrospectionUnavailable = define(spec{
+		status: 503, code: 900900, reason: "introspection_unavailable", title: "Introspection unavailable",
+		detail: "The token cannot be checked at the moment.", retryAfter: "5",
+		wso2:     foreign{500, 900900, "Unclassified Authentication Failure", ""},
+		gravitee: foreign{status: 503, message: "Temporarily Unavailable"},
+	})
 	// SubscriptionNotFound: this client has no subscription to a plan of this API.
 	SubscriptionNotFound = define(spec{
 		status: 403, code: 900908, reason: "subscription_not_found", title: "No subscription",

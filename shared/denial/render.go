@@ -3,6 +3,7 @@ package denial
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 )
@@ -13,12 +14,18 @@ const formats = int(pb.Api_FLEX) + 1
 // scheme is the kind of credential that a challenge asks for.
 type scheme int
 
+// They are bits: a challenge may ask for any of several.
 const (
-	none scheme = iota
-	bearer
+	bearer scheme = 1 << iota
+	dpop
 	apiKey
-	bearerOrKey
+
+	none        scheme = 0
+	bearerOrKey        = bearer | apiKey
 )
+
+// DPoPAlgorithms are the signature algorithms that a DPoP challenge names (RFC 9449 section 7.1).
+const DPoPAlgorithms = "ES256 ES384 ES512 EdDSA PS256 PS384 PS512 RS256 RS384 RS512"
 
 // spec is what a Denial is rendered from.
 type spec struct {
@@ -28,7 +35,16 @@ type spec struct {
 	// param is the challenge's error parameter; empty: none, as for missing credentials.
 	param, scope         string
 	retryAfter           string
+	bearerless           bool // WithDPoP took the bearer token's place
 	wso2, gravitee, flex foreign
+}
+
+// kind is the scheme that a refusal was defined with, which WithDPoP does not change.
+func (s spec) kind() scheme {
+	if s.bearerless || s.scheme&bearer != 0 {
+		return s.scheme&^dpop | bearer
+	}
+	return s.scheme
 }
 
 // foreign is a refusal in the words of another product; a zero status: ours are used.
@@ -137,23 +153,33 @@ func (s spec) challenge(status int) string {
 		}
 		auth = bearer
 	}
-	const bearerRealm, keyRealm = `Bearer realm="` + Realm + `"`, `ApiKey realm="` + Realm + `"`
-	c := bearerRealm
-	switch auth {
-	case apiKey:
-		c = keyRealm
-	case bearerOrKey:
-		return bearerRealm + ", " + keyRealm
-	default:
+	var all []string
+	for _, known := range []struct {
+		scheme scheme
+		name   string
+	}{{bearer, "Bearer"}, {dpop, "DPoP"}, {apiKey, "ApiKey"}} {
+		if auth&known.scheme == 0 {
+			continue
+		}
+		one := known.name + ` realm="` + Realm + `"` + s.params(status)
+		if known.scheme == dpop {
+			one += `, algs="` + DPoPAlgorithms + `"`
+		}
+		all = append(all, one)
 	}
+	return strings.Join(all, ", ")
+}
+
+// params are the challenge's parameters that say what is wrong.
+func (s spec) params(status int) string {
 	param := s.param
 	if param == "" {
-		return c
+		return ""
 	}
 	if status == http.StatusUnauthorized && param == "insufficient_scope" {
 		param = "invalid_token" // RFC 6750 section 3.1 ties insufficient_scope to 403
 	}
-	c += `, error="` + param + `", error_description="` + s.detail + `"`
+	c := `, error="` + param + `", error_description="` + s.detail + `"`
 	if s.scope != "" {
 		c += `, scope="` + s.scope + `"`
 	}

@@ -40,7 +40,8 @@ type Config struct {
 	// meets it for the first time. So a restart does not forget the last good set
 	// of a URL that is down.
 	Known func(issuerID string) []*pb.KeySet_Source
-	// Fetched counts a fetch.
+	// Fetched counts a fetch. One that several issuers share counts once, for the
+	// one who needed it first.
 	Fetched func(issuerID string, outcome Outcome)
 	// Skipped counts keys that were left out of a new set.
 	Skipped func(issuerID string, skipped []keyset.Skipped)
@@ -57,6 +58,8 @@ type Config struct {
 type Fetcher struct {
 	cfg  Config
 	wake chan struct{} // of capacity 1: the wanted issuers have changed
+
+	sites sites
 
 	mu      sync.Mutex
 	wanted  map[string]*pb.Issuer
@@ -86,6 +89,7 @@ func New(cfg Config) *Fetcher {
 	}
 	return &Fetcher{
 		cfg: cfg, wake: make(chan struct{}, 1),
+		sites:  sites{backoff: cfg.Backoff, maxBackoff: cfg.MaxBackoff, byKey: map[siteKey]*site{}},
 		wanted: map[string]*pb.Issuer{}, workers: map[string]*worker{},
 	}
 }
@@ -169,7 +173,7 @@ func (f *Fetcher) reconcile(ctx context.Context) {
 		if !known {
 			had = f.cfg.Known(id)
 		}
-		w, err := newWorker(f.cfg, issuer, had)
+		w, err := newWorker(f.cfg, &f.sites, issuer, had)
 		if err != nil {
 			f.cfg.Logger.LogAttrs(ctx, slog.LevelError, "cannot fetch the keys of an issuer",
 				slog.String("issuer", id), slog.Any("error", err))

@@ -2,7 +2,6 @@ package jwks
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -28,7 +27,8 @@ const (
 type worker struct {
 	cfg    Config
 	issuer *pb.Issuer
-	client *client
+	client *client // for discovery
+	sites  *sites
 	ttl    time.Duration
 	stale  time.Duration
 
@@ -48,36 +48,36 @@ type worker struct {
 // place is one URL, or the one that discovery finds.
 type place struct {
 	url       string // configured; empty: discovery
+	site      *site  // of the URL; nil: not discovered yet
 	refresh   chan struct{}
-	etag      string
-	etagOf    string            // the URL the etag belongs to
 	source    *pb.KeySet_Source // the last good set; guarded by worker.mu
 	failures  int
-	fresh     time.Duration // of the last good answer
+	next      time.Time // when to look again
+	taken     time.Time // when the fetch ended whose outcome was taken last
 	discovery bool
 }
 
-func newWorker(cfg Config, issuer *pb.Issuer, had []*pb.KeySet_Source) (*worker, error) {
+func newWorker(cfg Config, all *sites, issuer *pb.Issuer, had []*pb.KeySet_Source) (*worker, error) {
 	settings := issuer.GetJwks()
 	client, err := newClient(settings.GetCaPem(), duration(settings.GetTimeout(), defaultTimeout))
 	if err != nil {
 		return nil, err
 	}
 	w := &worker{
-		cfg: cfg, issuer: issuer, client: client,
+		cfg: cfg, issuer: issuer, client: client, sites: all,
 		ttl:   duration(settings.GetTtl(), defaultTTL),
 		stale: duration(settings.GetMaxStale(), defaultMaxStale),
 	}
 	urls := slices.Compact(slices.Sorted(slices.Values(issuer.GetKeys().GetJwksUrls())))
 	for _, url := range urls {
-		p := &place{url: url, refresh: make(chan struct{}, 1), fresh: w.ttl}
+		p := &place{url: url, refresh: make(chan struct{}, 1)}
 		if i := slices.IndexFunc(had, func(s *pb.KeySet_Source) bool { return s.GetUrl() == url }); i >= 0 {
 			p.source = had[i]
 		}
 		w.places = append(w.places, p)
 	}
 	if issuer.GetDiscovery() {
-		p := &place{refresh: make(chan struct{}, 1), fresh: w.ttl, discovery: true}
+		p := &place{refresh: make(chan struct{}, 1), discovery: true}
 		if i := slices.IndexFunc(had, func(s *pb.KeySet_Source) bool { return !slices.Contains(urls, s.GetUrl()) }); i >= 0 {
 			p.source = had[i]
 		}
@@ -110,6 +110,9 @@ func (w *worker) stop() []*pb.KeySet_Source {
 	w.cancel()
 	w.group.Wait()
 	w.client.close()
+	for _, p := range w.places {
+		w.sites.release(p.site)
+	}
 	return w.sources()
 }
 
@@ -141,7 +144,8 @@ func (w *worker) refresh(now time.Time, floor time.Duration) bool {
 
 // run fetches one place again and again.
 func (w *worker) run(ctx context.Context, p *place) {
-	timer := time.NewTimer(w.firstDelay(p))
+	p.next = time.Now().Add(w.firstDelay(p))
+	timer := time.NewTimer(time.Until(p.next))
 	defer timer.Stop()
 	for {
 		// A refresh does not cut the pause after a failure short.
@@ -149,19 +153,24 @@ func (w *worker) run(ctx context.Context, p *place) {
 		if p.failures > 0 {
 			refresh = nil
 		}
+		after := p.taken
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
 		case <-refresh:
+			// What another issuer has fetched just now will do.
+			if recent := time.Now().Add(-w.cfg.Floor); recent.After(after) {
+				after = recent
+			}
 		}
 		// Whoever asked until now is served by this fetch.
 		select {
 		case <-p.refresh:
 		default:
 		}
-		w.fetch(ctx, p)
-		timer.Reset(w.delay(p))
+		w.fetch(ctx, p, after)
+		timer.Reset(time.Until(p.next))
 	}
 }
 
@@ -174,90 +183,86 @@ func (w *worker) firstDelay(p *place) time.Duration {
 	return min(max(left, 0), w.ttl)
 }
 
-func (w *worker) delay(p *place) time.Duration {
-	if p.failures == 0 {
-		return jitter(p.fresh * 8 / 10)
-	}
-	pause := w.cfg.MaxBackoff
-	if p.failures < 20 {
-		pause = min(pause, w.cfg.Backoff<<(p.failures-1))
-	}
-	return pause/2 + rand.N(pause/2+1) //nolint:gosec // spreads load; nobody gains by guessing it
-}
-
 // jitter shortens d by up to a tenth, so that replicas and issuers do not fetch in step.
 func jitter(d time.Duration) time.Duration {
 	return d - rand.N(d/10+1) //nolint:gosec // spreads load; nobody gains by guessing it
 }
 
-func (w *worker) fetch(ctx context.Context, p *place) {
+// fetch gets what the place holds, by a fetch that ended after the given time.
+func (w *worker) fetch(ctx context.Context, p *place, after time.Time) {
 	w.mu.Lock()
 	w.lastFetch = time.Now()
 	w.mu.Unlock()
-	got, err := w.get(ctx, p)
-	if ctx.Err() != nil {
-		return // asked to end: says nothing about the server
-	}
-	if err != nil {
-		p.failures++
-		outcome := Unreachable
-		if failed, ok := errors.AsType[*failure](err); ok {
-			outcome = failed.outcome
+	if err := w.find(ctx, p); err != nil {
+		if ctx.Err() == nil {
+			p.failures++
+			p.next = time.Now().Add(backoff(w.cfg.Backoff, w.cfg.MaxBackoff, p.failures))
+			w.cfg.Fetched(w.issuer.GetId(), outcomeOf(err))
+			w.logFailure(ctx, outcomeOf(err), p.failures, err)
 		}
-		w.cfg.Fetched(w.issuer.GetId(), outcome)
-		w.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "fetching a key set failed; the last good one stays",
-			slog.String("issuer", w.issuer.GetId()), slog.String("outcome", string(outcome)),
-			slog.Int("failures", p.failures), slog.Any("error", err))
 		return
 	}
-	p.failures = 0
-	p.fresh = min(max(got.maxAge, w.cfg.MinTTL), w.ttl)
-	if got.maxAge < 0 {
-		p.fresh = w.ttl
+	f, led := p.site.get(ctx, after)
+	if f == nil || ctx.Err() != nil {
+		return // asked to end: says nothing about the server
 	}
-	outcome := Success
-	if got.unchanged {
-		outcome = NotModified
+	p.taken, p.failures = f.at, f.failures
+	if led {
+		w.cfg.Fetched(w.issuer.GetId(), f.outcome)
 	}
-	w.cfg.Fetched(w.issuer.GetId(), outcome)
-	w.take(ctx, p, got)
+	if f.err != nil {
+		p.next = f.at.Add(f.pause)
+		w.logFailure(ctx, f.outcome, f.failures, f.err)
+		return
+	}
+	fresh := w.ttl
+	if f.answer.maxAge >= 0 {
+		fresh = min(max(f.answer.maxAge, w.cfg.MinTTL), w.ttl)
+	}
+	p.next = f.at.Add(jitter(fresh * 8 / 10))
+	w.take(ctx, p, f)
 }
 
-// get fetches a place's set, where needed after finding its URL.
-func (w *worker) get(ctx context.Context, p *place) (*answer, error) {
+func (w *worker) logFailure(ctx context.Context, outcome Outcome, failures int, err error) {
+	w.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "fetching a key set failed; the last good one stays",
+		slog.String("issuer", w.issuer.GetId()), slog.String("outcome", string(outcome)),
+		slog.Int("failures", failures), slog.Any("error", err))
+}
+
+// find gives the place its site; by discovery each time, since the answer may change.
+func (w *worker) find(ctx context.Context, p *place) error {
 	url := p.url
 	if p.discovery {
 		var err error
 		if url, err = w.client.discover(ctx, w.issuer.GetIssuer()); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	etag := p.etag
-	if p.source == nil || p.etagOf != url {
-		etag = ""
+	if p.site != nil && p.site.key.url == url {
+		return nil
 	}
-	return w.client.keySet(ctx, url, etag)
+	found, err := w.sites.acquire(siteKey{url, w.issuer.GetJwks().GetCaPem(), w.client.timeout})
+	if err != nil {
+		return err
+	}
+	w.sites.release(p.site)
+	p.site, p.taken = found, time.Time{}
+	return nil
 }
 
 // take makes a good answer the place's source and tells it.
-func (w *worker) take(ctx context.Context, p *place, got *answer) {
-	now := time.Now()
+func (w *worker) take(ctx context.Context, p *place, f *flight) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	source := &pb.KeySet_Source{
-		Url: got.url, FetchedAt: timestamppb.New(now), UsableUntil: timestamppb.New(now.Add(w.ttl + w.stale)),
-	}
-	if got.unchanged {
-		source.Jwks = p.source.GetJwks()
-	} else {
-		source.Jwks = got.jwks
-		p.etag, p.etagOf = got.etag, got.url
+		Url: f.answer.url, Jwks: f.answer.jwks,
+		FetchedAt: timestamppb.New(f.at), UsableUntil: timestamppb.New(f.at.Add(w.ttl + w.stale)),
 	}
 	changed := p.source.GetJwks() != source.GetJwks() || p.source.GetUrl() != source.GetUrl()
 	p.source = source
-	if changed && len(got.skipped) > 0 {
-		w.cfg.Skipped(w.issuer.GetId(), got.skipped)
-		logSkipped(ctx, w.cfg.Logger, w.issuer.GetId(), got.skipped)
+	if skipped := f.answer.skipped; changed && len(skipped) > 0 {
+		w.cfg.Skipped(w.issuer.GetId(), skipped)
+		logSkipped(ctx, w.cfg.Logger, w.issuer.GetId(), skipped)
 	}
 	w.cfg.Update(w.issuer.GetId(), w.sources(), changed)
 }

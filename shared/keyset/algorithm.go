@@ -30,7 +30,11 @@ const (
 const algorithmCount = int(HS512) + 1
 
 // ParseAlgorithm finds an algorithm by its exact name; names are case-sensitive (RFC 7515 section 4.1.1).
+// Ed25519 (RFC 9864 section 2.2) is EdDSA, which here never has another curve.
 func ParseAlgorithm(name string) (Algorithm, bool) {
+	if name == "Ed25519" {
+		return EdDSA, true
+	}
 	for a := RS256; a <= HS512; a++ {
 		if a.String() == name {
 			return a, true
@@ -81,7 +85,7 @@ func unknownAlgorithm(name string) error {
 	if strings.EqualFold(name, "none") {
 		return errors.New("unsigned tokens are never accepted")
 	}
-	return fmt.Errorf("%q is not one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256, HS384, HS512", name)
+	return fmt.Errorf("%q is not one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA (Ed25519), HS256, HS384, HS512", name)
 }
 
 // Has tells whether a is in the set.

@@ -96,6 +96,7 @@ func TestJWKAccepted(t *testing.T) {
 		"P-384":       {ecJWK(t, ecKey(t, elliptic.P384()), nil), "ES384"},
 		"P-521":       {ecJWK(t, ecKey(t, elliptic.P521()), nil), "ES512"},
 		"Ed25519":     {members{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}, "EdDSA"},
+		"RFC 9864":    {members{"kty": "OKP", "crv": "Ed25519", "alg": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}, "EdDSA"},
 		"unknown x5c": {ecJWK(t, p256, members{"x5c": []string{"garbage"}, "x-own": 1}), "ES256"},
 	} {
 		set, skipped, err := keyset.ParseJWKS(jwks(t, c.jwk), keyset.Options{})

@@ -196,6 +196,24 @@ func TestAppendToDeletedLog(t *testing.T) {
 	}
 }
 
+// A question whose answer is lost with the connection is given up with it.
+func TestQuestionEndsWithItsConnection(t *testing.T) {
+	t.Parallel()
+	server := streamtest.New(t)
+	found(t, server.Connect(t, "founder"))
+	wire := newWire(t, strings.TrimPrefix(server.URL(), "nats://"))
+	bus := streamtest.Connect(t, "nats://"+wire.address(), "reader")
+	wire.hold(false, true)
+	time.AfterFunc(200*time.Millisecond, wire.cut)
+	began := time.Now()
+	if _, err := bus.Find(t.Context()); !errors.Is(err, stream.ErrUnavailable) {
+		t.Errorf("got %v, want ErrUnavailable", err)
+	}
+	if d := time.Since(began); d > 3*time.Second {
+		t.Errorf("it took %s to give up", d)
+	}
+}
+
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)

@@ -184,7 +184,7 @@ func (f *follower) loop(ctx context.Context, arrived <-chan jetstream.Msg, lost 
 				return &renewalError{errors.New("the consumer delivers nothing, although there is more")}
 			}
 		case msg := <-arrived:
-			if err := f.deliver(ctx, msg, arrived); err != nil {
+			if err := f.deliver(msg, arrived); err != nil {
 				return err
 			}
 		}
@@ -193,14 +193,14 @@ func (f *follower) loop(ctx context.Context, arrived <-chan jetstream.Msg, lost 
 
 // deliver hands over msg and what else has arrived in order, and then reports
 // what was not in order.
-func (f *follower) deliver(ctx context.Context, msg jetstream.Msg, arrived <-chan jetstream.Msg) error {
+func (f *follower) deliver(msg jetstream.Msg, arrived <-chan jetstream.Msg) error {
 	var batch []Message
 	position, size := f.position.Load(), 0
 	var fault error
 collecting:
 	for {
 		var m Message
-		if m, fault = f.check(ctx, msg, position); fault != nil {
+		if m, fault = f.check(msg, position); fault != nil {
 			break
 		}
 		if m.Sequence > position { // else it is the one we had, seen again for comparison
@@ -228,7 +228,7 @@ collecting:
 }
 
 // check says whether msg is what has to come after position.
-func (f *follower) check(ctx context.Context, msg jetstream.Msg, position uint64) (Message, error) {
+func (f *follower) check(msg jetstream.Msg, position uint64) (Message, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return Message{}, &renewalError{fmt.Errorf("read a message's position: %w", err)}
@@ -247,7 +247,7 @@ func (f *follower) check(ctx context.Context, msg jetstream.Msg, position uint64
 		return Message{}, fmt.Errorf("follow after sequence %d: %w: it was stored at %s there, and at %s here",
 			position, ErrRolledBack, meta.Timestamp.UTC(), f.lastTime.UTC())
 	case !again && sequence != position+1:
-		return Message{}, f.gap(ctx, position, sequence)
+		return Message{}, fmt.Errorf("follow after sequence %d: %w", position, &GapError{After: position, Got: sequence})
 	}
 	return Message{
 		Sequence: sequence,
@@ -255,15 +255,6 @@ func (f *follower) check(ctx context.Context, msg jetstream.Msg, position uint64
 		ID:       msg.Headers().Get(idHeader),
 		Data:     msg.Data(),
 	}, nil
-}
-
-// gap tells a hole in the log from a log that has been cut at the front since it
-// was last looked at.
-func (f *follower) gap(ctx context.Context, position, got uint64) error {
-	if _, err := f.log.inspect(ctx, position); errors.Is(err, ErrTooOld) {
-		return err
-	}
-	return fmt.Errorf("follow after sequence %d: %w", position, &GapError{After: position, Got: got})
 }
 
 // create makes a consumer that begins with the last message we have, if we know

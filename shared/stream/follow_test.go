@@ -182,8 +182,10 @@ func TestFollowerSurvivesCutsMidway(t *testing.T) {
 		appendAll(t, log, 20*n, 20)
 		wire.cut()
 	}
+	r.wait(t, 0, 120)
 	wire.hold(false, true)
 	appendAll(t, log, 120, 1)
+	time.Sleep(100 * time.Millisecond) // the server has sent it
 	wire.cut()
 	began := time.Now()
 	r.wait(t, 0, 121)
@@ -213,7 +215,11 @@ func TestLostConsumerIsReplaced(t *testing.T) {
 		}
 	}
 	appendAll(t, log, 5, 5)
+	began := time.Now()
 	r.wait(t, 0, 10)
+	if d := time.Since(began); d > 4*time.Second {
+		t.Errorf("it took %s to replace a consumer that is gone", d)
+	}
 }
 
 // A consumer that says nothing although there is more: the server pauses it, and

@@ -130,7 +130,12 @@ func (b *Bus) existing(ctx context.Context, epoch, first uint64) (*Log, error) {
 	ctx, done := b.asking(ctx, createTimeout)
 	defer done()
 	log, err := b.open(ctx, epoch)
-	for errors.Is(err, ErrUnavailable) && ctx.Err() == nil { // its replicas elect a leader
+	for errors.Is(err, ErrUnavailable) || errors.Is(err, ErrNoLog) { // it is not quite there yet
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(electionPause):
+		}
 		log, err = b.open(ctx, epoch)
 	}
 	if err != nil {

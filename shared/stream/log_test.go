@@ -24,8 +24,9 @@ func TestFindAndFound(t *testing.T) {
 		t.Errorf("find in an empty server: got %v, want ErrNoLog", err)
 	}
 	// Streams of others do not matter, whatever their names.
-	for _, name := range []string{"OTHER", "PORTCULLIS-9", "PORTCULLIS-00000x", "PORTCULLIS-000000"} {
-		if _, err := raw(t, server.URL()).CreateStream(t.Context(), jetstream.StreamConfig{Name: name}); err != nil {
+	for _, name := range []string{"OTHER", "PORTCULLIS-9", "PORTCULLIS-00000x", "PORTCULLIS-000000", "PORTCULLIS-0000099"} {
+		config := jetstream.StreamConfig{Name: name, Subjects: []string{"portcullis.x.log." + name}}
+		if _, err := raw(t, server.URL()).CreateStream(t.Context(), config); err != nil {
 			t.Fatal(err)
 		}
 	}

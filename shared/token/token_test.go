@@ -220,6 +220,22 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// Ed25519 is EdDSA's other name (RFC 9864), for Ed25519 keys only.
+func TestVerifyEd25519ByItsOwnName(t *testing.T) {
+	compact := sign(t, "EdDSA", `{"alg":"Ed25519"}`, rich)
+	if err := verify(t, compact, set(t, "EdDSA")); err != nil {
+		t.Error(err)
+	}
+	if err := verify(t, compact, set(t, "ES256", "RS256", "HS256")); err != token.ErrNoKey {
+		t.Error(err)
+	}
+	for _, alg := range []string{"Ed448", "ed25519", "ED25519", "Ed25519ph"} {
+		if _, err := token.Parse([]byte(sign(t, "EdDSA", `{"alg":"`+alg+`"}`, rich))); err != token.ErrAlgorithm {
+			t.Errorf("%s: %v", alg, err)
+		}
+	}
+}
+
 func btoi(b bool) byte {
 	if b {
 		return 1

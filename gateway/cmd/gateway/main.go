@@ -22,16 +22,19 @@ type settings struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "explain" {
+		return explain(ctx, args[1:], stdin, stdout, stderr)
+	}
 	cfg := settings{gateway.DefaultConfig(), telemetry.DefaultLog()}
 	loaded, err := config.Load(config.Program{
 		Name: "gateway", Summary: "One node of the data plane: decides and forwards requests.",
-		Arguments: "[FILE…]  more files for --resources",
+		Arguments: "[FILE…]  more files for --resources\n  gateway explain --url URL…  ask a running node about a request",
 	}, &cfg, config.Source{Args: args, LookupEnv: os.LookupEnv, ReadFile: os.ReadFile})
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, err)

@@ -113,10 +113,28 @@ func TestExplain(t *testing.T) {
 			t.Errorf("no %s in %d %s", want, code, body)
 		}
 	}
+	code, body = call(t, "POST", base+"/explain", `{"host": "A.example", "path": "/x?q=1", "method": "PUT", "token": "t"}`)
+	for _, want := range []string{`"method": "PUT"`, `"host": "a.example"`, `"path": "/x"`, `"query": "q=1"`, `"token": "Bearer t"`, `"count": 1`} {
+		if code != 200 || !strings.Contains(body, want) {
+			t.Errorf("no %s in %d %s", want, code, body)
+		}
+	}
+	if _, body = call(t, "POST", base+"/explain", `{"url": "http://a/", "token": "t", "headers": {"Authorization": "Basic x"}}`); !strings.Contains(body, `"count": 2`) {
+		t.Errorf("a token beside a header is two credentials, as from a client: %s", body)
+	}
+	if _, body = call(t, "POST", base+"/explain", `{"url": "a?access_token=secret"}`); strings.Contains(body, "secret") {
+		t.Errorf("the fault repeats the target: %s", body)
+	}
 	for body, want := range map[string]string{
 		``:                                   "read the request",
 		`{"uri": "http://a/"}`:               `unknown field \"uri\"`,
 		`{"url": "/x"}`:                      "url:",
+		`{}`:                                 "url:",
+		`{"host": "a"}`:                      "both are needed",
+		`{"path": "/"}`:                      "both are needed",
+		`{"url": "http://a/", "host": "b"}`:  "in place of it",
+		`{"host": "a b", "path": "/"}`:       "host and path: the host is malformed",
+		`{"host": "a", "path": "/%2f"}`:      "percent-encoding",
 		`{"url": "http://u@a/"}`:             "the host is malformed",
 		`{"url": "http://a/%2f"}`:            "percent-encoding",
 		`{"url": "http://a/", "client":"x"}`: "client:",

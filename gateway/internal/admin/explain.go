@@ -21,8 +21,13 @@ type question struct {
 	Method string `json:"method"`
 	// URL is absolute: scheme, host, path and query.
 	URL string `json:"url"`
+	// Host and Path, which may have a query behind it, stand in place of URL.
+	Host string `json:"host"`
+	Path string `json:"path"`
 	// Headers have a string or a list of strings for each name.
 	Headers map[string]values `json:"headers"`
+	// Token is sent as Authorization: Bearer.
+	Token string `json:"token"`
 	// Client is the client's address.
 	Client string `json:"client"`
 }
@@ -72,16 +77,10 @@ func (q *question) request(now time.Time) (*request.Request, error) {
 	if q.Method == "" {
 		r.Method = []byte("GET")
 	}
-	scheme, authority, origin, err := request.SplitTarget([]byte(q.URL))
-	if err != nil || scheme == "" {
-		return nil, fmt.Errorf("url: %q is not an absolute http or https URL", q.URL)
+	if err := q.locate(r); err != nil {
+		return nil, err
 	}
-	if r.Host, _, err = request.CanonicalHost(nil, authority); err != nil {
-		return nil, fmt.Errorf("url: %w: the gateway answers 400", err)
-	}
-	if r.Path, r.Query, err = request.Canonical(nil, origin); err != nil {
-		return nil, fmt.Errorf("url: %w: the gateway answers 400", err)
-	}
+	var err error
 	if q.Client != "" {
 		if r.Client, err = netip.ParseAddr(q.Client); err != nil {
 			return nil, fmt.Errorf("client: %w", err)
@@ -93,8 +92,40 @@ func (q *question) request(now time.Time) (*request.Request, error) {
 			fields = append(fields, request.Field{Name: name, Value: value})
 		}
 	}
+	if q.Token != "" {
+		fields = append(fields, request.Field{Name: "Authorization", Value: "Bearer " + q.Token})
+	}
 	r.Header = fields
 	return r, nil
+}
+
+// locate finds the canonical host and path. What it says of a fault does not
+// repeat the target, which may have a credential in its query.
+func (q *question) locate(r *request.Request) error {
+	field, authority, origin := "url", []byte(q.Host), []byte(q.Path)
+	if q.URL == "" && (q.Host != "" || q.Path != "") {
+		field = "host and path"
+		if q.Host == "" || q.Path == "" {
+			return errors.New("host and path: both are needed in place of url")
+		}
+	} else {
+		scheme, fromURL, target, err := request.SplitTarget([]byte(q.URL))
+		switch {
+		case err != nil || scheme == "":
+			return errors.New("url: it is not an absolute http or https URL")
+		case q.Host != "" || q.Path != "":
+			return errors.New("url: host and path stand in place of it, not beside it")
+		}
+		authority, origin, r.Secure = fromURL, target, scheme == "https"
+	}
+	var err error
+	if r.Host, r.Port, err = request.CanonicalHost(nil, authority); err != nil {
+		return fmt.Errorf("%s: %w: the gateway answers 400", field, err)
+	}
+	if r.Path, r.Query, err = request.Canonical(nil, origin); err != nil {
+		return fmt.Errorf("%s: %w: the gateway answers 400", field, err)
+	}
+	return nil
 }
 
 func writeError(w http.ResponseWriter, status int, err error) {

@@ -23,6 +23,9 @@ type Issuer struct {
 	skew        int64 // seconds
 	maxLifetime int64 // seconds; 0: no limit
 
+	// subscriptions is the claim that lists the Apis a client is subscribed to; empty: none does.
+	subscriptions string
+
 	requireExpiry        bool
 	validateSubscription bool
 	// remote: keys come from URLs. fetched: at least one of them was had.
@@ -49,6 +52,7 @@ func NewIssuer(issuer *pb.Issuer, fetched *pb.KeySet, secrets keyset.Secrets) (*
 		clientID:             slices.Clone(issuer.GetClientIdClaims()),
 		skew:                 issuer.GetClockSkew().GetSeconds(),
 		maxLifetime:          issuer.GetMaxLifetime().GetSeconds(),
+		subscriptions:        issuer.GetSubscriptionClaim(),
 		requireExpiry:        issuer.RequireExpiry == nil || issuer.GetRequireExpiry(),
 		validateSubscription: issuer.ValidateSubscription == nil || issuer.GetValidateSubscription(),
 		remote:               issuer.GetDiscovery() || len(issuer.GetKeys().GetJwksUrls()) > 0,
@@ -77,6 +81,9 @@ func (i *Issuer) Name() string { return i.iss }
 
 // ValidateSubscription tells whether its clients need subscriptions.
 func (i *Issuer) ValidateSubscription() bool { return i.validateSubscription }
+
+// SubscriptionClaim is the claim that is trusted in place of subscriptions; empty: none is.
+func (i *Issuer) SubscriptionClaim() string { return i.subscriptions }
 
 // Keys are the keys in force, for looking at.
 func (i *Issuer) Keys() *keyset.Set { return i.keys }

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/keyset"
 	"github.com/portcullis-gateway/portcullis/shared/token"
 )
 
@@ -21,9 +22,19 @@ type Token struct {
 	// KeyID and Type are the header's kid and typ; Key says which key verified it.
 	KeyID, Type, Key string
 
+	key      *keyset.Key
 	keyUntil int64 // last second the key may be used; 0: no bound
 	clean    atomic.Pointer[catalog.Revocations]
 	memo     atomic.Pointer[[]remembered]
+}
+
+// Thumbprint is the RFC 7638 thumbprint of the key that verified the token; empty
+// for a secret, and for a token that no key of ours has verified.
+func (t *Token) Thumbprint() string {
+	if t.key == nil {
+		return ""
+	}
+	return t.key.Thumbprint()
 }
 
 // Facts are what revocations can name of the token.

@@ -115,6 +115,21 @@ func (p *Plan) Fault(claims *token.Claims) string {
 	}
 }
 
+// Asks lists the fields that Allow looks at; empty: none.
+func (p *Plan) Asks() string {
+	var fields []string
+	if len(p.audiences) > 0 {
+		fields = append(fields, "jwt.audiences")
+	}
+	if len(p.scopes.GetAll())+len(p.scopes.GetAny()) > 0 {
+		fields = append(fields, "jwt.scopes")
+	}
+	for i := range p.claims {
+		fields = append(fields, "jwt.claim_rules["+strconv.Itoa(i)+"] ("+p.claims[i].claim+")")
+	}
+	return strings.Join(fields, ", ")
+}
+
 // check returns what is wrong and, if it is a claim rule, which.
 func (p *Plan) check(claims *token.Claims) (rule int, err error) {
 	if len(p.audiences) > 0 && !meets(audience(claims), p.audiences) {

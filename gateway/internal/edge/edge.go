@@ -15,10 +15,12 @@ package edge
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,6 +59,15 @@ type Config struct {
 	DrainDelay time.Duration
 	// DrainTimeout is how long requests in flight may then take.
 	DrainTimeout time.Duration
+	// Trusted are the proxies in front of this one whose X-Forwarded-For,
+	// X-Forwarded-Proto and ClientCertHeader count. Nobody else's do.
+	Trusted []netip.Prefix
+	// ClientCertHeader is the field in which they pass on the client's certificate
+	// as RFC 9440 has it; empty: they do not.
+	ClientCertHeader string
+	// Certificate gives the server's certificate for a TLS handshake; nil: the
+	// listener speaks no TLS. Clients are asked for a certificate, and may have none.
+	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// LogAll logs every request; else only those that were refused or failed.
 	LogAll bool
 }
@@ -79,6 +90,7 @@ type Server struct {
 	http     *fasthttp.Server
 	metrics  *metrics
 	ids      *ids
+	peers    *peers
 	draining atomic.Bool
 	visits   sync.Pool // *visit
 }
@@ -90,7 +102,11 @@ func New(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: config, metrics: m, ids: newIDs()}
+	p, err := newPeers(config.Trusted, config.ClientCertHeader)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{config: config, metrics: m, ids: newIDs(), peers: p}
 	s.http = &fasthttp.Server{
 		Handler:       s.handle,
 		ExpectHandler: s.expect,
@@ -148,6 +164,9 @@ func fill(c *Config) {
 // in flight have DrainTimeout to end. It closes ln, and returns nil after a
 // drain in which all requests ended.
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
+	if s.config.Certificate != nil {
+		ln = tls.NewListener(ln, tlsConfig(s.config.Certificate))
+	}
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(ln) }()
 	select {
@@ -164,12 +183,19 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.DrainTimeout)
 	defer cancel()
-	err := s.http.ShutdownWithContext(grace)
-	<-served
-	if err != nil {
+	if err := errors.Join(s.http.ShutdownWithContext(grace), <-served); err != nil {
 		return fmt.Errorf("drain %s: %w", ln.Addr(), err)
 	}
 	return nil
+}
+
+// tlsConfig asks clients for a certificate without judging it: whether one is
+// needed, and of whom, is for the plans to say. Session tickets are on; their keys
+// are the node's own, are replaced each day, and bring back the client's certificate.
+func tlsConfig(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, GetCertificate: certificate, ClientAuth: tls.RequestClientCert, NextProtos: []string{"http/1.1"},
+	}
 }
 
 // printer brings fasthttp's messages into the log.

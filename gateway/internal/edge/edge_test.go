@@ -326,12 +326,11 @@ func TestContinueOnlyAfterAuthentication(t *testing.T) {
 func TestDenials(t *testing.T) {
 	n := newNode(t, nil)
 	for name, test := range map[string]struct{ request, status, want, body string }{
-		"missing": {"GET / HTTP/1.1\r\nHost: a\r\n", "401", "WWW-Authenticate: Bearer realm=\"portcullis\"\r\n", `"reason":"missing_credentials"`},
-		"invalid": {"GET / HTTP/1.1\r\nHost: a\r\nX-Token: x\r\n", "401", `error="invalid_token"`, `"code":900901`},
-		"wso2":    {"GET /?format=WSO2 HTTP/1.1\r\nHost: a\r\n", "401", "application/json", `{"fault":{"code":900902,`},
-		"flex":    {"GET /?format=FLEX HTTP/1.1\r\nHost: a\r\n", "400", "application/json", `{"error":"JWT Token is required."}`},
-		"gravitee": {"GET /?format=GRAVITEE HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n", "401", "application/json",
-			`{"message":"Unauthorized","http_status_code":401}`},
+		"missing":          {"GET / HTTP/1.1\r\nHost: a\r\n", "401", "WWW-Authenticate: Bearer realm=\"portcullis\"\r\n", `"reason":"missing_credentials"`},
+		"invalid":          {"GET / HTTP/1.1\r\nHost: a\r\nX-Token: x\r\n", "401", `error="invalid_token"`, `"code":900901`},
+		"wso2":             {"GET /?format=WSO2 HTTP/1.1\r\nHost: a\r\n", "401", "application/json", `{"fault":{"code":900902,`},
+		"flex":             {"GET /?format=FLEX HTTP/1.1\r\nHost: a\r\n", "400", "application/json", `{"error":"JWT Token is required."}`},
+		"gravitee":         {"GET /?format=GRAVITEE HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n", "401", "application/json", `{"message":"Unauthorized","http_status_code":401}`},
 		"gravitee in text": {"GET /?format=GRAVITEE HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\n", "401", "text/plain", "\r\n\r\nUnauthorized"},
 		"method":           {"GET / HTTP/1.1\r\nHost: a\r\nX-Token: method\r\n", "405", "Allow: GET, HEAD\r\n", "method_not_allowed"},
 		"panic":            {"GET / HTTP/1.1\r\nHost: a\r\nX-Token: panic\r\n", "500", "problem+json", "internal_error"},
@@ -410,7 +409,7 @@ func TestDrain(t *testing.T) {
 		t.Fatal("an idle connection holds the exit")
 	}
 	if c, err := net.Dial("tcp", n.address); err == nil {
-		c.Close()
+		_ = c.Close()
 		t.Error("still listening")
 	}
 }

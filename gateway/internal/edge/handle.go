@@ -32,7 +32,7 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx, v *visit) error {
 	if v.admitted {
 		return nil
 	}
-	if err := v.takeIn(ctx); err != nil {
+	if err := v.takeIn(ctx, s.peers); err != nil {
 		ctx.SetConnectionClose()
 		return err
 	}

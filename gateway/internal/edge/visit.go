@@ -22,13 +22,14 @@ type visit struct {
 	inbound  proxy.Inbound
 	path     []byte
 	host     []byte
+	via      []netip.Addr
 	// admitted: Decide was asked already, before 100-continue.
 	admitted bool
 }
 
 // takeIn fills v from a request, or refuses it. All that it refuses is of the
 // kind that two servers could read differently, so the connection is closed.
-func (v *visit) takeIn(ctx *fasthttp.RequestCtx) error {
+func (v *visit) takeIn(ctx *fasthttp.RequestCtx, p *peers) error {
 	h := &ctx.Request.Header
 	old := string(h.Protocol()) == "HTTP/1.0"
 	if !old && !h.IsHTTP11() {
@@ -48,14 +49,36 @@ func (v *visit) takeIn(ctx *fasthttp.RequestCtx) error {
 		return denial.MethodNotAllowed
 	}
 	r := &v.request
-	*r = request.Request{Method: method, Header: &v.block, Client: clientOf(ctx), Now: ctx.Time().Unix()}
+	*r = request.Request{Method: method, Header: &v.block, Client: clientOf(ctx), Secure: ctx.IsTLS(), Now: ctx.Time().Unix()}
 	if err := v.locate(h.RequestURI(), old); err != nil {
 		return denial.BadRequest
 	}
-	if state := ctx.TLSConnectionState(); state != nil && len(state.VerifiedChains) > 0 {
-		r.Peer = state.PeerCertificates[0]
+	if err := v.meet(ctx, p); err != nil {
+		return denial.BadRequest
 	}
-	v.inbound = proxy.Inbound{Ctx: ctx, Block: &v.block, Client: r.Client, Secure: ctx.IsTLS(), RequestID: v.id[:]}
+	v.inbound = proxy.Inbound{Ctx: ctx, Block: &v.block, Client: r.Client, Via: v.via, Secure: r.Secure, RequestID: v.id[:]}
+	return nil
+}
+
+// meet finds out who the client is, of which trusted proxies know more. Behind
+// a proxy that passes certificates on, the one of the TLS connection is the
+// proxy's own.
+func (v *visit) meet(ctx *fasthttp.RequestCtx, p *peers) (err error) {
+	r := &v.request
+	p.mark(&v.block)
+	v.via = v.via[:0]
+	if p.trusts(r.Client) {
+		v.block.Trust()
+		r.Client, v.via = p.client(&v.block, r.Client, v.via)
+		r.Secure = secure(&v.block, r.Secure)
+		if p.certHeader != "" {
+			r.Peer, r.PeerChain, err = p.certificate(&v.block)
+			return err
+		}
+	}
+	if state := ctx.TLSConnectionState(); state != nil && len(state.PeerCertificates) > 0 {
+		r.Peer, r.PeerChain = state.PeerCertificates[0], state.PeerCertificates[1:]
+	}
 	return nil
 }
 
@@ -67,9 +90,8 @@ func (v *visit) locate(target []byte, old bool) error {
 	}
 	r := &v.request
 	named := v.block.Count(request.Host)
-	var port uint16
 	if named == 1 {
-		if r.Host, port, err = request.CanonicalHost(v.host[:0], v.block.First(request.Host)); err != nil {
+		if r.Host, r.Port, err = request.CanonicalHost(v.host[:0], v.block.First(request.Host)); err != nil {
 			return err
 		}
 	} else if named > 1 || !old {
@@ -80,10 +102,10 @@ func (v *visit) locate(target []byte, old bool) error {
 		if err != nil {
 			return err
 		}
-		if named == 1 && !request.SameAuthority(scheme, host, authorityPort, r.Host, port) {
+		if named == 1 && !request.SameAuthority(scheme, host, authorityPort, r.Host, r.Port) {
 			return request.ErrHostDiffers
 		}
-		r.Host = host
+		r.Host, r.Port = host, authorityPort
 	}
 	r.Path, r.Query, err = request.Canonical(v.path[:0], origin)
 	return err

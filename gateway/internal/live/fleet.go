@@ -109,11 +109,16 @@ func (l *Live) followOnce(ctx context.Context, bus *stream.Bus) error {
 	if p.Epoch != id.Epoch || p.Founding != id.Founding {
 		return resyncBecause("the state is of %s (%s), the log of epoch %d (%s)", p, p.Founding, id.Epoch, id.Founding)
 	}
+	_, last, err := log.Bounds(ctx)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	l.following.Store(&follow{cancel})
 	defer l.following.Store(nil)
-	l.status.set(pb.Heartbeat_LIVE)
+	l.status.followed(last)
+	defer l.status.unfollowed()
 	l.fetcher.SetIssuers(nil) // the control plane fetches for us again
 	err = log.Follow(ctx, p.Sequence, l.applyBatch)
 	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {

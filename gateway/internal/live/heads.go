@@ -67,7 +67,6 @@ func (l *Live) watchHeads(ctx context.Context) {
 		case <-tick.C:
 		}
 		behind, silent := l.status.behind(time.Now())
-		l.cfg.Metrics.lag.Set(l.status.lag(time.Now()).Seconds())
 		switch {
 		case silent > l.timing.silent || !l.connected():
 			l.status.staleIfLive()

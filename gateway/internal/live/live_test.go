@@ -416,6 +416,26 @@ func TestNextEpoch(t *testing.T) {
 	}
 }
 
+// A snapshot must never undo what is in force.
+func TestMayReplace(t *testing.T) {
+	old := catalog.Position{Epoch: 2, Founding: "a", Sequence: 10}
+	for _, c := range []struct {
+		next catalog.Position
+		may  bool
+	}{
+		{catalog.Position{Epoch: 2, Founding: "a", Sequence: 10}, true},
+		{catalog.Position{Epoch: 2, Founding: "a", Sequence: 11}, true},
+		{catalog.Position{Epoch: 2, Founding: "a", Sequence: 9}, false},
+		{catalog.Position{Epoch: 3, Founding: "b", Sequence: 1}, true},
+		{catalog.Position{Epoch: 1, Founding: "c", Sequence: 99}, false},
+		{catalog.Position{Epoch: 2, Founding: "b", Sequence: 99}, false},
+	} {
+		if err := mayReplace(old, c.next); (err == nil) != c.may {
+			t.Errorf("%s (%s) after %s (%s): error %v", c.next, c.next.Founding, old, old.Founding, err)
+		}
+	}
+}
+
 // A head that the log does not deliver: the consumer is made anew, then the state.
 func TestSilentConsumer(t *testing.T) {
 	f := newFleet(t)

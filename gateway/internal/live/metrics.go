@@ -4,10 +4,10 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Metrics are what a Live counts.
 type Metrics struct {
-	sequence, lag, rejects, saved                       prometheus.Gauge
-	applied, resyncs, divergences, oldHeads             prometheus.Counter
-	compileFaults, diskFaults, badFiles                 prometheus.Counter
-	fetches                                             *prometheus.CounterVec
+	sequence, rejects, saved                prometheus.Gauge
+	applied, resyncs, divergences, oldHeads prometheus.Counter
+	compileFaults, diskFaults, badFiles     prometheus.Counter
+	fetches                                 *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics.
@@ -24,7 +24,6 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	m := &Metrics{
 		sequence:      gauge("sync_sequence", "Sequence of the log that is in force."),
-		lag:           gauge("sync_lag_seconds", "Time since the node last knew itself at the head of the log; 0 while it is."),
 		rejects:       gauge("sync_rejects", "Resources whose last change could not be understood."),
 		saved:         gauge("snapshot_saved_timestamp_seconds", "When the state was last saved to disk, in seconds since 1970."),
 		applied:       counter("sync_entries_total", "Entries of the log that were applied."),
@@ -42,10 +41,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return m
 }
 
-// Register adds what is computed when it is asked for.
+// Register adds what is computed when it is asked for, so that it is true also
+// while nothing happens.
 func (l *Live) Register(r prometheus.Registerer) {
-	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "portcullis_snapshot_age_seconds",
-		Help: "Age of the state in force: time since the node last knew it was current; 0 while it is.",
-	}, func() float64 { return l.Status().Age.Seconds() }))
+	age := func(name, help string) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "portcullis_" + name, Help: help},
+			func() float64 { return l.Status().Age.Seconds() }))
+	}
+	age("snapshot_age_seconds", "Age of the state in force: time since the node last knew it was current; 0 while it is.")
+	age("sync_lag_seconds", "Time since the node last knew itself at the head of the log; 0 while it is.")
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/snapshot"
@@ -70,15 +72,20 @@ func (s *status) startedFrom(written time.Time) {
 func build(r *snapshot.Reader, last *catalog.State) (*catalog.State, error) {
 	h := r.Header()
 	b := catalog.NewBuilder(catalog.Position{Epoch: h.GetEpoch(), Founding: h.GetFounding(), Sequence: h.GetSequence()}, last)
-	for {
-		raw, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
+	// Reading and folding take about as long: they go on at the same time.
+	batches := make(chan []string, 4)
+	var g errgroup.Group
+	g.Go(func() error {
+		defer close(batches)
+		return readBatches(r, batches)
+	})
+	for batch := range batches {
+		for _, raw := range batch {
+			b.Add(raw)
 		}
-		if err != nil {
-			return nil, err
-		}
-		b.Add(raw)
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
 	}
 	s := b.State()
 	if s.SetHash() != h.GetSetHash() {
@@ -86,6 +93,25 @@ func build(r *snapshot.Reader, last *catalog.State) (*catalog.State, error) {
 			h.GetSequence(), s.SetHash(), h.GetSetHash())
 	}
 	return s, nil
+}
+
+func readBatches(r *snapshot.Reader, to chan<- []string) error {
+	const size = 1024
+	batch := make([]string, 0, size)
+	for {
+		raw, err := r.Next()
+		if err != nil {
+			to <- batch
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		if batch = append(batch, raw); len(batch) == size {
+			to <- batch
+			batch = make([]string, 0, size)
+		}
+	}
 }
 
 // takeSnapshot gets a snapshot from one of the control plane's addresses and installs it.
@@ -140,16 +166,30 @@ func (l *Live) fetchSnapshot(ctx context.Context, control string) (*catalog.Stat
 	if err != nil {
 		return nil, err
 	}
-	if last != nil && older(s.Position(), last.Position()) {
-		return nil, fmt.Errorf("snapshot at %s is older than the state at %s", s.Position(), last.Position())
+	if last != nil {
+		if err := mayReplace(last.Position(), s.Position()); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
 
-// older tells whether taking a snapshot would undo what is in force. A lower
-// sequence is right only in a later epoch.
-func older(s, than catalog.Position) bool {
-	return s.Epoch < than.Epoch || s.Epoch == than.Epoch && s.Founding == than.Founding && s.Sequence < than.Sequence
+// mayReplace refuses a snapshot that would undo what is in force. A log that
+// was lost is founded again as a later epoch, so a later epoch always may. The
+// same epoch founded twice means that somebody started over from nothing: a
+// node does not empty itself because of that.
+func mayReplace(old, next catalog.Position) error {
+	switch {
+	case next.Epoch > old.Epoch:
+		return nil
+	case next.Epoch < old.Epoch || next.Founding == old.Founding && next.Sequence < old.Sequence:
+		return fmt.Errorf("the snapshot at %s is older than the state at %s", next, old)
+	case next.Founding != old.Founding:
+		return fmt.Errorf("the snapshot is of epoch %d as founded anew (%s), the state of the first founding (%s)"+
+			" (hint: if that was meant, remove this node's snapshots directory and restart it; if not, run `keymanager-sync found` on the replica that has the data)",
+			next.Epoch, next.Founding, old.Founding)
+	}
+	return nil
 }
 
 // keepSaved writes the state to disk whenever it has changed, and once more at the end.

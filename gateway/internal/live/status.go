@@ -23,6 +23,11 @@ type status struct {
 	headAt      time.Time // when a head was last heard
 	atHead      time.Time // when the node last knew itself at the head
 	behindSince time.Time // zero: not behind
+
+	// The log is being followed, and ended at goal when that began. A state that
+	// has reached it is current; before, it is not, whatever the connection is like.
+	following, current bool
+	goal               uint64
 }
 
 // Status is a node's own account of how current it is.
@@ -78,14 +83,46 @@ func (s *status) set(to pb.Heartbeat_State) {
 	s.state = to
 }
 
-func (s *status) staleIfLive() { s.move(pb.Heartbeat_LIVE, pb.Heartbeat_STALE) }
-func (s *status) liveIfStale() { s.move(pb.Heartbeat_STALE, pb.Heartbeat_LIVE) }
-
-func (s *status) move(from, to pb.Heartbeat_State) {
+// followed notes that the log is followed from now on, which ended at goal just now.
+func (s *status) followed(goal uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state == from {
-		s.state = to
+	s.following, s.current, s.goal = true, false, goal
+	s.reach()
+}
+
+// reach makes a state LIVE that has come to what the log held when it began to
+// be followed.
+func (s *status) reach() {
+	if !s.following || s.current || s.position.Sequence < s.goal {
+		return
+	}
+	s.current, s.atHead = true, time.Now()
+	if s.state != pb.Heartbeat_DRAINING {
+		s.state = pb.Heartbeat_LIVE
+	}
+}
+
+// unfollowed notes that the log is not followed any more.
+func (s *status) unfollowed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.following, s.current = false, false
+}
+
+func (s *status) staleIfLive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == pb.Heartbeat_LIVE {
+		s.state = pb.Heartbeat_STALE
+	}
+}
+
+func (s *status) liveIfStale() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == pb.Heartbeat_STALE && s.current {
+		s.state = pb.Heartbeat_LIVE
 	}
 }
 
@@ -95,6 +132,7 @@ func (s *status) applied(c *catalog.State) {
 	defer s.mu.Unlock()
 	s.position = c.Position()
 	s.compare(time.Now())
+	s.reach()
 }
 
 func (s *status) headSeen(head, applied uint64, now time.Time) {
@@ -134,15 +172,17 @@ func (s *status) behind(now time.Time) (behind, silent time.Duration) {
 	return behind, now.Sub(s.headAt)
 }
 
-// lag is the time since the node last knew itself current; 0 while it is.
+// lag is the time since the node last knew itself current; 0 while it is. The
+// head is told each second only, so a live node that heard it a moment ago is.
 func (s *status) lag(now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.atHead.IsZero() {
 		return 0
 	}
-	if d := now.Sub(s.atHead); d > 2*beatEvery {
-		return d
+	d := now.Sub(s.atHead)
+	if stale := s.state == pb.Heartbeat_STALE || s.state == pb.Heartbeat_RESYNC; stale || d > 2*beatEvery {
+		return max(d, 0)
 	}
 	return 0
 }

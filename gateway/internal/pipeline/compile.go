@@ -55,6 +55,7 @@ func Compile(in CompileInput) (*Api, error) {
 			faults = append(faults, fmt.Errorf("plan/%s: %w", p.GetId(), err))
 			continue
 		}
+		plan.target = authz.Target{Name: definition.GetName(), Version: definition.GetVersion(), Context: definition.GetContextPath()}
 		plan.handle = in.State.Handle(pb.Kind_KIND_PLAN, p.GetId())
 		api.plans = append(api.plans, plan)
 	}

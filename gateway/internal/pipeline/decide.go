@@ -154,7 +154,7 @@ func (p *Pipeline) askForToken(v *View, r *request.Request, d *Decision, plan *P
 		return false, said.err
 	}
 	if plan.rules.NeedsSubscription() && d.Token.Issuer.ValidateSubscription() {
-		if err := d.entitled(v, r, plan); err != nil {
+		if err := d.subscribed(v, r, plan, said); err != nil {
 			return false, err
 		}
 	}
@@ -207,6 +207,16 @@ func (p *Pipeline) askForKey(v *View, r *request.Request, d *Decision, plan *Pla
 		}
 	}
 	return true, nil
+}
+
+// subscribed decides whether the token's client may use a plan: by what the token
+// lists, if its issuer is trusted for that, else by the subscriptions.
+func (d *Decision) subscribed(v *View, r *request.Request, plan *Plan, said *verdict) error {
+	if d.Token.Issuer.SubscriptionClaim() == "" {
+		return d.entitled(v, r, plan)
+	}
+	d.note(stepSubscription, plan, said.subscribed)
+	return said.subscribed
 }
 
 func (d *Decision) entitled(v *View, r *request.Request, plan *Plan) error {

@@ -2,16 +2,20 @@ package pipeline
 
 import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/authz"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
 )
 
-// verdict is what a plan's rules say of a token's claims. It follows from
+// verdict is what a plan's rules say of a token's claims, and, if its issuer is
+// trusted for that, what the token says of subscriptions. It follows from
 // nothing but these two, so it is worked out once and remembered with the token
 // (BenchmarkDecide). It ends with the token's place in the cache, and says
 // nothing about any other plan, nor about the same plan compiled anew.
 type verdict struct {
 	err error
 	set []proxy.HeaderValue
+	// subscribed is why the token's own list does not entitle it; nil: it does, or there is no such list.
+	subscribed error
 }
 
 func recall(plan *Plan, t *authn.Token) *verdict {
@@ -23,6 +27,9 @@ func recall(plan *Plan, t *authn.Token) *verdict {
 	said := &verdict{err: plan.rules.Allow(t.Claims)}
 	if said.err == nil {
 		said.set = render(plan.headers, t.Claims)
+	}
+	if claim := t.Issuer.SubscriptionClaim(); claim != "" {
+		said.subscribed = authz.Claimed(t.Claims, claim, plan.target)
 	}
 	t.Remember(plan, said)
 	return said

@@ -3,10 +3,17 @@ package pipeline
 import (
 	"encoding/hex"
 	"errors"
+	"maps"
 	"strconv"
+	"strings"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 )
 
@@ -14,7 +21,8 @@ import (
 type Trace struct {
 	Steps []Step
 
-	reason string // why authn refused the token
+	reason string         // why authn refused the token
+	state  *catalog.State // to look up what only an explanation asks for
 }
 
 // Step is one thing that was looked at. No credential and no claim's value is in it.
@@ -31,10 +39,10 @@ type Step struct {
 
 // Explain decides as Decide does, and tells how. It counts nothing.
 func (p *Pipeline) Explain(v *View, r *request.Request, d *Decision) (*Trace, error) {
-	trace := &Trace{}
+	trace := &Trace{state: v.State}
 	*d = Decision{trace: trace}
 	err := p.Decide(v, r, d)
-	d.trace = nil
+	d.trace, trace.state = nil, nil
 	return trace, err
 }
 
@@ -106,21 +114,18 @@ func (d *Decision) detail(name stepName, plan *Plan) map[string]string {
 			return map[string]string{"application": d.Application, "key": d.KeyID}
 		}
 	case stepSubscription:
-		return map[string]string{"application": d.Application}
+		return d.describeSubscription(plan)
 	case stepRules:
 		if fault := plan.rules.Fault(d.Token.Claims); fault != "" {
 			return map[string]string{"field": fault}
 		}
+		return map[string]string{"rules": plan.rules.Asks()}
 	case stepLimits:
 		if d.Refusal.Limited() {
 			return map[string]string{"limit": string(d.Refusal.AppendRateLimit(nil)), "policy": d.Refusal.RateLimitPolicy()}
 		}
 	case stepForward:
-		detail := map[string]string{}
-		for _, field := range d.Forward.Set {
-			detail[field.Name] = strconv.Itoa(len(field.Value)) + " bytes"
-		}
-		return detail
+		return d.describeForward()
 	default:
 	}
 	return nil
@@ -128,10 +133,68 @@ func (d *Decision) detail(name stepName, plan *Plan) map[string]string {
 
 func (c *credential) describe() map[string]string {
 	detail := map[string]string{"kind": [...]string{"none", "token", "api_key"}[c.kind]}
-	for name, at := range map[string]string{"header": c.place.Header, "query": c.place.Query, "cookie": c.place.Cookie} {
-		if at != "" {
-			detail[name] = at
+	maps.Copy(detail, places(c.place))
+	return detail
+}
+
+func places(at proxy.Credential) map[string]string {
+	found := map[string]string{"header": at.Header, "query": at.Query, "cookie": at.Cookie}
+	maps.DeleteFunc(found, func(_, name string) bool { return name == "" })
+	return found
+}
+
+// describeSubscription says what entitles, or would have.
+func (d *Decision) describeSubscription(plan *Plan) map[string]string {
+	detail := map[string]string{"application": d.Application}
+	if d.Token != nil && d.Token.Issuer.SubscriptionClaim() != "" {
+		detail["claim"] = d.Token.Issuer.SubscriptionClaim()
+		return detail
+	}
+	s := subscriptionTo(d.trace.state, d.Application, plan.ID)
+	if s == nil {
+		return detail
+	}
+	detail["subscription"], detail["status"] = s.GetId(), s.GetStatus().String()
+	for name, at := range map[string]*timestamppb.Timestamp{"starts_at": s.GetStartsAt(), "ends_at": s.GetEndsAt()} {
+		if at != nil {
+			detail[name] = at.AsTime().Format(time.RFC3339)
 		}
+	}
+	return detail
+}
+
+// subscriptionTo looks through all subscriptions: requests need only the grant
+// that they come to, and there is an index of nothing else. An open one comes
+// before those that have ended.
+func subscriptionTo(state *catalog.State, application, plan string) *pb.Subscription {
+	if application == "" {
+		return nil
+	}
+	var found *pb.Subscription
+	for record := range state.All(pb.Kind_KIND_SUBSCRIPTION) {
+		if raw := record.Raw(); !strings.Contains(raw, application) || !strings.Contains(raw, plan) {
+			continue
+		}
+		s, ok := catalog.Lookup[*pb.Subscription](state, pb.Kind_KIND_SUBSCRIPTION, record.Ref().ID)
+		if ok && s.GetApplication() == application && s.GetPlan() == plan && (found == nil || isOpen(s)) {
+			found = s
+		}
+	}
+	return found
+}
+
+func isOpen(s *pb.Subscription) bool {
+	return s.GetStatus() != pb.Subscription_REJECTED && s.GetStatus() != pb.Subscription_CLOSED
+}
+
+// describeForward says what the upstream would get.
+func (d *Decision) describeForward() map[string]string {
+	detail := map[string]string{"path": d.Api.Upstream.Preview(&d.Forward)}
+	for _, field := range d.Forward.Set {
+		detail["set "+field.Name] = strconv.Itoa(len(field.Value)) + " bytes"
+	}
+	for kind, name := range places(d.Forward.Credential) {
+		detail["removed "+kind] = name
 	}
 	return detail
 }
@@ -146,6 +209,6 @@ func (d *Decision) describeToken() map[string]string {
 	}
 	return map[string]string{
 		"issuer": t.Issuer.ID(), "client_id": t.ClientID, "application": d.Application,
-		"expires_at": time.Unix(t.ExpiresAt, 0).UTC().Format(time.RFC3339), "sha256": hex.EncodeToString(t.SHA256[:8]) + "…", "kid": t.KeyID, "key": t.Key,
+		"expires_at": time.Unix(t.ExpiresAt, 0).UTC().Format(time.RFC3339), "sha256": hex.EncodeToString(t.SHA256[:8]) + "…", "kid": t.KeyID, "key": t.Key, "key_thumbprint": t.Thumbprint(),
 	}
 }

@@ -39,6 +39,7 @@ type Plan struct {
 	ID string
 
 	rules        *authz.Plan
+	target       authz.Target // how tokens that list subscriptions name its Api
 	limits       *restrict.Limits
 	handle       catalog.Handle
 	source       uint64 // the bit of its source in Api.sources

@@ -19,6 +19,9 @@ import (
 const (
 	// copySize is the size of the pieces in which bodies are passed on.
 	copySize = 32 << 10
+	// beforeChunk and afterChunk are the room in a piece for a chunk's size
+	// line and for the CRLF behind it.
+	beforeChunk, afterChunk = 10, 2
 	// stallTime is how long a client may take for the next piece of a body,
 	// in either direction.
 	stallTime = 30 * time.Second
@@ -57,9 +60,7 @@ func (u *Upstream) writeBody(c *conn, in *Inbound, length int) error {
 		buf = new([copySize]byte)
 	}
 	defer u.pool.blocks.Put(buf)
-	// Room for a chunk's size line before the piece and its CRLF after it.
-	const before, after = 10, 2
-	piece := buf[before : copySize-after]
+	piece := buf[beforeChunk : copySize-afterChunk]
 	stream := in.Ctx.RequestBodyStream()
 	start, total := time.Now(), 0
 	for {
@@ -71,14 +72,8 @@ func (u *Upstream) writeBody(c *conn, in *Inbound, length int) error {
 		if int64(total) > u.maxBody {
 			return clientFault(errTooLarge)
 		}
-		if n > 0 {
-			out := piece[:n]
-			if length == -1 {
-				out = frameChunk(buf[:], before, n)
-			}
-			if err := u.writePiece(c, out); err != nil {
-				return err
-			}
+		if err := u.writePiece(c, buf, n, length == -1); err != nil {
+			return err
 		}
 		switch {
 		case errors.Is(err, io.EOF):
@@ -89,8 +84,19 @@ func (u *Upstream) writeBody(c *conn, in *Inbound, length int) error {
 	}
 }
 
-// writePiece writes a piece of the body.
-func (u *Upstream) writePiece(c *conn, piece []byte) error {
+// writePiece writes the n bytes of a piece in buf, as a chunk or as they are.
+func (u *Upstream) writePiece(c *conn, buf *[copySize]byte, n int, chunked bool) error {
+	if n == 0 {
+		return nil
+	}
+	piece := buf[beforeChunk : beforeChunk+n]
+	if chunked {
+		piece = frameChunk(buf, n)
+	}
+	return u.writeAll(c, piece)
+}
+
+func (u *Upstream) writeAll(c *conn, piece []byte) error {
 	if err := c.SetDeadline(time.Now().Add(u.responseTimeout)); err != nil {
 		return sendFault(true, err)
 	}
@@ -105,7 +111,7 @@ func (u *Upstream) endBody(c *conn, length, total int) error {
 		return clientFault(errTruncated)
 	}
 	if length == -1 {
-		if err := u.writePiece(c, []byte("0\r\n\r\n")); err != nil {
+		if err := u.writeAll(c, []byte("0\r\n\r\n")); err != nil {
 			return err
 		}
 	}
@@ -115,14 +121,14 @@ func (u *Upstream) endBody(c *conn, length, total int) error {
 	return nil
 }
 
-// frameChunk makes the n bytes at buf[before:] a chunk, in place.
-func frameChunk(buf []byte, before, n int) []byte {
+// frameChunk makes the n bytes at buf[beforeChunk:] a chunk, in place.
+func frameChunk(buf *[copySize]byte, n int) []byte {
 	var size [10]byte
 	line := append(strconv.AppendUint(size[:0], uint64(n), 16), '\r', '\n')
-	start := before - len(line)
+	start := beforeChunk - len(line)
 	copy(buf[start:], line)
-	copy(buf[before+n:], "\r\n")
-	return buf[start : before+n+2]
+	copy(buf[beforeChunk+n:], "\r\n")
+	return buf[start : beforeChunk+n+afterChunk]
 }
 
 // awaitClient gives a client time for the next piece of its body: stallTime,

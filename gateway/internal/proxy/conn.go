@@ -142,7 +142,7 @@ func (c *conn) exchange(fd uintptr) bool {
 			c.err = errStale
 			return true
 		}
-		n, err := c.Conn.Write(c.send)
+		n, err := c.Write(c.send)
 		c.sent = n > 0
 		if err != nil {
 			c.err = err

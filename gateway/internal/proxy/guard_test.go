@@ -184,6 +184,20 @@ func TestZeroWeightGetsNothing(t *testing.T) {
 	}
 }
 
+// A connection on which more came than was asked for is not used again, even if
+// all of it was read.
+func TestSurplusBytesEndTheConnection(t *testing.T) {
+	var connections atomic.Int64
+	address := rawServer(t, func(c net.Conn) { connections.Add(1); poisoner(c) })
+	g := newGateway(t, upstreamFor(t, nil, "http://"+address), nil)
+	for range 3 {
+		wantContains(t, get(t, g, "GET /x HTTP/1.1\r\nHost: a\r\nX-At-Once: 1\r\n"), "200")
+	}
+	if n := connections.Load(); n != 3 {
+		t.Errorf("%d connections, want 3", n)
+	}
+}
+
 func testCertificate(t *testing.T) tls.Certificate {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -321,10 +335,11 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 // The time that connecting to a dead target takes is not taken from the others.
 func TestResponseTimeoutBeginsAfterConnecting(t *testing.T) {
 	url, _ := echo(t)
+	silent := rawServer(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }) // no TLS handshake ever ends
 	g := newGateway(t, upstreamFor(t, &pb.Upstream{
 		ConnectTimeout: durationpb.New(300 * time.Millisecond), ResponseTimeout: durationpb.New(200 * time.Millisecond),
-	}, "http://192.0.2.1:9", url), nil)
-	for range 2 { // one of them begins with the dead one, whose address nobody has
+	}, "https://"+silent, url), nil)
+	for range 2 { // one of them begins with the silent one
 		wantContains(t, get(t, g, "GET / HTTP/1.1\r\nHost: a\r\n"), "HTTP/1.1 200")
 	}
 }

@@ -19,7 +19,10 @@ type Inbound struct {
 	Block *request.Block
 	// Client is the client's address; the zero Addr: not known.
 	Client netip.Addr
-	// Secure: the request came over TLS.
+	// Via are the trusted proxies between the client and us, from the one next to
+	// us to the one next to the client.
+	Via []netip.Addr
+	// Secure: the client speaks TLS.
 	Secure bool
 	// RequestID is what X-Request-Id is to say.
 	RequestID []byte
@@ -49,7 +52,7 @@ func checkConnection(in *Inbound, f *Forward) error {
 
 func isProtected(name []byte, f *Forward) bool {
 	switch request.Classify(name) {
-	case request.Host, request.ContentLength, request.TransferEncoding, request.Reserved:
+	case request.Host, request.ContentLength, request.TransferEncoding, request.Reserved, request.Forwarding:
 		return true
 	default:
 	}
@@ -202,6 +205,10 @@ func appendForwarding(dst []byte, in *Inbound, clientHost []byte) []byte {
 	if in.Client.IsValid() {
 		dst = append(dst, "X-Forwarded-For: "...)
 		dst = in.Client.AppendTo(dst)
+		for i := len(in.Via) - 1; i >= 0; i-- {
+			dst = append(dst, ',', ' ')
+			dst = in.Via[i].AppendTo(dst)
+		}
 		dst = append(dst, '\r', '\n')
 	}
 	if in.Secure {

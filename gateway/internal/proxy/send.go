@@ -64,8 +64,11 @@ func (u *Upstream) Send(in *Inbound, f *Forward) error {
 	u.order(now, func(s *server) bool {
 		x.out = u.appendHead(x.out[:0], s, in, f, length)
 		x.out = append(x.out, x.body...)
-		err = u.try(x, s, in, length, now)
-		return errors.Is(err, errNotSent)
+		if err = u.try(x, s, in, length, now); !errors.Is(err, errNotSent) {
+			return false
+		}
+		now = time.Now() // what this server took is not taken from the next
+		return true
 	})
 	return err
 }

@@ -234,27 +234,7 @@ func (u *Upstream) order(now time.Time, try func(*server) bool) {
 // schedule spreads servers by their weights, smoothly: each step takes the
 // server that is furthest behind its share.
 func schedule(weights []uint32) []uint16 {
-	var total uint64
-	for _, w := range weights {
-		total += uint64(w)
-	}
-	if total == 0 {
-		return nil
-	}
-	scaled := make([]int, len(weights))
-	length := 0
-	divisor := uint64(gcd(weights))
-	for i, w := range weights {
-		n := uint64(w) / divisor
-		if total/divisor > maxSchedule {
-			n = uint64(w) * maxSchedule / total
-			if n == 0 && w > 0 {
-				n = 1
-			}
-		}
-		scaled[i] = int(n)
-		length += int(n)
-	}
+	scaled, length := scale(weights)
 	order := make([]uint16, 0, length)
 	behind := make([]int, len(weights))
 	for range length {
@@ -269,6 +249,26 @@ func schedule(weights []uint32) []uint16 {
 		order = append(order, uint16(best))
 	}
 	return order
+}
+
+// scale makes weights as small as their proportions allow, with a sum of about
+// maxSchedule at most, and returns the sum.
+func scale(weights []uint32) (scaled []int, sum int) {
+	var total uint64
+	for _, w := range weights {
+		total += uint64(w)
+	}
+	divisor := uint64(gcd(weights))
+	scaled = make([]int, len(weights))
+	for i, w := range weights {
+		n := uint64(w) / divisor
+		if total/divisor > maxSchedule && w > 0 {
+			n = max(1, uint64(w)*maxSchedule/total)
+		}
+		scaled[i] = int(n)
+		sum += int(n)
+	}
+	return scaled, sum
 }
 
 func gcd(ns []uint32) uint32 {

@@ -21,6 +21,10 @@ const (
 	// Reserved fields are set by gateways only, or change what a request means
 	// behind the gateway's back: a client's are removed.
 	Reserved
+	// Forwarding fields tell servers about the client in front of a proxy. They
+	// are a proxy's to set: a client's are removed, and so are a trusted proxy's
+	// once they have been read.
+	Forwarding
 	// Odd fields have a name with other characters than letters, digits and
 	// '-'. Many servers map those to '_', so that two names become one: they
 	// are removed.
@@ -37,8 +41,9 @@ type Line struct {
 // Block is the header section of a request as it came over the wire. The zero
 // value is ready for use, and reused by the next Parse. It implements Header.
 type Block struct {
-	lines []Line
-	count [Odd + 1]uint8 // of each kind, up to 255
+	lines   []Line
+	count   [Odd + 1]uint8 // of each kind, up to 255
+	trusted bool
 }
 
 // Parse reads a header section with or without its final empty line. It
@@ -47,6 +52,7 @@ type Block struct {
 func (b *Block) Parse(raw []byte) error {
 	b.lines = b.lines[:0]
 	b.count = [Odd + 1]uint8{}
+	b.trusted = false
 	for len(raw) > 0 {
 		end := bytes.IndexByte(raw, '\n')
 		if end < 1 || raw[end-1] != '\r' {
@@ -60,23 +66,30 @@ func (b *Block) Parse(raw []byte) error {
 			}
 			return nil
 		}
-		colon := bytes.IndexByte(line, ':')
-		if colon < 1 {
-			return ErrHeader
+		if err := b.add(line); err != nil {
+			return err
 		}
-		name := line[:colon]
-		kind := Plain
-		if odd, ok := nameShape(name); !ok {
-			return ErrHeader
-		} else if odd {
-			kind = Odd
-		} else {
-			kind = Classify(name)
-		}
-		b.lines = append(b.lines, Line{Name: name, Value: trimBlanks(line[colon+1:]), Kind: kind})
-		if b.count[kind] < 255 {
-			b.count[kind]++
-		}
+	}
+	return nil
+}
+
+func (b *Block) add(line []byte) error {
+	colon := bytes.IndexByte(line, ':')
+	if colon < 1 {
+		return ErrHeader
+	}
+	name := line[:colon]
+	odd, ok := nameShape(name)
+	if !ok {
+		return ErrHeader
+	}
+	kind := Odd
+	if !odd {
+		kind = Classify(name)
+	}
+	b.lines = append(b.lines, Line{Name: name, Value: trimBlanks(line[colon+1:]), Kind: kind})
+	if b.count[kind] < 255 {
+		b.count[kind]++
 	}
 	return nil
 }
@@ -100,12 +113,32 @@ func (b *Block) First(kind Kind) []byte {
 	return nil
 }
 
+// Trust says that the Forwarding fields are those of a trusted proxy: Get finds
+// them. The next Parse takes it back.
+func (b *Block) Trust() { b.trusted = true }
+
+// Mark makes the fields of this name Forwarding fields.
+func (b *Block) Mark(name string) {
+	for i := range b.lines {
+		l := &b.lines[i]
+		if l.Kind != Plain || !equalFoldBytes(l.Name, name) {
+			continue
+		}
+		l.Kind = Forwarding
+		b.count[Plain]--
+		if b.count[Forwarding] < 255 {
+			b.count[Forwarding]++
+		}
+	}
+}
+
 // Get implements Header. Odd fields are not found: they do not exist for the
-// steps, as they do not for the upstream.
+// steps, as they do not for the upstream; nor are Forwarding fields, but for those
+// of a trusted proxy.
 func (b *Block) Get(name string) (value []byte, count int) {
 	for i := range b.lines {
 		l := &b.lines[i]
-		if len(l.Name) != len(name) || l.Kind == Odd || !equalFoldBytes(l.Name, name) {
+		if len(l.Name) != len(name) || l.Kind == Odd || l.Kind == Forwarding && !b.trusted || !equalFoldBytes(l.Name, name) {
 			continue
 		}
 		if count == 0 {
@@ -165,9 +198,9 @@ func Classify(name []byte) Kind {
 		return either(name, "expect", Expect)
 	case 'f':
 		if equalFoldBytes(name, "front-end-https") {
-			return Reserved
+			return Forwarding
 		}
-		return either(name, "forwarded", Reserved)
+		return either(name, "forwarded", Forwarding)
 	case 'h':
 		if equalFoldBytes(name, "http2-settings") {
 			return HopByHop
@@ -198,11 +231,11 @@ func classifyC(name []byte) Kind {
 	case len("content-length"):
 		return either(name, "content-length", ContentLength)
 	case len("client-cert"):
-		return either(name, "client-cert", Reserved)
+		return either(name, "client-cert", Forwarding)
 	case len("client-cert-chain"):
-		return either(name, "client-cert-chain", Reserved)
+		return either(name, "client-cert-chain", Forwarding)
 	case len("cf-connecting-ip"):
-		return either(name, "cf-connecting-ip", Reserved)
+		return either(name, "cf-connecting-ip", Forwarding)
 	}
 	return Plain
 }
@@ -216,7 +249,7 @@ func classifyT(name []byte) Kind {
 	case len("transfer-encoding"):
 		return either(name, "transfer-encoding", TransferEncoding)
 	case len("true-client-ip"):
-		return either(name, "true-client-ip", Reserved)
+		return either(name, "true-client-ip", Forwarding)
 	}
 	return Plain
 }
@@ -227,15 +260,14 @@ func classifyX(name []byte) Kind {
 	switch lower(name[2]) {
 	case 'c':
 		if equalFoldBytes(name, "x-client-ip") || equalFoldBytes(name, "x-cluster-client-ip") {
-			return Reserved
+			return Forwarding
 		}
 	case 'e':
 		return prefixed(name, "x-envoy-")
 	case 'f':
-		if equalFoldBytes(name, "x-forwarded") {
-			return Reserved
+		if equalFoldBytes(name, "x-forwarded") || hasPrefixFold(name, "x-forwarded-") {
+			return Forwarding
 		}
-		return prefixed(name, "x-forwarded-")
 	case 'h':
 		if equalFoldBytes(name, "x-host") {
 			return Reserved
@@ -248,7 +280,10 @@ func classifyX(name []byte) Kind {
 	case 'o':
 		return prefixed(name, "x-original-")
 	case 'r':
-		if equalFoldBytes(name, "x-real-ip") || equalFoldBytes(name, "x-request-id") {
+		if equalFoldBytes(name, "x-real-ip") {
+			return Forwarding
+		}
+		if equalFoldBytes(name, "x-request-id") {
 			return Reserved
 		}
 		return prefixed(name, "x-rewrite-")

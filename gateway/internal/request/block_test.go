@@ -19,13 +19,34 @@ func TestBlock(t *testing.T) {
 			t.Errorf("Get(%s) = %q, %d; want %q, %d", test.name, value, count, test.value, test.count)
 		}
 	}
-	for kind, count := range map[Kind]int{Host: 1, ContentLength: 1, TransferEncoding: 1, Connection: 1, HopByHop: 2, Reserved: 1, Expect: 1, Odd: 1, Plain: 3} {
+	for kind, count := range map[Kind]int{Host: 1, ContentLength: 1, TransferEncoding: 1, Connection: 1, HopByHop: 2, Forwarding: 1, Expect: 1, Odd: 1, Plain: 3} {
 		if got := b.Count(kind); got != count {
 			t.Errorf("Count(%d) = %d, want %d", kind, got, count)
 		}
 	}
 	if err := b.Parse([]byte("A: 1\r\n")); err != nil || b.Count(Host) != 0 || len(b.Lines()) != 1 {
 		t.Error("the second Parse still has something of the first")
+	}
+}
+
+// What a proxy says of a client is not there, unless the proxy is trusted.
+func TestForwardingFields(t *testing.T) {
+	var b Block
+	raw := []byte("X-Forwarded-For: 1\r\nX-SSL-Cert: 2\r\nx-ssl-cert: 3\r\nX-Own: 4\r\n")
+	count := func(name string) int { _, n := b.Get(name); return n }
+	if err := b.Parse(raw); err != nil || count("X-Forwarded-For") != 0 || count("X-Ssl-Cert") != 2 {
+		t.Error("before Trust and Mark")
+	}
+	b.Mark("X-SSL-Cert")
+	if count("X-Ssl-Cert") != 0 || b.Count(Forwarding) != 3 || b.Count(Plain) != 1 {
+		t.Errorf("marked fields are found: %v", b.count)
+	}
+	b.Trust()
+	if count("X-Ssl-Cert") != 2 || count("X-Forwarded-For") != 1 {
+		t.Error("a trusted proxy's fields are not found")
+	}
+	if err := b.Parse(raw); err != nil || count("X-Forwarded-For") != 0 {
+		t.Error("trust outlives Parse")
 	}
 }
 
@@ -40,9 +61,10 @@ func TestBlockRefuses(t *testing.T) {
 
 func TestClassify(t *testing.T) {
 	for kind, names := range map[Kind]string{
-		Plain:    "Accept Authorization Cookie Content-Type X-User-Id X-Api-Key X-Forward Te-X Upgrade-Insecure-Requests Hosts Traceparent X- X-Requested-With",
-		Reserved: "X-Forwarded-For x-forwarded-PROTO X-Forwarded X-Real-IP X-Request-ID Forwarded X-Http-Method X-HTTP-Method-Override X-Method-Override X-Original-URL X-Original-Host X-Rewrite-URL X-Envoy-Original-Path X-JWT-Assertion X-Client-IP X-Cluster-Client-Ip True-Client-IP CF-Connecting-IP Client-Cert Client-Cert-Chain Front-End-Https X-Host",
-		HopByHop: "Keep-Alive TE Trailer Upgrade Proxy-Authorization Proxy-Connection HTTP2-Settings",
+		Plain:      "Accept Authorization Cookie Content-Type X-User-Id X-Api-Key X-Forward Te-X Upgrade-Insecure-Requests Hosts Traceparent X- X-Requested-With",
+		Reserved:   "X-Request-ID X-Http-Method X-HTTP-Method-Override X-Method-Override X-Original-URL X-Original-Host X-Rewrite-URL X-Envoy-Original-Path X-JWT-Assertion X-Host",
+		Forwarding: "X-Forwarded-For x-forwarded-PROTO X-Forwarded X-Real-IP Forwarded X-Client-IP X-Cluster-Client-Ip True-Client-IP CF-Connecting-IP Client-Cert Client-Cert-Chain Front-End-Https",
+		HopByHop:   "Keep-Alive TE Trailer Upgrade Proxy-Authorization Proxy-Connection HTTP2-Settings",
 	} {
 		for name := range strings.FieldsSeq(names) {
 			if got := Classify([]byte(name)); got != kind {
@@ -88,8 +110,12 @@ func TestAppendWithout(t *testing.T) {
 		separator byte
 		want      string
 	}{
-		{"k=1", '&', ""}, {"a=1&k=2&b&k", '&', "a=1&b"}, {"%6b=1&kk=2", '&', "kk=2"},
-		{"k=1", ';', ""}, {"a=1; k=2;b=3", ';', "a=1; b=3"}, {" k = 1 ;; a", ';', "a"},
+		{"k=1", '&', ""},
+		{"a=1&k=2&b&k", '&', "a=1&b"},
+		{"%6b=1&kk=2", '&', "kk=2"},
+		{"k=1", ';', ""},
+		{"a=1; k=2;b=3", ';', "a=1; b=3"},
+		{" k = 1 ;; a", ';', "a"},
 	} {
 		if got := AppendWithout([]byte("?"), []byte(test.list), test.separator, "k"); string(got) != "?"+test.want {
 			t.Errorf("%q without k: %q, want %q", test.list, got, test.want)

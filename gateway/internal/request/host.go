@@ -13,7 +13,7 @@ func SplitTarget(raw []byte) (scheme string, authority, origin []byte, err error
 	if len(raw) > 0 && raw[0] == '/' {
 		return "", nil, raw, nil
 	}
-	rest := raw
+	var rest []byte
 	switch {
 	case hasPrefixFold(raw, "http://"):
 		scheme, rest = "http", raw[len("http://"):]
@@ -41,23 +41,26 @@ func SplitTarget(raw []byte) (scheme string, authority, origin []byte, err error
 // The result shares memory with raw where that is canonical already, and with
 // dst, which is appended to, where it is not.
 func CanonicalHost(dst, raw []byte) (host []byte, port uint16, err error) {
-	host = raw
-	if i := portColon(raw); i >= 0 {
-		host = raw[:i]
-		if digits := raw[i+1:]; len(digits) > 0 {
-			if port, err = parsePort(digits); err != nil {
-				return nil, 0, err
-			}
-		}
+	host, port, err = splitPort(raw)
+	if err != nil {
+		return nil, 0, err
 	}
 	if len(host) > 0 && host[0] == '[' {
 		return canonicalLiteral(dst, host, port)
 	}
+	if host, err = canonicalName(dst, host); err != nil {
+		return nil, 0, err
+	}
+	return host, port, nil
+}
+
+// canonicalName checks a host that is a name or an IPv4 address.
+func canonicalName(dst, host []byte) ([]byte, error) {
 	if n := len(host); n > 0 && host[n-1] == '.' {
 		host = host[:n-1]
 	}
 	if len(host) == 0 || len(host) > 253 || host[len(host)-1] == '.' {
-		return nil, 0, ErrHost
+		return nil, ErrHost
 	}
 	upper := false
 	for i, c := range host {
@@ -67,13 +70,13 @@ func CanonicalHost(dst, raw []byte) (host []byte, port uint16, err error) {
 			upper = true
 		case c == '.' && i > 0 && host[i-1] != '.':
 		default:
-			return nil, 0, ErrHost
+			return nil, ErrHost
 		}
 	}
 	if upper {
 		host = appendLower(dst, host)
 	}
-	return host, port, nil
+	return host, nil
 }
 
 // SameAuthority reports whether a target's authority agrees with the Host
@@ -92,13 +95,16 @@ func SameAuthority(scheme string, hostA []byte, portA uint16, hostB []byte, port
 	return portA == portB && bytes.Equal(hostA, hostB)
 }
 
-// portColon returns the index of the colon before a port, or -1.
-func portColon(raw []byte) int {
+// splitPort takes the port off; 0: there is none.
+func splitPort(raw []byte) (host []byte, port uint16, err error) {
 	i := bytes.LastIndexByte(raw, ':')
-	if i >= 0 && bytes.IndexByte(raw[i:], ']') >= 0 {
-		return -1 // a colon inside an IPv6 literal
+	if i < 0 || bytes.IndexByte(raw[i:], ']') >= 0 {
+		return raw, 0, nil // no colon, or one inside an IPv6 literal
 	}
-	return i
+	if i+1 < len(raw) {
+		port, err = parsePort(raw[i+1:])
+	}
+	return raw[:i], port, err
 }
 
 func parsePort(digits []byte) (uint16, error) {

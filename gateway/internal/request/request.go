@@ -19,13 +19,20 @@ type Request struct {
 	Method []byte
 	// Host in the form that CanonicalHost gives: lower case, no port.
 	Host []byte
+	// Port is what the authority names beside the host; 0: the scheme's default.
+	Port uint16
+	// Secure: the client speaks TLS, to us or to a trusted proxy that says so.
+	Secure bool
 	// Path and Query in the form that Canonical gives; Query has no leading '?'.
 	Path, Query []byte
 	Header      Header
 	// Client is the address of the peer, or what a trusted proxy says it is.
 	Client netip.Addr
-	// Peer is the verified certificate of the client; nil: none.
+	// Peer is a certificate whose key the client has proven to hold, to us or to a
+	// trusted proxy; nil: none. Neither its dates nor who issued it were looked at.
 	Peer *x509.Certificate
+	// PeerChain are the certificates that came behind Peer, as the client chose them.
+	PeerChain []*x509.Certificate
 	// Now is the time of the request in seconds since 1970: one for all steps.
 	Now int64
 }

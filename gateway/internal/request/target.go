@@ -11,7 +11,8 @@ import "bytes"
 // characters that should have been encoded (like '{') are. Refused are raw
 // control, space, 8-bit and '\' bytes, '#', broken percent-encodings, encoded
 // '/', '\' and control characters, double encodings of those, overlong UTF-8,
-// and '.' and '..' segments in every spelling, with ';' parameters too.
+// and '.' and '..' segments in every spelling, with ';' parameters too, as well as
+// segments that are nothing but parameters.
 // A trailing '/' is kept, and so are ';' parameters.
 //
 // The query is left as it is; refused are control, space, 8-bit, '\' and '#'
@@ -78,7 +79,7 @@ func scanPlain(target []byte) (end int, plain bool) {
 		case byteEnd:
 			return i, plain
 		case bytePlain:
-			if previous == '/' && (c == '/' || c == '.') {
+			if previous == '/' && (c == '/' || c == '.' || c == ';') {
 				plain = false
 			}
 		default:
@@ -95,29 +96,23 @@ func rewritePath(dst, path []byte) ([]byte, error) {
 	segment := start // where the current segment begins
 	for i := 0; i < len(path); i++ {
 		c := path[i]
-		switch byteClass[c] {
-		case bytePct:
+		switch {
+		case byteClass[c] == bytePct:
 			var err error
 			if dst, err = appendEscape(dst, path[i:]); err != nil {
 				return nil, err
 			}
 			i += 2
-			continue
-		case byteEncode:
+		case byteClass[c] == byteEncode:
 			dst = appendEncoded(dst, c)
-			continue
-		default:
+		case c != '/':
+			dst = append(dst, c)
+		case isDots(dst[segment:]):
+			return nil, ErrDotSegment
+		case len(dst) == start || dst[len(dst)-1] != '/':
+			dst = append(dst, c)
+			segment = len(dst)
 		}
-		if c == '/' {
-			if isDots(dst[segment:]) {
-				return nil, ErrDotSegment
-			}
-			if len(dst) > start && dst[len(dst)-1] == '/' {
-				continue
-			}
-			segment = len(dst) + 1
-		}
-		dst = append(dst, c)
 	}
 	if isDots(dst[segment:]) {
 		return nil, ErrDotSegment
@@ -128,17 +123,19 @@ func rewritePath(dst, path []byte) ([]byte, error) {
 	return dst[start:], nil
 }
 
-// isDots reports whether a segment without its parameters is "." or "..".
+// isDots reports whether a segment without its parameters is "." or "..", or
+// nothing, which a server that cuts parameters off might leave out. An encoded
+// ';' counts: there are servers that decode before they cut.
 func isDots(segment []byte) bool {
-	switch {
-	case len(segment) == 0 || segment[0] != '.':
-		return false
-	case len(segment) == 1 || segment[1] == ';':
-		return true
-	case segment[1] != '.':
-		return false
+	n := 0
+	for n < len(segment) && n < 3 && segment[n] == '.' {
+		n++
 	}
-	return len(segment) == 2 || segment[2] == ';'
+	rest := segment[n:]
+	if len(rest) == 0 {
+		return n == 1 || n == 2
+	}
+	return n < 3 && (rest[0] == ';' || bytes.HasPrefix(rest, []byte("%3B")))
 }
 
 // appendEscape appends the canonical form of the percent-encoding that rest begins with.

@@ -33,6 +33,7 @@ func TestCanonical(t *testing.T) {
 		{in: "/...", path: "/..."},
 		{in: "/..a", path: "/..a"},
 		{in: "/a../b", path: "/a../b"},
+		{in: "/...;x", path: "/...;x"},
 		{in: "", err: ErrTargetForm},
 		{in: "a", err: ErrTargetForm},
 		{in: "*", err: ErrTargetForm},
@@ -46,6 +47,12 @@ func TestCanonical(t *testing.T) {
 		{in: "/a/..;x=1/b", err: ErrDotSegment},
 		{in: "/a/.;/b", err: ErrDotSegment},
 		{in: "/a//../b", err: ErrDotSegment},
+		{in: "/;x/admin", err: ErrDotSegment},
+		{in: "/a/;/b", err: ErrDotSegment},
+		{in: "/a/;", err: ErrDotSegment},
+		{in: "/a//;x=1", err: ErrDotSegment},
+		{in: "/a/%3bx/b", err: ErrDotSegment},
+		{in: "/a/..%3bx/b", err: ErrDotSegment},
 		{in: "/a%2fb", err: ErrEscape},
 		{in: "/a%2Fb", err: ErrEscape},
 		{in: "/a%5cb", err: ErrEscape},
@@ -127,8 +134,8 @@ func checkUnambiguous(t *testing.T, path string) {
 		}
 	}
 	for segment := range strings.SplitSeq(path, "/") {
-		segment, _, _ = strings.Cut(segment, ";")
-		if segment == "." || segment == ".." {
+		segment, _, parameters := strings.Cut(strings.ReplaceAll(segment, "%3B", ";"), ";")
+		if segment == "." || segment == ".." || segment == "" && parameters {
 			t.Fatalf("a dot segment in %q", path)
 		}
 	}

@@ -17,8 +17,8 @@ import (
 // segment, `**` any number of segments (none, too), and a `*` inside a segment
 // any run of characters of it. A trailing slash of the path is not looked at.
 // Comparison is exact, but for what a lenient upstream might overlook: a deny
-// pattern also matches a segment with its ;parameters left away, and a method
-// in other letter case.
+// pattern also matches a segment with its ;parameters left away, be their ';'
+// encoded or not, and a method in other letter case.
 //
 // The nil Filter includes everything.
 type Filter struct {
@@ -248,7 +248,8 @@ func (s *segment) matches(text []byte, lenient bool) bool {
 		return false
 	}
 	name, _, found := bytes.Cut(text, []byte{';'})
-	return found && s.matchesText(name)
+	name, _, encoded := bytes.Cut(name, []byte("%3B"))
+	return (found || encoded) && s.matchesText(name)
 }
 
 func (s *segment) matchesText(text []byte) bool {

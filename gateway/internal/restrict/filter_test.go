@@ -100,6 +100,8 @@ func TestPermit(t *testing.T) {
 		{onlyDeny, "GET", "/a", allow, nil},
 		{onlyDeny, "GET", "/secret", denial.ResourceForbidden, nil},
 		{onlyDeny, "GET", "/secret;v=1", denial.ResourceForbidden, nil},
+		{onlyDeny, "GET", "/secret%3Bv=1", denial.ResourceForbidden, nil},
+		{onlyDeny, "GET", "/secret%3Bv;w/", denial.ResourceForbidden, nil},
 		{onlyDeny, "DELETE", "/a", denial.MethodNotAllowed, slices.DeleteFunc(slices.Clone(every), func(m string) bool { return m == "DELETE" })},
 	}
 	for _, tt := range tests {

@@ -163,6 +163,9 @@ func showFleet(ctx context.Context, p process) error {
 	if err := o.parse(0, 0); err != nil {
 		return err
 	}
+	if *format != "table" && *format != "json" {
+		return &usageError{fmt.Sprintf("--output %q is neither table nor json", *format)}
+	}
 	c, err := o.client()
 	if err != nil {
 		return err
@@ -172,13 +175,9 @@ func showFleet(ctx context.Context, p process) error {
 	if err != nil {
 		return err
 	}
-	switch *format {
-	case "json":
+	if *format == "json" {
 		_, err := p.stdout.Write(answer.Body)
 		return err
-	case "table":
-	default:
-		return &usageError{fmt.Sprintf("--output %q is neither table nor json", *format)}
 	}
 	var fleet fleetAnswer
 	if err := json.Unmarshal(answer.Body, &fleet); err != nil {

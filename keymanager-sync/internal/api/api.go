@@ -114,7 +114,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if err := server.Shutdown(grace); err != nil {
 		_ = server.Close() // what is left is cut off
 	}
-	_ = <-ended    // http.ErrServerClosed
+	err := <-ended
 	s.ended.Lock() // waits for the handlers whose connections were cut off
+	if !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the control API on %s: %w", l.Addr(), err)
+	}
 	return nil
 }

@@ -30,9 +30,6 @@ const (
 	chunkBytes     = 2 << 20
 	importPrefix   = "import:"
 	longestImport  = 64
-	// lingerTime is how long the body of a failed import is read on.
-	lingerTime = 10 * time.Second
-	lingerPart = 64 << 10
 )
 
 // progress is one line of an import's answer.
@@ -289,18 +286,7 @@ func (im *importing) fail(err error) {
 			break
 		}
 	}
-	if im.say(line) != nil {
-		return // whoever asked has left
-	}
-	// A connection that is closed while the client still sends takes the answer
-	// with it. So the client gets some time to read the line and to stop.
-	deadline := time.Now().Add(lingerTime)
-	rest := http.NewResponseController(im.w)
-	part, left := make([]byte, lingerPart), error(nil)
-	for left == nil && time.Now().Before(deadline) {
-		_ = rest.SetReadDeadline(deadline)
-		_, left = im.r.Body.Read(part)
-	}
+	_ = im.say(line) // whoever asked may have left
 }
 
 // countingReader counts what was read, and gives each read its time.

@@ -88,6 +88,33 @@ func TestImport(t *testing.T) {
 	}
 }
 
+// TestImportOfOtherContent uses a name again for a file that has changed since.
+func TestImportOfOtherContent(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	c.imported("?id=x", applications(0, 10))
+	if lines := c.imported("?id=x", applications(10, 20)); lines[0].Skipped || c.count() != 20 {
+		t.Errorf("%d applications, %+v", c.count(), lines)
+	}
+	if lines := c.imported("?id=x&deploy=false", applications(10, 20)); lines[0].Skipped {
+		t.Errorf("%+v", lines)
+	}
+}
+
+func TestImportOfLargeResources(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	var text strings.Builder
+	const amount = 900
+	for i := range amount {
+		fmt.Fprintf(&text, `{"kind":"Application","id":"app-%d","name":"A","description":%q}`+"\n", i, strings.Repeat("x", 8000))
+	}
+	lines := c.imported("", text.String())
+	if last := lines[len(lines)-1]; last.Chunks != 4 || last.Resources != amount {
+		t.Errorf("%+v", lines)
+	}
+}
+
 func TestImportFormats(t *testing.T) {
 	t.Parallel()
 	c := start(t, options{})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -61,8 +60,9 @@ func (s *Server) wrap(next http.Handler) http.Handler {
 		defer s.finish(rec, r, id, started)
 		extendWrite(rec, answerTime)
 		if r.Body != http.NoBody {
+			// Lifted by net/http when the body has been read. Without a body there must
+			// be none: the server would take it for the client's leaving.
 			extendRead(rec, s.bodyTime)
-			r.Body = &timedBody{ReadCloser: r.Body, w: rec}
 		}
 		who := s.tokens.identify(r)
 		if who.role < needed(r) {
@@ -159,22 +159,6 @@ const (
 	// answerTime is how long an answer may take, with all that is waited for.
 	answerTime = 3 * time.Minute
 )
-
-// timedBody lifts the deadline when the body has been read: after that, the
-// server reads on only to see whether the client leaves, and must not take a
-// deadline for that.
-type timedBody struct {
-	io.ReadCloser
-	w http.ResponseWriter
-}
-
-func (b *timedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil {
-		_ = http.NewResponseController(b.w).SetReadDeadline(time.Time{}) // as in extendRead
-	}
-	return n, err
-}
 
 // extendRead gives the client more time to send. Errors are not for us: a
 // connection without deadlines has none to extend.

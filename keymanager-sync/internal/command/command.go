@@ -21,12 +21,21 @@ import (
 type Command interface {
 	// String says what is asked, for the audit in the log: "pause subscription/mobile-orders".
 	String() string
-	// propose writes the wish into a draft; the error is a failed precondition.
-	propose(s *catalog.State, d *catalog.Draft) error
+	// condition is what the caller asks of a resource's present version.
+	condition() (catalog.Ref, Precondition)
+	// propose writes the wish into a draft against s.
+	propose(s *catalog.State, d *catalog.Draft)
 }
+
+// unconditional commands ask nothing of present versions.
+type unconditional struct{}
+
+func (unconditional) condition() (catalog.Ref, Precondition) { return catalog.Ref{}, Precondition{} }
 
 // Create makes a resource that must not exist yet.
 type Create struct {
+	unconditional
+
 	Resource catalog.Resource
 }
 
@@ -55,6 +64,8 @@ type Step struct {
 
 // Apply is declarative: the resources shall be as given, all or none.
 type Apply struct {
+	unconditional
+
 	Resources []catalog.Resource
 	// Deploy puts every Api that is touched in force.
 	Deploy bool
@@ -62,6 +73,8 @@ type Apply struct {
 
 // Import is one chunk of an import: as Apply, told apart in the audit.
 type Import struct {
+	unconditional
+
 	// Name of the import, chosen by who runs it.
 	Name string
 	// Chunk counts from 1.
@@ -73,6 +86,8 @@ type Import struct {
 // Sweep removes the revocations that have outlived every token they concern.
 // Ids that are gone already, or do not end by Before, are left alone.
 type Sweep struct {
+	unconditional
+
 	Revocations []string
 	// Before is compared with each revocation's expires_at.
 	Before time.Time
@@ -81,28 +96,27 @@ type Sweep struct {
 // Decide finds the changes that carry cmd out against s. No changes: there is
 // nothing to do. The error is catalog.Problems, or a *PreconditionError.
 func Decide(s *catalog.State, cmd Command, now time.Time) (*catalog.Proposal, error) {
-	d := catalog.NewDraft(s, now)
-	if err := cmd.propose(s, d); err != nil {
+	ref, condition := cmd.condition()
+	if err := condition.check(s, ref); err != nil {
 		return nil, err
 	}
+	d := catalog.NewDraft(s, now)
+	cmd.propose(s, d)
 	return d.Finish()
 }
 
 func (c Create) String() string { return "create " + refOf(c.Resource).String() }
 
-func (c Create) propose(_ *catalog.State, d *catalog.Draft) error {
+func (c Create) propose(_ *catalog.State, d *catalog.Draft) {
 	d.Create(c.Resource)
-	return nil
 }
 
 func (c Replace) String() string { return "replace " + refOf(c.Resource).String() }
 
-func (c Replace) propose(s *catalog.State, d *catalog.Draft) error {
-	if err := c.If.check(s, refOf(c.Resource)); err != nil {
-		return err
-	}
+func (c Replace) condition() (catalog.Ref, Precondition) { return refOf(c.Resource), c.If }
+
+func (c Replace) propose(_ *catalog.State, d *catalog.Draft) {
 	d.Replace(c.Resource)
-	return nil
 }
 
 func (c Remove) String() string {
@@ -112,38 +126,32 @@ func (c Remove) String() string {
 	return "remove " + c.Ref.String()
 }
 
-func (c Remove) propose(s *catalog.State, d *catalog.Draft) error {
-	if err := c.If.check(s, c.Ref); err != nil {
-		return err
-	}
+func (c Remove) condition() (catalog.Ref, Precondition) { return c.Ref, c.If }
+
+func (c Remove) propose(_ *catalog.State, d *catalog.Draft) {
 	d.Remove(c.Ref, c.Cascade)
-	return nil
 }
 
 func (c Step) String() string { return c.Verb + " " + c.Ref.String() }
 
-func (c Step) propose(s *catalog.State, d *catalog.Draft) error {
-	if err := c.If.check(s, c.Ref); err != nil {
-		return err
-	}
+func (c Step) condition() (catalog.Ref, Precondition) { return c.Ref, c.If }
+
+func (c Step) propose(_ *catalog.State, d *catalog.Draft) {
 	d.Step(c.Ref, c.Verb, c.Revision)
-	return nil
 }
 
 func (c Apply) String() string { return fmt.Sprintf("apply %d resources", len(c.Resources)) }
 
-func (c Apply) propose(_ *catalog.State, d *catalog.Draft) error {
+func (c Apply) propose(_ *catalog.State, d *catalog.Draft) {
 	applyAll(d, c.Resources, c.Deploy)
-	return nil
 }
 
 func (c Import) String() string {
 	return fmt.Sprintf("import %q chunk %d: %d resources", c.Name, c.Chunk, len(c.Resources))
 }
 
-func (c Import) propose(_ *catalog.State, d *catalog.Draft) error {
+func (c Import) propose(_ *catalog.State, d *catalog.Draft) {
 	applyAll(d, c.Resources, c.Deploy)
-	return nil
 }
 
 func applyAll(d *catalog.Draft, resources []catalog.Resource, deploy bool) {
@@ -159,14 +167,13 @@ func (c Sweep) String() string {
 	return fmt.Sprintf("sweep %d expired revocations", len(c.Revocations))
 }
 
-func (c Sweep) propose(s *catalog.State, d *catalog.Draft) error {
+func (c Sweep) propose(s *catalog.State, d *catalog.Draft) {
 	for _, id := range c.Revocations {
 		r, ok := catalog.Lookup[*pb.Revocation](s, pb.Kind_KIND_REVOCATION, id)
 		if ok && Expired(r, c.Before) {
 			d.Remove(catalog.Ref{Kind: pb.Kind_KIND_REVOCATION, ID: id}, false)
 		}
 	}
-	return nil
 }
 
 // Expired tells whether a revocation no longer matters at the given time.

@@ -12,6 +12,8 @@ import (
 // the state's own set changes nothing; the same keys are only written again if
 // their usable_until moves by RenewAfter at least.
 type PutKeySet struct {
+	unconditional
+
 	Issuer     string
 	Sources    []*pb.KeySet_Source
 	RenewAfter time.Duration
@@ -19,7 +21,7 @@ type PutKeySet struct {
 
 func (c PutKeySet) String() string { return "renew key-set/" + c.Issuer }
 
-func (c PutKeySet) propose(s *catalog.State, d *catalog.Draft) error {
+func (c PutKeySet) propose(s *catalog.State, d *catalog.Draft) {
 	before, known := catalog.Lookup[*pb.KeySet](s, pb.Kind_KIND_KEY_SET, c.Issuer)
 	generation := uint64(1)
 	if known {
@@ -27,14 +29,13 @@ func (c PutKeySet) propose(s *catalog.State, d *catalog.Draft) error {
 		older := fetched(c.Sources).Before(fetched(before.GetSources()))
 		moved := usable(c.Sources).Sub(usable(before.GetSources())).Abs()
 		if older || (same && moved < c.RenewAfter) {
-			return nil
+			return
 		}
 		if generation = before.GetGeneration(); !same {
 			generation++
 		}
 	}
 	d.SetKeySet(&pb.KeySet{Id: c.Issuer, Generation: generation, Sources: c.Sources})
-	return nil
 }
 
 // fetched is when the newest source was.

@@ -140,11 +140,11 @@ func (f *Fleet) Announce() {
 }
 
 func (f *Fleet) publishHead() {
+	if !f.cfg.View.Vouches() {
+		return
+	}
 	state := f.cfg.View.State()
 	p := state.Position()
-	if p.Epoch == 0 || f.cfg.View.Status().Phase == view.Hold {
-		return // whoever holds a log to be untrustworthy does not vouch for it
-	}
 	// What cannot be sent now, the next head makes up for.
 	_ = f.cfg.Bus.PublishHead(&pb.Head{
 		Epoch: p.Epoch, Founding: p.Founding, Sequence: p.Sequence,

@@ -19,7 +19,7 @@ type Applied struct {
 	Silent []string
 }
 
-// Everywhere: all live nodes have applied it.
+// Everywhere tells whether all live nodes have applied it.
 func (a Applied) Everywhere() bool { return len(a.Laggards) == 0 }
 
 // WaitApplied returns when all live nodes have applied the sequence, or when ctx

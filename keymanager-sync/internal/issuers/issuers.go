@@ -104,7 +104,7 @@ func (k *Keeper) leads() bool {
 
 // lead works until this replica does not lead any more.
 func (k *Keeper) lead(ctx context.Context) {
-	k.log(slog.LevelInfo, "this replica fetches key sets and sweeps revocations")
+	k.cfg.Logger.LogAttrs(context.Background(), slog.LevelInfo, "this replica fetches key sets and sweeps revocations")
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -118,13 +118,13 @@ func (k *Keeper) lead(ctx context.Context) {
 			k.metrics.fetches.WithLabelValues(string(outcome)).Inc()
 		},
 		Skipped: func(id string, skipped []keyset.Skipped) {
-			k.log(slog.LevelWarn, "keys of an issuer cannot be used", slog.String("issuer", id), slog.Any("keys", skipped))
+			k.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, "keys of an issuer cannot be used", slog.String("issuer", id), slog.Any("keys", skipped))
 		},
 		Floor: k.cfg.RefreshFloor,
 	})
 	unsubscribe, err := k.cfg.Bus.SubscribeKeyRefresh(func(r *pb.KeyRefresh) { k.refresh(fetcher, r) })
 	if err != nil {
-		k.log(slog.LevelWarn, "requests for key sets cannot be heard", slog.Any("error", err))
+		k.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, "requests for key sets cannot be heard", slog.Any("error", err))
 		return
 	}
 	defer unsubscribe()
@@ -197,7 +197,7 @@ func (k *Keeper) refresh(fetcher *jwks.Fetcher, r *pb.KeyRefresh) {
 	result := "refused"
 	if fetcher.Refresh(r.GetIssuer()) {
 		result = "granted"
-		k.log(slog.LevelInfo, "key set is fetched because a node met an unknown kid",
+		k.cfg.Logger.LogAttrs(context.Background(), slog.LevelInfo, "key set is fetched because a node met an unknown kid",
 			slog.String("issuer", r.GetIssuer()), slog.String("node", r.GetNode()))
 	}
 	k.metrics.refreshes.WithLabelValues(result).Inc()
@@ -211,7 +211,7 @@ func (k *Keeper) write(ctx context.Context, inbox *inbox) {
 			return
 		}
 		if err := k.put(ctx, id, sources); err != nil {
-			k.log(slog.LevelWarn, "key set could not be written to the log", slog.String("issuer", id), slog.Any("error", err))
+			k.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, "key set could not be written to the log", slog.String("issuer", id), slog.Any("error", err))
 			inbox.putBack(id, sources)
 			if pause(ctx, retryPause) != nil {
 				return
@@ -241,14 +241,10 @@ func (k *Keeper) put(ctx context.Context, id string, sources []*pb.KeySet_Source
 	if len(result.Changes) > 0 {
 		k.metrics.written.Inc()
 		set, _ := catalog.Lookup[*pb.KeySet](result.State, pb.Kind_KIND_KEY_SET, id)
-		k.log(slog.LevelInfo, "key set written", slog.String("issuer", id),
+		k.cfg.Logger.LogAttrs(context.Background(), slog.LevelInfo, "key set written", slog.String("issuer", id),
 			slog.Uint64("generation", set.GetGeneration()), slog.Uint64("sequence", result.Sequence))
 	}
 	return nil
-}
-
-func (k *Keeper) log(level slog.Level, msg string, attrs ...slog.Attr) {
-	k.cfg.Logger.LogAttrs(context.Background(), level, msg, attrs...)
 }
 
 func pause(ctx context.Context, d time.Duration) error {

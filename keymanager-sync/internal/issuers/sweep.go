@@ -20,7 +20,7 @@ func (k *Keeper) sweepRegularly(ctx context.Context) {
 			return
 		}
 		if err := k.sweep(ctx); err != nil && ctx.Err() == nil {
-			k.log(slog.LevelWarn, "expired revocations could not be removed", slog.Any("error", err))
+			k.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "expired revocations could not be removed", slog.Any("error", err))
 		}
 	}
 }

@@ -37,7 +37,8 @@ func startBench(b *testing.B) *ledger.Ledger {
 		running.Wait()
 		_ = v.Close()
 	})
-	for errors.Is(submit(b, l, command.Create{Resource: issuer()}), ledger.ErrUnavailable) { //nolint:revive // until it is live
+	for errors.Is(submit(b, l, command.Create{Resource: issuer()}), ledger.ErrUnavailable) {
+		continue // until it is live
 	}
 	return l
 }

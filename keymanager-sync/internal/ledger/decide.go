@@ -15,8 +15,11 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 )
 
-// What an entry needs besides its transactions.
-const entryOverhead = 128
+// What an entry needs besides its transactions, and a transaction besides itself.
+const (
+	entryOverhead       = 128
+	transactionOverhead = 8
+)
 
 // decision is what a group amounts to against one state.
 type decision struct {
@@ -27,6 +30,14 @@ type decision struct {
 	// later did not fit into the entry.
 	later []*request
 	entry *pb.Entry
+
+	now time.Time
+	// scratch is the state with what was accepted so far.
+	scratch *catalog.State
+	// size of the entry so far, and what it may be.
+	size, limit int
+	// keys are the idempotency keys in the entry, and their commands.
+	keys map[string]string
 }
 
 // ruling is what was decided about one request.
@@ -54,45 +65,53 @@ func (d *decision) requests() []*request {
 // before it leave behind.
 func (l *Ledger) decide(state *catalog.State, limit int, group []*request) *decision {
 	p := state.Position()
-	d := &decision{entry: &pb.Entry{Epoch: p.Epoch, Founding: p.Founding}}
-	scratch, size, now := state, entryOverhead, time.Now()
-	keys := make(map[string]string)
+	d := &decision{
+		entry: &pb.Entry{Epoch: p.Epoch, Founding: p.Founding},
+		now:   time.Now(), scratch: state, size: entryOverhead, limit: limit, keys: make(map[string]string),
+	}
 	for i, r := range group {
 		if r.abandoned.Load() {
 			continue
 		}
-		if ruling := l.repeated(r, keys); ruling != nil {
+		if ruling := l.repeated(r, d.keys); ruling != nil {
 			d.settled = append(d.settled, ruling)
 			continue
 		}
-		proposal, next, err := l.propose(scratch, r.cmd, now)
+		proposal, next, err := l.propose(d.scratch, r.cmd, d.now)
 		if err != nil || len(proposal.Changes) == 0 {
 			d.settled = append(d.settled, settled(r, proposal, err))
 			continue
 		}
-		t := transaction(r, proposal, now)
-		bytes := proto.Size(t) + 8
-		if entryOverhead+bytes > limit {
-			d.settled = append(d.settled, &ruling{request: r, err: &TooLarge{Bytes: bytes, Limit: limit}})
-			continue
-		}
-		if size+bytes > limit {
+		if !d.accept(r, proposal, next) {
 			d.later = group[i:]
-			return d
-		}
-		if !r.take() {
-			continue
-		}
-		size += bytes
-		scratch = next
-		d.entry.Transactions = append(d.entry.Transactions, t)
-		d.entry.Awaited = d.entry.Awaited || r.meta.Awaited
-		d.accepted = append(d.accepted, &ruling{request: r, result: Result{Changes: proposal.Changes, Notes: proposal.Notes}})
-		if key := r.meta.IdempotencyKey; key != "" {
-			keys[key] = t.GetCommand()
+			break
 		}
 	}
 	return d
+}
+
+// accept puts a command's changes into the entry; false: it is full.
+func (d *decision) accept(r *request, proposal *catalog.Proposal, next *catalog.State) bool {
+	t := transaction(r, proposal, d.now)
+	bytes := proto.Size(t) + transactionOverhead
+	switch {
+	case entryOverhead+bytes > d.limit:
+		d.settled = append(d.settled, &ruling{request: r, err: &TooLarge{Bytes: bytes, Limit: d.limit - entryOverhead}})
+		return true
+	case d.size+bytes > d.limit:
+		return false
+	case !r.take():
+		return true
+	}
+	d.size += bytes
+	d.scratch = next
+	d.entry.Transactions = append(d.entry.Transactions, t)
+	d.entry.Awaited = d.entry.Awaited || r.meta.Awaited
+	d.accepted = append(d.accepted, &ruling{request: r, result: Result{Changes: proposal.Changes, Notes: proposal.Notes}})
+	if key := r.meta.IdempotencyKey; key != "" {
+		d.keys[key] = t.GetCommand()
+	}
+	return true
 }
 
 func settled(r *request, proposal *catalog.Proposal, err error) *ruling {

@@ -23,7 +23,7 @@ var (
 )
 
 // Unavailable is ErrUnavailable with its reason.
-type Unavailable struct {
+type Unavailable struct { //nolint:errname // beside ErrUnavailable, whose detail it is
 	Reason string
 }
 
@@ -33,7 +33,7 @@ func (e *Unavailable) Error() string { return "writes are refused: " + e.Reason 
 func (e *Unavailable) Is(target error) bool { return target == ErrUnavailable }
 
 // TooLarge says that a transaction does not fit into one message of the log.
-type TooLarge struct {
+type TooLarge struct { //nolint:errname // its users read ledger.TooLarge
 	Bytes, Limit int
 }
 
@@ -42,7 +42,7 @@ func (e *TooLarge) Error() string {
 }
 
 // KeyReuse says that an idempotency key came with another command before.
-type KeyReuse struct {
+type KeyReuse struct { //nolint:errname // its users read ledger.KeyReuse
 	Key, Before string
 }
 

@@ -166,10 +166,7 @@ func (l *Ledger) Submit(ctx context.Context, cmd command.Command, meta Meta) (Re
 // take is true if somebody still waits for the command; from now on it may happen.
 func (r *request) take() bool {
 	r.taken.Store(true)
-	if r.abandoned.Load() {
-		return false
-	}
-	return true
+	return !r.abandoned.Load()
 }
 
 // writable tells why nothing can be written now; nil if it can.
@@ -183,8 +180,8 @@ func (l *Ledger) writable() error {
 // Run appends what is submitted until ctx ends; what waits then is refused.
 func (l *Ledger) Run(ctx context.Context) error {
 	for {
-		group, err := l.collect(ctx)
-		if err != nil {
+		group := l.collect(ctx)
+		if group == nil {
 			l.refuseRest()
 			return nil
 		}
@@ -192,24 +189,24 @@ func (l *Ledger) Run(ctx context.Context) error {
 	}
 }
 
-// collect waits for a command and takes those that wait with it.
-func (l *Ledger) collect(ctx context.Context) ([]*request, error) {
+// collect waits for a command and takes those that wait with it; nil when ctx ends.
+func (l *Ledger) collect(ctx context.Context) []*request {
 	var group []*request
 	select {
 	case r := <-l.queue:
 		group = append(group, r)
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil
 	}
 	for len(group) < groupLimit {
 		select {
 		case r := <-l.queue:
 			group = append(group, r)
 		default:
-			return group, nil
+			return group
 		}
 	}
-	return group, nil
+	return group
 }
 
 func (l *Ledger) refuseRest() {

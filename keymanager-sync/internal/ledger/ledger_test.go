@@ -63,15 +63,14 @@ func start(t *testing.T, server *streamtest.Server, dir, name string) *replica {
 	return r
 }
 
-func (r *replica) await(t *testing.T, phase view.Phase) view.Status {
+func (r *replica) await(t *testing.T, phase view.Phase) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if s := r.view.Status(); s.Phase == phase {
-			return s
+		if r.view.Status().Phase == phase {
+			return
 		}
 	}
 	t.Fatalf("phase %s, want %s: %s", r.view.Status().Phase, phase, r.view.Status().Reason)
-	return view.Status{}
 }
 
 func (r *replica) submit(cmd command.Command, key string) (ledger.Result, error) {

@@ -323,16 +323,30 @@ func syncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
+type pair struct {
+	key []byte
+	raw string
+}
+
+func writeChunk(db *bbolt.DB, chunk []pair) error {
+	return db.Update(func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket([]byte(bucketChanges))
+		bucket.FillPercent = 0.9 // keys arrive in order
+		for _, p := range chunk {
+			if err := bucket.Put(p.key, []byte(p.raw)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // writeWhole writes a state to a new file. Until the position is written, in the
 // last transaction, the file counts as empty.
 func writeWhole(path string, state *catalog.State) error {
 	db, err := openFile(path)
 	if err != nil {
 		return err
-	}
-	type pair struct {
-		key []byte
-		raw string
 	}
 	pairs := make([]pair, 0, state.ChangeCount())
 	for _, kind := range catalog.Kinds() {
@@ -342,17 +356,7 @@ func writeWhole(path string, state *catalog.State) error {
 	}
 	slices.SortFunc(pairs, func(a, b pair) int { return bytes.Compare(a.key, b.key) })
 	for chunk := range slices.Chunk(pairs, loadChunk) {
-		err = db.Update(func(tx *bbolt.Tx) error {
-			bucket := tx.Bucket([]byte(bucketChanges))
-			bucket.FillPercent = 0.9 // keys arrive in order
-			for _, p := range chunk {
-				if err := bucket.Put(p.key, []byte(p.raw)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
+		if err := writeChunk(db, chunk); err != nil {
 			return errors.Join(err, db.Close())
 		}
 	}

@@ -33,17 +33,17 @@ func (v *View) Run(ctx context.Context, bus *stream.Bus) error {
 	v.mu.Unlock()
 	for {
 		err := v.once(ctx, bus)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err == nil {
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // being told to end is no trouble
+		case err == nil:
 			continue // a snapshot was taken: follow from there
 		}
 		v.trouble(err)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(attachMinimum + rand.N(attachMaximum-attachMinimum)):
+		case <-time.After(attachMinimum + rand.N(attachMaximum-attachMinimum)): //nolint:gosec // spreads load, hides nothing
 		}
 	}
 }
@@ -126,7 +126,7 @@ func (v *View) audit(ctx context.Context, log *stream.Log) {
 	err := log.Audit(ctx)
 	v.metrics.misconfigured.Set(one(err != nil))
 	if err != nil {
-		v.warn("the log's configuration is not as it should be", slog.Any("faults", err))
+		v.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "the log's configuration is not as it should be", slog.Any("faults", err))
 	}
 }
 
@@ -189,7 +189,7 @@ func (v *View) fold(batch []stream.Message) error {
 		}
 		for _, r := range effects.Rejects {
 			v.metrics.rejects.Inc()
-			v.warn("change cannot be understood", slog.String("ref", r.Ref.String()),
+			v.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, "change cannot be understood", slog.String("ref", r.Ref.String()),
 				slog.Uint64("sequence", r.Sequence), slog.String("reason", r.Reason))
 		}
 		s.memories = append(s.memories, memoriesOf(m.Sequence, m.Data)...)
@@ -207,15 +207,11 @@ func (v *View) fold(batch []stream.Message) error {
 // that anybody can apply, on any side, and must not stop what comes after it.
 func (v *View) skip(state *catalog.State, m stream.Message, reason error) *catalog.State {
 	v.metrics.undecodable.Inc()
-	v.warn("log entry cannot be understood and is passed over",
+	v.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, "log entry cannot be understood and is passed over",
 		slog.Uint64("sequence", m.Sequence), slog.String("id", m.ID), slog.Any("reason", reason))
 	p := state.Position()
 	p.Sequence = m.Sequence
 	return state.At(p)
-}
-
-func (v *View) warn(msg string, attrs ...slog.Attr) {
-	v.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, msg, attrs...)
 }
 
 // attach finds the log that continues what is on disk.
@@ -231,6 +227,9 @@ func (v *View) attach(ctx context.Context, bus *stream.Bus) (*stream.Log, error)
 		return nil, err
 	}
 	id := log.Identity()
+	v.mu.Lock()
+	v.foreign = position.Epoch > 0 && (id.Epoch != position.Epoch || id.Founding != position.Founding)
+	v.mu.Unlock()
 	switch {
 	case position.Epoch == 0:
 		return log, v.join(ctx, log)

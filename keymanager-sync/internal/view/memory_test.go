@@ -2,12 +2,18 @@ package view
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"testing"
 	"time"
 
 	"go.etcd.io/bbolt"
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
 
 func remembering(t *testing.T) *View {
@@ -74,5 +80,29 @@ func TestFirstMemoryStands(t *testing.T) {
 	write(t, v, memory{key: "k", Memory: Memory{Sequence: 2, Time: now, Command: "two"}})
 	if m, ok, err := v.Remembered("k"); err != nil || !ok || m.Sequence != 1 || m.Command != "one" {
 		t.Errorf("remembered %+v, %v", m, err)
+	}
+}
+
+// What cannot be made durable is not shown, and stops the view.
+func TestFailingDiskShowsNothing(t *testing.T) {
+	v := remembering(t)
+	before := v.State().At(catalog.Position{Epoch: 1, Founding: "f"})
+	v.state.Store(before)
+	entry, err := proto.Marshal(&pb.Entry{Epoch: 1, Founding: "f", Transactions: []*pb.Transaction{{
+		Changes: []*pb.Change{{Kind: pb.Kind_KIND_APPLICATION, Id: "a", Version: 1}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.disk.close(); err != nil {
+		t.Fatal(err)
+	}
+	err = v.fold([]stream.Message{{Sequence: 1, ID: "x", Data: entry}})
+	if _, ok := errors.AsType[*HoldError](err); !ok || v.State() != before {
+		t.Errorf("fold: %v, state at %s", err, v.State().Position())
+	}
+	v.trouble(err)
+	if s := v.Status(); s.Phase != Hold || s.Reason == "" {
+		t.Errorf("status %+v", s)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/snapshot"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
@@ -23,14 +22,10 @@ const downloadTimeout = 5 * time.Minute
 
 // encode writes a state as nodes and peers download it.
 func encode(state *catalog.State, stream, writer string) ([]byte, error) {
-	p := state.Position()
+	header := state.SnapshotHeader(time.Now(), writer)
+	header.Stream = stream
 	var body bytes.Buffer
-	err := snapshot.Write(&body, &pb.SnapshotHeader{
-		Epoch: p.Epoch, Founding: p.Founding, Stream: stream, Sequence: p.Sequence,
-		Changes: uint64(state.ChangeCount()), Counts: state.Counts(), SetHash: state.SetHash(),
-		WrittenAt: time.Now().UnixMilli(), Writer: writer,
-	}, state.Changes())
-	if err != nil {
+	if err := snapshot.Write(&body, header, state.Changes()); err != nil {
 		return nil, err
 	}
 	return body.Bytes(), nil
@@ -44,7 +39,7 @@ func (v *View) catchUp(ctx context.Context, log *stream.Log, why string) error {
 	}
 	v.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "taking a snapshot from a peer", slog.String("reason", why))
 	var faults []error
-	for _, i := range rand.Perm(len(v.cfg.Peers)) {
+	for _, i := range rand.Perm(len(v.cfg.Peers)) { //nolint:gosec // spreads load, hides nothing
 		peer := strings.TrimSuffix(v.cfg.Peers[i], "/")
 		state, err := v.download(ctx, peer, log.Identity())
 		if err != nil {
@@ -64,7 +59,7 @@ func (v *View) catchUp(ctx context.Context, log *stream.Log, why string) error {
 // restart shows a state that does not follow from the one before it.
 func (v *View) restart(state *catalog.State) {
 	v.mu.Lock()
-	v.last, v.behind, v.recent = 0, time.Time{}, recent{}
+	v.last, v.behind, v.recent, v.foreign = 0, time.Time{}, recent{}, false
 	v.mu.Unlock()
 	v.publish(state, nil)
 }

@@ -104,6 +104,7 @@ type View struct {
 	target  uint64
 	log     *stream.Log
 	stream  string // the name of the last log that was followed
+	foreign bool   // the newest log is not the one that this view is of
 	bus     *stream.Bus
 	recent  recent
 }
@@ -172,6 +173,16 @@ func (v *View) Log() *stream.Log {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.log
+}
+
+// Vouches tells whether the view's position may be told to others: it has joined
+// a log, and no other log has taken that one's place. A replica on hold goes on
+// telling it, so that nobody founds a log over what it has, or writes to one that
+// was rolled back.
+func (v *View) Vouches() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return !v.foreign && v.State().Position().Epoch > 0
 }
 
 // WaitFor waits until the view has a sequence, and returns the state then. The

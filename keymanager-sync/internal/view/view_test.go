@@ -297,8 +297,8 @@ func TestLostLogIsNeverRecreated(t *testing.T) {
 	}
 	r.await(t, view.Hold)
 	time.Sleep(2 * time.Second) // at least one more attempt
-	if s := r.Status(); s.Phase != view.Hold || s.Reason == "" || r.Log() != nil {
-		t.Errorf("phase %s (%s), log %v", s.Phase, s.Reason, r.Log())
+	if s := r.Status(); s.Phase != view.Hold || s.Reason == "" || r.Log() != nil || !r.Vouches() {
+		t.Errorf("phase %s (%s), log %v, vouches %t", s.Phase, s.Reason, r.Log(), r.Vouches())
 	}
 	if _, err := r.WaitFor(t.Context(), 99); err == nil {
 		t.Error("waiting for a sequence on hold does not fail")
@@ -316,6 +316,9 @@ func TestLostLogIsNeverRecreated(t *testing.T) {
 		if s := r.Status(); s.Phase != view.Hold || time.Now().After(end) {
 			t.Fatalf("phase %s (%s), want hold because of the other founding", s.Phase, s.Reason)
 		}
+	}
+	if r.Vouches() {
+		t.Error("the view vouches for a log whose place another has taken")
 	}
 	r.stop()
 

@@ -24,7 +24,7 @@ func TestEveryWriteIsSynced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Shutdown()
+	defer s.Stop()
 	if config := s.server.JetStreamConfig(); !config.SyncAlways {
 		t.Error("the store does not sync every write")
 	}

@@ -66,25 +66,14 @@ func (s *Server) Start(tb testing.TB) {
 	s.server = server
 }
 
-// Stop stops the server at once, with its connections and without handing over
-// what it leads.
+// Stop stops the server at once, with its connections. See Process for a server
+// that can be killed.
 func (s *Server) Stop(tb testing.TB) {
 	tb.Helper()
 	if s.server == nil {
 		tb.Fatal("stop server: it is not running")
 	}
 	s.stop()
-}
-
-// Retire stops the server as an operator would: a cluster's member hands over
-// what it leads first.
-func (s *Server) Retire(tb testing.TB) {
-	tb.Helper()
-	if s.server == nil {
-		tb.Fatal("retire server: it is not running")
-	}
-	s.server.Shutdown()
-	s.server = nil
 }
 
 func (s *Server) stop() {
@@ -193,6 +182,18 @@ func (f *Fleet) URLs() string {
 func (f *Fleet) Connect(tb testing.TB, name string) *stream.Bus {
 	tb.Helper()
 	return Connect(tb, f.URLs(), name)
+}
+
+// Member returns the server of a name; they are n1, n2 and so on.
+func (f *Fleet) Member(tb testing.TB, name string) *Server {
+	tb.Helper()
+	for _, s := range f.Servers {
+		if s.config.Name == name {
+			return s
+		}
+	}
+	tb.Fatalf("there is no server %s", name)
+	return nil
 }
 
 // Leader waits for the server that leads a stream's replicas.

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -141,5 +143,50 @@ func TestABodyThatStandsStillIsGivenUp(t *testing.T) {
 	}
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("it took %s", took)
+	}
+}
+
+func TestServeReturnsAfterTheLastHandler(t *testing.T) {
+	t.Parallel()
+	metrics, err := newMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := newTokens(map[string]string{"admin": "a"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, ended := make(chan struct{}), make(chan struct{})
+	s := &Server{tokens: known, log: slog.New(slog.DiscardHandler), metrics: metrics, grace: 10 * time.Millisecond}
+	s.handler = s.wrap(s.answer(func(_ http.ResponseWriter, r *http.Request) error {
+		close(begun)
+		<-r.Context().Done()
+		time.Sleep(100 * time.Millisecond) // uses what is closed after Serve
+		close(ended)
+		return r.Context().Err()
+	}))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-begun
+		cancel()
+	}()
+	go func() {
+		r, _ := http.NewRequest(http.MethodGet, "http://"+listener.Addr().String()+"/v1/plans", http.NoBody)
+		r.Header.Set("Authorization", "Bearer a")
+		if answer, err := http.DefaultClient.Do(r); err == nil {
+			answer.Body.Close()
+		}
+	}()
+	if err := s.Serve(ctx, listener); err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-ended:
+	default:
+		t.Error("Serve returned before a handler had ended")
 	}
 }

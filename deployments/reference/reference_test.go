@@ -1,0 +1,110 @@
+// Package reference_test keeps the reference pages true: the settings are what
+// the programs' --help says, and no metric is missing. Run with -update to
+// write the settings anew.
+package reference_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const root = "../.."
+
+func updating(t *testing.T) bool {
+	t.Helper()
+	f := flag.Lookup("update")
+	return f != nil && f.Value.String() == "true"
+}
+
+func TestMain(m *testing.M) {
+	flag.Bool("update", false, "write docs/configuration.md")
+	os.Exit(m.Run())
+}
+
+const head = `# Settings
+
+Every setting is a flag, an environment variable and a key of a YAML file, in this order of precedence: ` + "`--admin-listen`" + ` is ` + "`PORTCULLIS_ADMIN_LISTEN`" + ` is ` + "`admin_listen`" + ` in the file that ` + "`--config`" + ` names. Lists are comma-separated. ` + "`--check`" + ` prints the effective settings, with where each came from and secrets masked, and exits. An unknown key or a bad value is an error that names the place and the cure; all of them are reported at once.
+
+What changes at run time — APIs, plans, keys, subscriptions — is not configuration: it comes through the control plane, or from the files of ` + "`--resources`" + `.
+
+This page is made from the programs' own ` + "`--help`" + `.
+`
+
+func TestSettings(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(head)
+	for _, p := range []struct{ title, dir, verb string }{
+		{"The gateway", "./gateway/cmd/gateway", ""},
+		{"The control plane", "./keymanager-sync/cmd/keymanager-sync", "serve"},
+		{"Standalone", "./deployments/standalone", ""},
+	} {
+		args := append([]string{"run", p.dir}, strings.Fields(p.verb)...)
+		cmd := exec.CommandContext(t.Context(), "go", append(args, "--help")...) //nolint:gosec // fixed arguments
+		cmd.Dir = root
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s --help: %v", p.dir, err)
+		}
+		fmt.Fprintf(&b, "\n## %s\n\n`go run %s`\n\n```\n%s```\n", p.title, strings.TrimSpace(p.dir+" "+p.verb), out)
+	}
+	page := filepath.Join(root, "docs", "configuration.md")
+	if updating(t) {
+		if err := os.WriteFile(page, []byte(b.String()), 0o644); err != nil { //nolint:gosec // a page to be read
+			t.Fatal(err)
+		}
+		return
+	}
+	have, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(have) != b.String() {
+		t.Errorf("docs/configuration.md is not what --help says (run: go test ./deployments/reference -update)")
+	}
+}
+
+// metric finds the names of metrics in the sources: string literals that are
+// whole names, or what follows the prefix "portcullis_" in a helper's call.
+var metric = regexp.MustCompile(`"(portcullis_[a-z0-9_]+)"|\b(?:gauge|counter|total|count)\("([a-z0-9_]+)", "`)
+
+func TestEveryMetricIsDocumented(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "docs", "metrics.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, dir := range []string{"gateway", "keymanager-sync", "shared/telemetry"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, e os.DirEntry, err error) error {
+			if err != nil || e.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			source, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			for _, m := range metric.FindAllStringSubmatch(string(source), -1) {
+				name := strings.TrimPrefix(m[1]+m[2], "portcullis_")
+				if strings.HasSuffix(name, "_") {
+					continue // a prefix
+				}
+				found++
+				if !strings.Contains(string(page), "`portcullis_"+name) && !strings.Contains(string(page), "_"+name+"`") {
+					t.Errorf("%s: metric %s is not in docs/metrics.md", path, name)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found < 30 {
+		t.Errorf("only %d metrics were found in the sources: the search is broken", found)
+	}
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// output is what a run prints, readable while it runs.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// begin runs a standalone on free ports until the test ends or stop is called.
+func begin(t *testing.T, dir string, args ...string) (stdout, stderr *output, stop func() int) {
+	t.Helper()
+	stdout, stderr = &output{}, &output{}
+	ctx, cancel := context.WithCancel(context.Background())
+	code := make(chan int, 1)
+	args = append([]string{
+		"--data-dir", dir, "--gateway-listen", "127.0.0.1:0", "--gateway-admin-listen", "127.0.0.1:0",
+		"--control-listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0",
+		"--demo-issuer-listen", "127.0.0.1:0", "--demo-upstream-listen", "127.0.0.1:0",
+	}, args...)
+	go func() { code <- run(ctx, args, stdout, stderr) }()
+	stop = sync.OnceValue(func() int {
+		cancel()
+		return <-code
+	})
+	t.Cleanup(func() { stop() })
+	return stdout, stderr, stop
+}
+
+func awaitReady(t *testing.T, stdout, stderr *output) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !strings.HasSuffix(stdout.String(), "\nready\n"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not ready after a minute; printed:\n%s\nlogged:\n%s", stdout, stderr)
+		}
+	}
+}
+
+func TestWithoutDemo(t *testing.T) {
+	dir := t.TempDir()
+	stdout, stderr, stop := begin(t, dir, "--demo=false")
+	awaitReady(t, stdout, stderr)
+	if strings.Contains(stdout.String(), "curl") || strings.Contains(stdout.String(), "demo") {
+		t.Errorf("printed, although --demo=false:\n%s", stdout)
+	}
+	if code := stop(); code != 0 || stderr.String() != "" {
+		t.Errorf("exit code %d, logged:\n%s", code, stderr)
+	}
+	// The second start says nothing of the token any more, and knows it still.
+	stdout, stderr, stop = begin(t, dir, "--demo=false")
+	awaitReady(t, stdout, stderr)
+	if strings.Contains(stdout.String(), "shown once") {
+		t.Errorf("the admin token is shown again:\n%s", stdout)
+	}
+	if code := stop(); code != 0 {
+		t.Errorf("exit code %d, logged:\n%s", code, stderr)
+	}
+}
+
+func TestResourcesAreApplied(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "more.yaml")
+	if err := os.WriteFile(file, []byte("kind: Application\nid: extra\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr, _ := begin(t, filepath.Join(dir, "data"), "--resources", file)
+	awaitReady(t, stdout, stderr)
+	token, err := os.ReadFile(filepath.Join(dir, "data", "admin-token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	control := regexp.MustCompile(`control plane +(http://\S+)`).FindStringSubmatch(stdout.String())[1]
+	if err := isOK(t.Context(), control+"/v1/applications/extra", strings.TrimSpace(string(token))); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFaultsOfTheStart(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close() //nolint:errcheck // a test's listener
+	bad := filepath.Join(t.TempDir(), "bad.yaml")
+	if err := os.WriteFile(bad, []byte("kind: Application\nid: extra\nowners: me\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"unknown flag":       {[]string{"--gatway-listen", "x"}, 2, "gateway-listen"},
+		"stray argument":     {[]string{"file.yaml"}, 2, "--resources"},
+		"gateway port taken": {[]string{"--gateway-listen", taken.Addr().String()}, 1, "listen"},
+		"control port taken": {[]string{"--control-listen", taken.Addr().String()}, 1, "listen"},
+		"NATS port taken":    {[]string{"--nats-listen", taken.Addr().String()}, 1, "nats"},
+		"issuer port taken":  {[]string{"--demo-issuer-listen", taken.Addr().String()}, 1, "demo-issuer-listen"},
+		"bad resource":       {[]string{"--resources", bad}, 1, "owners"},
+		"missing resource":   {[]string{"--resources", "no-such.yaml"}, 1, "no-such.yaml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, stderr, stop := begin(t, t.TempDir(), c.args...)
+			for end := time.Now().Add(time.Minute); stderr.String() == "" && time.Now().Before(end); {
+				time.Sleep(10 * time.Millisecond)
+			}
+			if code := stop(); code != c.code || !strings.Contains(stderr.String(), c.says) {
+				t.Errorf("exit code %d, want %d, with %q in:\n%s", code, c.code, c.says, stderr)
+			}
+		})
+	}
+}

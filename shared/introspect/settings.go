@@ -1,0 +1,174 @@
+package introspect
+
+import (
+	"crypto"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/keyset"
+)
+
+// The defaults of an issuer's introspection.
+const (
+	defaultTimeout = 2 * time.Second
+	defaultTTL     = 30 * time.Second
+)
+
+// ID tells settings apart: those with the same ID are the same in everything, the
+// content of secrets included.
+type ID [sha256.Size]byte
+
+// Settings are an issuer's introspection, ready for use. Immutable.
+type Settings struct {
+	id       ID
+	issuer   string // its `iss`
+	url      string // empty: by discovery
+	clientID string
+	secret   string
+	key      crypto.Signer // nil: by secret
+	timeout  time.Duration
+	ttl      time.Duration
+	roots    *x509.CertPool // nil: the system's
+}
+
+// Compile reads the introspection of an issuer, with the secrets that it names.
+// It returns nil if the issuer has none. The error names the field.
+func Compile(issuer *pb.Issuer, secrets keyset.Secrets) (*Settings, error) {
+	in := issuer.GetIntrospection()
+	if in == nil {
+		return nil, nil //nolint:nilnil // none is no fault
+	}
+	s := &Settings{
+		issuer: issuer.GetIssuer(), url: in.GetUrl(), clientID: in.GetClientId(),
+		timeout: duration(in.GetTimeout(), defaultTimeout), ttl: duration(in.GetCacheTtl(), defaultTTL),
+	}
+	if s.timeout <= 0 {
+		return nil, errors.New("introspection.timeout: it is not above zero")
+	}
+	switch {
+	case s.url != "":
+		if err := checkURL(s.url, ""); err != nil {
+			return nil, fmt.Errorf("introspection.url: %w", err)
+		}
+	case !issuer.GetDiscovery():
+		return nil, errors.New("introspection.url: it is empty, and the issuer does not use discovery")
+	}
+	ca, field := in.GetCaPem(), "introspection.ca_pem"
+	if ca == "" && s.url == "" {
+		ca, field = issuer.GetJwks().GetCaPem(), "jwks.ca_pem"
+	}
+	if ca != "" {
+		s.roots = x509.NewCertPool()
+		if !s.roots.AppendCertsFromPEM([]byte(ca)) {
+			return nil, errors.New(field + ": it holds no certificate in PEM")
+		}
+	}
+	proof, err := s.authentication(in, secrets)
+	if err != nil {
+		return nil, fmt.Errorf("introspection.%w", err)
+	}
+	s.id = identify(issuer.GetId(), s.issuer, s.url, s.clientID, ca, proof, s.timeout.String(), s.ttl.String())
+	return s, nil
+}
+
+// authentication reads how the gateway proves who it is, and returns what was
+// read, so that settings with other secrets are other settings.
+func (s *Settings) authentication(in *pb.Introspection, secrets keyset.Secrets) (proof string, err error) {
+	if s.clientID == "" {
+		return "", errors.New("client_id: it is empty")
+	}
+	switch secret, key := in.GetClientSecret(), in.GetPrivateKey(); {
+	case secret != nil && key != nil:
+		return "", errors.New("client_secret: there is a private_key, too")
+	case secret != nil:
+		if s.secret, err = resolve(secret, secrets); err != nil {
+			return "", fmt.Errorf("client_secret: %w", err)
+		}
+		return "secret " + s.secret, nil
+	case key != nil:
+		text, err := resolve(key, secrets)
+		if err == nil {
+			s.key, err = parseKey(text)
+		}
+		if err != nil {
+			return "", fmt.Errorf("private_key: %w", err)
+		}
+		return "key " + text, nil
+	}
+	return "", errors.New("client_secret: neither it nor private_key is there")
+}
+
+func identify(parts ...string) ID {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(p))))
+		h.Write([]byte(p))
+	}
+	return ID(h.Sum(nil))
+}
+
+func duration(d *durationpb.Duration, def time.Duration) time.Duration {
+	if d == nil {
+		return def
+	}
+	return d.AsDuration()
+}
+
+// TTL is how long an answer that says active may be used again; 0: not at all.
+func (s *Settings) TTL() time.Duration { return s.ttl }
+
+// resolve reads a secret from where it is.
+func resolve(s *pb.Secret, secrets keyset.Secrets) (string, error) {
+	text := ""
+	switch source := s.GetSource().(type) {
+	case *pb.Secret_Value:
+		text = source.Value
+	case *pb.Secret_Env:
+		if secrets.Env != nil {
+			text, _ = secrets.Env(source.Env)
+		}
+		if text == "" {
+			return "", fmt.Errorf("the environment variable %s is not set", source.Env)
+		}
+	case *pb.Secret_File:
+		if secrets.File == nil {
+			return "", errors.New("files cannot be read here")
+		}
+		data, err := secrets.File(source.File)
+		if err != nil {
+			return "", fmt.Errorf("read secret: %w", err)
+		}
+		// Editors end a file with a newline that nobody means.
+		text = strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	}
+	if text == "" {
+		return "", errors.New("it is empty")
+	}
+	return text, nil
+}
+
+// checkURL wants https, or http if issuer does not promise better.
+func checkURL(text, issuer string) error {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http":
+		return errors.New("it is not an http or https URL with a host and without user and fragment")
+	case u.Scheme == "http" && strings.HasPrefix(issuer, "https:"):
+		return errors.New("it is not an https URL, as the issuer is")
+	}
+	return nil
+}
+
+func (s *Settings) tls() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.roots}
+}

@@ -52,22 +52,28 @@ type Config struct {
 	MaxTokenSize      config.Size `setting:"max-token-size" help:"longest accepted token, at most 16KiB"`
 	LimitKeys         int         `setting:"limit-keys" help:"rate limit and quota counters to keep"`
 
-	MaxHeader     config.Size   `setting:"max-header" help:"longest accepted header section"`
-	MaxConns      int           `setting:"max-conns" help:"open client connections"`
-	MaxConnsPerIP int           `setting:"max-conns-per-ip" help:"open connections of one client address; 0: no bound"`
-	ReadTimeout   time.Duration `setting:"read-timeout" help:"for a request's header section"`
-	WriteTimeout  time.Duration `setting:"write-timeout" help:"for a client to take the next piece of an answer"`
-	IdleTimeout   time.Duration `setting:"idle-timeout" help:"of a connection between requests"`
-	DrainDelay    time.Duration `setting:"drain-delay" help:"at shutdown: time for load balancers to notice"`
-	DrainTimeout  time.Duration `setting:"drain-timeout" help:"at shutdown: time for requests in flight"`
-	LogRequests   bool          `setting:"log-requests" help:"log every request, not only refused and failed ones"`
+	MaxHeader        config.Size   `setting:"max-header" help:"longest accepted header section"`
+	MaxConns         int           `setting:"max-conns" help:"open client connections"`
+	MaxConnsPerIP    int           `setting:"max-conns-per-ip" help:"open connections of one client address; 0: no bound"`
+	ReadTimeout      time.Duration `setting:"read-timeout" help:"for a request's header section"`
+	WriteTimeout     time.Duration `setting:"write-timeout" help:"for a client to take the next piece of an answer"`
+	IdleTimeout      time.Duration `setting:"idle-timeout" help:"of a connection between requests"`
+	DrainDelay       time.Duration `setting:"drain-delay" help:"at shutdown: time for load balancers to notice"`
+	DrainTimeout     time.Duration `setting:"drain-timeout" help:"at shutdown: time for requests in flight"`
+	TLSCert          string        `setting:"tls-cert" help:"PEM file with the server's certificate and chain; with tls-key: API consumers speak TLS. Read again when it changes"`
+	TLSKey           string        `setting:"tls-key" help:"PEM file with its private key"`
+	TrustedProxies   []string      `setting:"trusted-proxies" help:"addresses or CIDR blocks of proxies whose X-Forwarded-For and -Proto count"`
+	ClientCertHeader string        `setting:"client-cert-header" help:"field in which they pass on client certificates, as RFC 9440: Client-Cert; empty: they do not"`
+	SigningKey       string        `setting:"signing-key" help:"PEM file with the private key for signed_jwt, the same on all nodes; more keys in it are only published; default: one made in data-dir"`
+
+	LogRequests bool `setting:"log-requests" help:"log every request, not only refused and failed ones"`
 
 	Logger   *slog.Logger         `setting:"-"`
 	Registry *prometheus.Registry `setting:"-"`
 	// Listening is told the two addresses once both listen; may be nil.
 	Listening func(proxy, admin string) `setting:"-"`
 	// LookupEnv and ReadFile reach what issuers name for their HMAC secrets.
-	LookupEnv func(string) (string, bool) `setting:"-"`
+	LookupEnv func(string) (string, bool)  `setting:"-"`
 	ReadFile  func(string) ([]byte, error) `setting:"-"`
 	Version   string                       `setting:"-"`
 }
@@ -99,6 +105,15 @@ func (c *Config) Validate() error {
 	}
 	if len(c.Resources) == 0 && len(c.NATS) == 0 {
 		ps = append(ps, config.Problem{Setting: "nats", Message: "is needed unless --resources names files"})
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		ps = append(ps, config.Problem{Setting: "tls-cert", Message: "is needed with tls-key, and the other way round"})
+	}
+	if _, err := parseProxies(c.TrustedProxies); err != nil {
+		ps = append(ps, config.Problem{Setting: "trusted-proxies", Message: err.Error()})
+	}
+	if problem := c.checkClientCertHeader(); problem != "" {
+		ps = append(ps, config.Problem{Setting: "client-cert-header", Message: problem})
 	}
 	if len(ps) > 0 {
 		return ps
@@ -170,10 +185,17 @@ func build(cfg Config, addr string) (*node, error) {
 		_, port, _ := net.SplitHostPort(addr)
 		cfg.NodeID = host + "-" + port
 	}
+	pair, proxies, err := openFront(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := openSigner(&cfg)
+	if err != nil {
+		return nil, err
+	}
 	n := &node{upstreams: proxy.NewPool()}
 	var disk *snapshot.Dir
 	if len(cfg.Resources) == 0 {
-		var err error
 		if disk, err = snapshot.OpenDir(filepath.Join(cfg.DataDir, "snapshots")); err != nil {
 			return nil, fmt.Errorf("data-dir: %w", err)
 		}
@@ -185,7 +207,7 @@ func build(cfg Config, addr string) (*node, error) {
 	n.live = live.New(live.Config{
 		NodeID: cfg.NodeID, Version: cfg.Version, Logger: cfg.Logger, Metrics: live.NewMetrics(cfg.Registry),
 		Compiler: &live.Compiler{
-			Upstreams: n.upstreams, Secrets: keyset.Secrets{Env: cfg.LookupEnv, File: cfg.ReadFile},
+			Upstreams: n.upstreams, Secrets: keyset.Secrets{Env: cfg.LookupEnv, File: cfg.ReadFile}, Signer: signer,
 		},
 		Resources: cfg.Resources, Control: cfg.Control, Token: firstOf(cfg.NodeToken, cfg.AdminToken),
 		Connect: connector(cfg), Disk: disk,
@@ -195,7 +217,6 @@ func build(cfg Config, addr string) (*node, error) {
 	registerTokenCache(cfg.Registry, tokens)
 	limits := restrict.NewStore(cfg.LimitKeys)
 	decider := pipeline.New(tokens, limits)
-	var err error
 	n.edge, err = edge.New(edge.Config{
 		Decide: func(r *request.Request, d *pipeline.Decision) error {
 			view := n.live.View()
@@ -208,12 +229,13 @@ func build(cfg Config, addr string) (*node, error) {
 		MaxHeader: int(cfg.MaxHeader), MaxConns: cfg.MaxConns, MaxConnsPerIP: cfg.MaxConnsPerIP,
 		ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
 		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, LogAll: cfg.LogRequests,
+		TLS: pair, Trusted: proxies, ClientCertHeader: cfg.ClientCertHeader, Pages: pages(signer),
 	})
 	if err != nil {
 		return nil, err
 	}
 	n.admin = admin.Config{
-		Status: n.status, Gatherer: cfg.Registry, Logger: cfg.Logger,
+		Status: n.status, Gatherer: cfg.Registry, Logger: cfg.Logger, JWKS: signer.JWKS(),
 		Explain: func(r *request.Request) (any, error) { return explain(n.live, decider, r) },
 	}
 	return n, nil

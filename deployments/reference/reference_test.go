@@ -45,7 +45,7 @@ func TestSettings(t *testing.T) {
 		{"Standalone", "./deployments/standalone", ""},
 	} {
 		args := append([]string{"run", p.dir}, strings.Fields(p.verb)...)
-		cmd := exec.CommandContext(t.Context(), "go", append(args, "--help")...) //nolint:gosec // fixed arguments
+		cmd := exec.CommandContext(t.Context(), "go", append(args, "--help")...)
 		cmd.Dir = root
 		out, err := cmd.Output()
 		if err != nil {
@@ -55,7 +55,7 @@ func TestSettings(t *testing.T) {
 	}
 	page := filepath.Join(root, "docs", "configuration.md")
 	if updating(t) {
-		if err := os.WriteFile(page, []byte(b.String()), 0o644); err != nil { //nolint:gosec // a page to be read
+		if err := os.WriteFile(page, []byte(b.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

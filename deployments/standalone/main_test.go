@@ -104,7 +104,7 @@ func TestFaultsOfTheStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close() //nolint:errcheck // a test's listener
+	defer taken.Close()
 	bad := filepath.Join(t.TempDir(), "bad.yaml")
 	if err := os.WriteFile(bad, []byte("kind: Application\nid: extra\nowners: me\n"), 0o600); err != nil {
 		t.Fatal(err)

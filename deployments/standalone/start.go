@@ -154,11 +154,12 @@ func (s *standalone) gatewayConfig(up chan [2]string) gateway.Config {
 
 // startDemo serves the demo issuer and upstream.
 func (s *standalone) startDemo(ctx context.Context, g *errgroup.Group) error {
-	issuer, err := net.Listen("tcp", s.DemoIssuerListen)
+	var lc net.ListenConfig
+	issuer, err := lc.Listen(ctx, "tcp", s.DemoIssuerListen)
 	if err != nil {
 		return fmt.Errorf("demo-issuer-listen: %w", err)
 	}
-	upstream, err := net.Listen("tcp", s.DemoUpstreamListen)
+	upstream, err := lc.Listen(ctx, "tcp", s.DemoUpstreamListen)
 	if err != nil {
 		return errors.Join(fmt.Errorf("demo-upstream-listen: %w", err), issuer.Close())
 	}
@@ -194,7 +195,7 @@ func (s *standalone) applyResources(ctx context.Context) error {
 		}
 	}
 	for _, file := range s.Resources {
-		text, err := os.ReadFile(file) //nolint:gosec // the operator names the files
+		text, err := os.ReadFile(file)
 		if err != nil {
 			return fmt.Errorf("resources: %w", err)
 		}
@@ -220,7 +221,7 @@ func (s *standalone) apply(ctx context.Context, name, text string) error {
 	if err != nil {
 		return fmt.Errorf("apply %s: %w", name, err)
 	}
-	defer res.Body.Close() //nolint:errcheck // nothing was written
+	defer res.Body.Close()
 	if res.StatusCode/100 != 2 {
 		body, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10)) // what there is of it explains the status
 		return fmt.Errorf("apply %s: %s: %s", name, res.Status, body)
@@ -340,7 +341,7 @@ func ask(ctx context.Context, url, token string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer res.Body.Close() //nolint:errcheck // nothing was written
+	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, 4<<10))
 	if res.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s: %s: %s", url, res.Status, body) // what there is of the body explains the status

@@ -36,6 +36,25 @@ type node struct {
 	mu           sync.Mutex
 	last         *received
 	client       *http.Client
+	logger       *slog.Logger
+}
+
+// lines is a log that is read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // received is what the upstream was last sent.
@@ -47,7 +66,15 @@ type received struct {
 // start runs a node on the resources. $UPSTREAM in them is the upstream's URL.
 func start(t *testing.T, resources ...string) *node {
 	t.Helper()
-	n := &node{t: t, file: filepath.Join(t.TempDir(), "resources.yaml")}
+	n := &node{t: t, logger: slog.New(slog.DiscardHandler)}
+	n.run(resources...)
+	return n
+}
+
+func (n *node) run(resources ...string) {
+	n.t.Helper()
+	t := n.t
+	n.file = filepath.Join(t.TempDir(), "resources.yaml")
 	n.client = &http.Client{
 		Timeout: 20 * time.Second, Transport: &http.Transport{},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -66,6 +93,7 @@ func start(t *testing.T, resources ...string) *node {
 	ctx, cancel := context.WithCancel(context.Background())
 	done, listening := make(chan error, 1), make(chan struct{})
 	cfg := config(n.file)
+	cfg.Logger = n.logger
 	cfg.Listening = func(front, admin string) {
 		n.front, n.admin = front, "http://"+admin
 		close(listening)
@@ -84,7 +112,6 @@ func start(t *testing.T, resources ...string) *node {
 		t.Fatalf("the node does not start: %v", err)
 	}
 	n.until("ready", func() bool { return n.get("/readyz") == http.StatusOK })
-	return n
 }
 
 func config(file string) gateway.Config {
@@ -100,7 +127,7 @@ func config(file string) gateway.Config {
 func refused(t *testing.T, resources ...string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "resources.yaml")
-	text := strings.ReplaceAll(strings.Join(resources, "\n---\n"), "$UPSTREAM", "http://127.0.0.1:9")
+	text := strings.ReplaceAll(strings.Join(resources, "\n"), "$UPSTREAM", "http://127.0.0.1:9")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +143,7 @@ func refused(t *testing.T, resources ...string) string {
 
 func (n *node) write(resources ...string) {
 	n.t.Helper()
-	text := strings.ReplaceAll(strings.Join(resources, "\n---\n"), "$UPSTREAM", n.upstream.URL)
+	text := strings.ReplaceAll(strings.Join(resources, "\n"), "$UPSTREAM", n.upstream.URL)
 	next := n.file + ".next"
 	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
 		n.t.Fatal(err)

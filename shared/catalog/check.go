@@ -87,6 +87,10 @@ func (d *Draft) checkID(ref Ref) bool {
 	if validID(ref.ID) {
 		return true
 	}
+	if ref.ID == "" {
+		d.problem(ref, "id", Invalid, "is required", fmt.Sprintf("1 to %d characters of a-z, 0-9, '.', '_' and '-'", MaxID))
+		return false
+	}
 	hint := ""
 	if lower := strings.ToLower(ref.ID); lower != ref.ID && validID(lower) {
 		hint = fmt.Sprintf("write %q", lower)
@@ -274,9 +278,9 @@ func (d *Draft) keepSecret(ref Ref, field string, n, old *pb.Secret) {
 func (c checker) url(field, text string, query bool) {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil:
+	case err != nil && strings.Contains(text, "://"):
 		c.bad(field, "%.200q is not a URL", text)
-	case u.Scheme != "http" && u.Scheme != "https":
+	case err != nil || u.Scheme != "http" && u.Scheme != "https": // such as 10.0.0.1:8080
 		c.hint(field, "write http://… or https://…", "%.200q is not an absolute http or https URL", text)
 	case u.Hostname() == "":
 		c.bad(field, "%.200q names no host", text)
@@ -326,6 +330,8 @@ func (c checker) api(m *pb.Api) {
 		c.hint("context_path", "write "+strings.TrimRight(p, "/"), "%.200q ends with a slash", p)
 	case len(p) > 1024 || dotSegment(p) || !matches(pathPattern, p):
 		c.bad("context_path", "%.200q is not a canonical path: segments of letters, digits and -._~!$&'()*+,=:@", p)
+	case reservedPath(p):
+		c.bad("context_path", "%.200q is where gateways answer themselves", p)
 	}
 	c.texts("hosts", m.GetHosts())
 	for i, h := range m.GetHosts() {

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -83,17 +84,31 @@ func (c checker) jwt(at string, j *pb.JwtSettings) {
 			seen[name] = true
 		}
 	}
-	if j := j.GetSignedJwt(); j != nil {
-		if j.GetHeader() != "" {
-			c.header(at+".signed_jwt.header", j.GetHeader())
-		}
-		c.texts(at+".signed_jwt.claims", j.GetClaims())
-		c.duration(at+".signed_jwt.lifetime", j.GetLifetime(), time.Second, time.Hour)
-	}
+	c.signedJWT(at+".signed_jwt", j.GetSignedJwt(), seen)
 	if b := j.GetBackendJwt(); b != nil {
 		c.text(at+".backend_jwt.claim", b.GetClaim(), true)
 		c.header(at+".backend_jwt.header", b.GetHeader())
 	}
+}
+
+// signedJWT checks the JWT that gateways sign. taken are the headers that claims are sent in, in lower case.
+func (c checker) signedJWT(at string, j *pb.SignedJwt, taken map[string]bool) {
+	if j == nil {
+		return
+	}
+	if j.GetHeader() != "" {
+		c.header(at+".header", j.GetHeader())
+	}
+	if name := cmp.Or(j.GetHeader(), "X-JWT-Assertion"); taken[strings.ToLower(name)] {
+		c.bad(at+".header", "claims_to_headers sets %q, too", name)
+	}
+	c.texts(at+".claims", j.GetClaims())
+	for i, name := range j.GetClaims() {
+		if ReservedClaim(name) {
+			c.bad(fmt.Sprintf("%s.claims[%d]", at, i), "%q is set by the gateway itself", name)
+		}
+	}
+	c.duration(at+".lifetime", j.GetLifetime(), time.Second, time.Hour)
 }
 
 func (c checker) scopes(field string, list []string) {

@@ -63,6 +63,7 @@ func remove(kind pb.Kind, id string) *pb.Change {
 // overwriting, removing and coming back happens often. Every seventh change
 // cannot be understood.
 func history(t testing.TB, rnd *rand.Rand, n int) [][]byte {
+	t.Helper()
 	var log [][]byte
 	for range n {
 		var changes []*pb.Change
@@ -75,6 +76,7 @@ func history(t testing.TB, rnd *rand.Rand, n int) [][]byte {
 }
 
 func randomChange(t testing.TB, rnd *rand.Rand) *pb.Change {
+	t.Helper()
 	id := fmt.Sprint("r", rnd.IntN(6))
 	other := func() string { return fmt.Sprint("r", rnd.IntN(6)) }
 	kinds := []catalog.Resource{
@@ -284,6 +286,7 @@ func TestLookupsDoNotAllocate(t *testing.T) {
 // million is the fleet of the sizing tests: 100,000 applications with ten
 // subscriptions each to 100 plans.
 func million(t testing.TB) []string {
+	t.Helper()
 	var all []string
 	add := func(r catalog.Resource) {
 		b, err := proto.Marshal(put(t, 1, r))

@@ -3,6 +3,7 @@ package catalog
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -218,7 +219,7 @@ func (d *Draft) rollback(ref Ref, api *pb.Api, revision uint64) {
 			d.putInForce(ref, earlier)
 			return
 		}
-		kept = append(kept, fmt.Sprint(r.GetRevision()))
+		kept = append(kept, strconv.FormatUint(r.GetRevision(), 10))
 	}
 	hint := "there is no earlier revision"
 	if len(kept) > 0 {

@@ -24,7 +24,7 @@ const (
 )
 
 // Problem is one reason why a proposal is refused, written for the person who made it.
-type Problem struct {
+type Problem struct { //nolint:errname // a list of problems is an error, and one is a part of it
 	Ref Ref
 	// Field is a path like "upstream.targets[0].url"; empty: the whole resource.
 	Field   string
@@ -53,7 +53,7 @@ func (p Problem) Error() string {
 }
 
 // Problems are all reasons at once; never empty when returned as an error.
-type Problems []Problem
+type Problems []Problem //nolint:errname // the plural of Problem
 
 func (ps Problems) Error() string {
 	lines := make([]string, len(ps))

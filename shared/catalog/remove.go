@@ -52,6 +52,7 @@ func (d *Draft) dependents(ref Ref) (users, own []Ref) {
 		}
 	case pb.Kind_KIND_PLAN, pb.Kind_KIND_APPLICATION:
 		users = refs(pb.Kind_KIND_SUBSCRIPTION, d.subscriptionsOf(ref.Kind, ref.ID))
+	default: // nothing refers to the others
 	}
 	return users, own
 }

@@ -185,7 +185,7 @@ func (s *State) Counts() map[string]uint64 {
 	counts := map[string]uint64{}
 	for _, k := range Kinds() {
 		if n := s.Len(k); n > 0 {
-			counts[KindName(k)] = uint64(n) //nolint:gosec // a length
+			counts[KindName(k)] = uint64(n)
 		}
 	}
 	return counts
@@ -259,7 +259,7 @@ func unix(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 func (s *State) SnapshotHeader(at time.Time, writer string) *pb.SnapshotHeader {
 	return &pb.SnapshotHeader{
 		Epoch: s.position.Epoch, Founding: s.position.Founding, Sequence: s.position.Sequence,
-		Changes: uint64(s.ChangeCount()), Counts: s.Counts(), SetHash: s.setHash, //nolint:gosec // a count
+		Changes: uint64(s.ChangeCount()), Counts: s.Counts(), SetHash: s.setHash,
 		WrittenAt: at.UnixMilli(), Writer: writer,
 	}
 }

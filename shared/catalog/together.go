@@ -117,20 +117,6 @@ func (t *together) plan(ref Ref, n *pb.Plan) {
 			t.problem(ref, field, Invalid, fmt.Sprintf("issuer %q has no introspection", id), "write introspection: {url: …} there")
 		}
 	}
-	if !Serving(n.GetStatus()) {
-		return
-	}
-	// A plan that no node enforces yet must not look as if it protected something.
-	if s := n.GetSecurity(); s == pb.Plan_MTLS || s == pb.Plan_OAUTH2 {
-		t.problem(ref, "security", Invalid, fmt.Sprintf("plans of kind %s are not served by this version", s), "keep it in STAGING")
-	}
-	c := n.GetJwt().GetConfirmation()
-	for field, mode := range map[string]pb.Confirmation_Mode{"mtls": c.GetMtls(), "dpop": c.GetDpop()} {
-		if mode != pb.Confirmation_OFF {
-			t.problem(ref, "jwt.confirmation."+field, Invalid,
-				fmt.Sprintf("%s is not served by this version", mode), "keep the plan in STAGING, or turn it OFF")
-		}
-	}
 }
 
 func (t *together) application(ref Ref, n *pb.Application) {

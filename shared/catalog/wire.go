@@ -73,7 +73,7 @@ func (w *wire) next() (f field, ok bool, err error) {
 	if err != nil {
 		return f, false, err
 	}
-	f.number, f.typ = int(key>>3), protowire.Type(key&7) //nolint:gosec // a field number above 2^29 is refused below
+	f.number, f.typ = int(key>>3), protowire.Type(key&7)
 	if key>>3 == 0 || key>>3 > uint64(protowire.MaxValidNumber) {
 		return f, false, fmt.Errorf("field number %d is out of range", key>>3)
 	}
@@ -129,7 +129,7 @@ func decodeChange(raw string) (change, error) {
 		}
 		switch {
 		case f.is(1, varintType):
-			c.kind = pb.Kind(f.value) //nolint:gosec // unknown kinds are kept and refused by name
+			c.kind = pb.Kind(f.value)
 		case f.is(2, bytesType):
 			if c.id = f.data; !utf8.ValidString(c.id) { // it could not be reported
 				return c, errors.New("change: its id is not UTF-8")
@@ -143,9 +143,9 @@ func decodeChange(raw string) (change, error) {
 		case f.is(6, varintType):
 			c.restrictive = f.value != 0
 		case f.is(7, varintType):
-			c.createdAt = int64(f.value) //nolint:gosec // two's complement by the format
+			c.createdAt = int64(f.value)
 		case f.is(8, varintType):
-			c.updatedAt = int64(f.value) //nolint:gosec // two's complement by the format
+			c.updatedAt = int64(f.value)
 		}
 	}
 	if c.id == "" {
@@ -181,7 +181,7 @@ func decodeSubscription(resource string) (subscription, error) {
 		case f.is(3, bytesType):
 			s.plan = f.data
 		case f.is(4, varintType):
-			s.status = pb.Subscription_Status(f.value) //nolint:gosec // an unknown status is never live
+			s.status = pb.Subscription_Status(f.value)
 		case f.is(5, bytesType):
 			s.startsAt, err = decodeSeconds(f.data, s.startsAt)
 		case f.is(6, bytesType):
@@ -207,7 +207,7 @@ func decodeSeconds(message string, seconds int64) (int64, error) {
 			return seconds, err
 		}
 		if f.is(1, varintType) {
-			seconds = int64(f.value) //nolint:gosec // two's complement by the format
+			seconds = int64(f.value)
 		}
 	}
 }
@@ -324,7 +324,7 @@ func decodeClient(message string) (client, error) {
 		case f.is(2, bytesType):
 			c.key.clientID = f.data
 		case f.is(3, varintType):
-			c.environment = pb.Client_Environment(f.value) //nolint:gosec // an unknown one is nobody's
+			c.environment = pb.Client_Environment(f.value)
 		}
 	}
 }

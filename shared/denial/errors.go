@@ -120,6 +120,14 @@ var (
 		gravitee: foreign{status: 401, message: "Unauthorized"},
 		flex:     foreign{status: 403, message: "Invalid client application credentials."},
 	})
+	// SandboxNotServed: a sandbox client calls an API that has no sandbox.
+	SandboxNotServed = define(spec{
+		status: 403, code: 900901, reason: "sandbox_not_served", title: "No sandbox",
+		detail: "The client belongs to the sandbox, which this API does not have.",
+		wso2Body: `{"ERROR_CODE":"900901","ERROR_MESSAGE":"Sandbox key offered to the API with no sandbox endpoint"}`,
+		gravitee: foreign{status: 403, message: "Forbidden"},
+		flex:     foreign{status: 403, message: "Invalid client application credentials."},
+	})
 	// InsufficientScope: the token lacks a scope that the plan asks for.
 	InsufficientScope = define(spec{
 		status: 403, code: 900910, reason: "insufficient_scope", title: "Insufficient scope",

@@ -37,6 +37,8 @@ type spec struct {
 	retryAfter           string
 	bearerless           bool // WithDPoP took the bearer token's place
 	wso2, gravitee, flex foreign
+	// wso2Body is for what that product does not answer with a fault object.
+	wso2Body string
 }
 
 // kind is the scheme that a refusal was defined with, which WithDPoP does not change.
@@ -93,6 +95,9 @@ func (s spec) inWSO2() Answer {
 		if f.code == 0 {
 			f.code = s.status
 		}
+	}
+	if s.wso2Body != "" {
+		return Answer{Status: s.status, ContentType: "application/json", Body: []byte(s.wso2Body)}
 	}
 	type fault struct {
 		Code        int    `json:"code"`

@@ -2,7 +2,8 @@
 //
 // Every URL is fetched by itself, never twice at a time, so that a server that
 // is down, slow or talks nonsense costs nobody else anything. Issuers that name
-// the same URL, trust the same roots and have the same timeout share its fetches. A set is fetched anew when four fifths of its time have passed; that time is the
+// the same URL, trust the same roots and have the same timeout share its fetches.
+// A set is fetched anew when four fifths of its time have passed; that time is the
 // issuer's ttl, or a shorter max-age of the answer. After a failure the last good
 // set stays and the URL is tried again after an exponentially growing, jittered
 // pause. How long an old set may serve is the reader's to check: it is in the

@@ -145,6 +145,9 @@ func (w *worker) refresh(now time.Time, floor time.Duration) bool {
 // run fetches one place again and again.
 func (w *worker) run(ctx context.Context, p *place) {
 	p.next = time.Now().Add(w.firstDelay(p))
+	if w.resumed && p.source != nil {
+		p.taken = p.source.GetFetchedAt().AsTime()
+	}
 	timer := time.NewTimer(time.Until(p.next))
 	defer timer.Stop()
 	for {

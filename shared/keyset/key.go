@@ -54,6 +54,28 @@ func (k *Key) ValidAt(now int64) bool {
 	return now >= k.notBefore && (k.notAfter == 0 || now <= k.notAfter)
 }
 
+// extends tells whether k is old, usable for at least as long.
+func (k *Key) extends(old *Key) bool {
+	longer := k.notAfter == 0 || old.notAfter != 0 && k.notAfter >= old.notAfter
+	return longer && k.notBefore == old.notBefore && k.ID == old.ID && k.Origin == old.Origin &&
+		k.algorithms == old.algorithms && k.declared == old.declared && k.sameMaterial(old)
+}
+
+func (k *Key) sameMaterial(old *Key) bool {
+	switch m := k.material.(type) {
+	case *rsa.PublicKey:
+		return m.Equal(old.material)
+	case *ecdsa.PublicKey:
+		return m.Equal(old.material)
+	case ed25519.PublicKey:
+		return m.Equal(old.material)
+	case []byte:
+		secret, ok := old.material.([]byte)
+		return ok && subtle.ConstantTimeCompare(m, secret) == 1
+	}
+	return false
+}
+
 // Thumbprint returns the RFC 7638 thumbprint (SHA-256, base64url) of a public
 // key; for a secret it is empty, since a hash of a secret is a way to guess it.
 func (k *Key) Thumbprint() string {

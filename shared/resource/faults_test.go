@@ -74,6 +74,7 @@ func TestFaults(t *testing.T) {
 		"not an object":      {"- kind: Api", `f:1: a document must be an object with the field kind, not a list (hint: separate the resources of a file by lines of ---)`},
 		"merge key":          {plan + "jwt:\n  <<: {issuers: [a]}", `f:4: merge keys (<<) are not supported (hint: write the fields out)`},
 		"tag":                {plan + "name: !!binary aGk=", `f:3: the tag "!!binary" is not supported (hint: leave it out, or write the value in quotes)`},
+		"unclosed quote":     {plan + "name: \"a\norder: 1\nstatus: STAGING\n", `f:3: not YAML: found unexpected end of stream, while scanning a quoted scalar (hint: is a quote missing?)`},
 		"own tag":            {plan + "jwt: !x {}", `f:3: the tag "!x" is not supported (hint: leave it out)`},
 		"directive":          {"%YAML 1.2\n---\n" + plan, `f:1: YAML directives are not supported (hint: leave the line out)`},
 		"not UTF-8":          {plan + "name: \xff", `f:3: the text is not UTF-8`},

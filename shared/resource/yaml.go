@@ -46,6 +46,10 @@ func (r *yamlReader) syntax(err error) {
 			e.Message += ", " + le.ContextMsg
 		}
 		mark := le.Mark
+		// What has no end is to be looked for where it begins.
+		if strings.Contains(le.Message, "end of stream") {
+			mark, e.Hint = le.ContextMark, "is a quote missing?"
+		}
 		if mark.Line == 0 {
 			mark = le.ContextMark
 		}

@@ -30,7 +30,7 @@ const (
 	ErrIssuer       Error = "iss is not a string"
 	ErrSubject      Error = "sub is not a string"
 	ErrTokenID      Error = "jti is not a string"
-	ErrAudience     Error = "aud is not a string or a list of strings with at least one"
+	ErrAudience     Error = "aud is not a string or a list of strings"
 	ErrDate         Error = "exp, nbf or iat is not a number of seconds between 1970 and 9999"
 )
 

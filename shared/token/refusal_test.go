@@ -118,7 +118,7 @@ func isClaimsRefusal(refusal error, text string) bool {
 		return isNoText(claims, "jti")
 	case token.ErrAudience:
 		list, ok := claims["aud"].([]any)
-		return isNoText(claims, "aud") && (!ok || len(list) == 0 ||
+		return isNoText(claims, "aud") && (!ok ||
 			slices.ContainsFunc(list, func(v any) bool { _, text := v.(string); return !text }))
 	case token.ErrDate:
 		return isNoDate(claims, "exp") || isNoDate(claims, "nbf") || isNoDate(claims, "iat")

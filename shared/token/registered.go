@@ -11,7 +11,7 @@ const lastDate = 253402300799
 // Registered are the claims that RFC 7519 section 4.1 defines, their types checked.
 type Registered struct {
 	Issuer, Subject, ID string
-	// Audience is nil if there is no aud.
+	// Audience is nil if there is no aud, and empty if aud is an empty list.
 	Audience []string
 	// ExpiresAt, NotBefore and IssuedAt are seconds since 1970, or Absent.
 	ExpiresAt, NotBefore, IssuedAt int64
@@ -48,8 +48,10 @@ func (r *Registered) set(name, value string) error {
 			r.Audience = []string{one}
 			return nil
 		}
+		// An empty list is meant for nobody: no audience that is asked for is in it.
+		// Providers write it where they could leave aud out.
 		all, ok := list(value)
-		if !ok || len(all) == 0 {
+		if !ok {
 			return ErrAudience
 		}
 		r.Audience = all

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,7 +26,27 @@ import (
 // that the README uses are understood here.
 type shell struct {
 	runner *interp.Runner
-	output bytes.Buffer // of the current statement
+	output screen // of the current statement
+}
+
+// screen gets both outputs of a command, which write at the same time.
+type screen struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+// take returns what was written, and clears the screen.
+func (s *screen) take() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.text.Reset()
+	return s.text.String()
 }
 
 // newShell returns a shell that stands in the source tree, with variables besides
@@ -81,9 +102,8 @@ func (sh *shell) run(ctx context.Context, s statement) (string, error) {
 	// Long enough for a `go run` that has to compile.
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	sh.output.Reset()
 	err := sh.runner.Run(ctx, s.Stmt)
-	return sh.output.String(), err
+	return sh.output.take(), err
 }
 
 var (

@@ -43,6 +43,8 @@ type Config struct {
 	// Explain tells how a request would be decided about; its result is sent as JSON.
 	Explain func(*request.Request) (any, error)
 	Logger  *slog.Logger
+	// JWKS are the public keys of signed_jwt.
+	JWKS []byte
 }
 
 // Run serves ln until ctx ends. It closes ln.
@@ -75,7 +77,7 @@ func Run(ctx context.Context, ln net.Listener, config Config) error {
 	return err
 }
 
-// Handler serves /healthz, /readyz, /metrics and /explain.
+// Handler serves /healthz, /readyz, /metrics, /explain and the keys of signed_jwt.
 func Handler(config Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -84,6 +86,11 @@ func Handler(config Config) http.Handler {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { ready(w, config.Status()) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(config.Gatherer, promhttp.HandlerOpts{}))
 	mux.HandleFunc("POST /explain", func(w http.ResponseWriter, r *http.Request) { explain(w, r, config) })
+	mux.HandleFunc("GET /.well-known/portcullis/jwks.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/jwk-set+json")
+		w.Header().Set("Cache-Control", "public, max-age=300")
+		_, _ = w.Write(config.JWKS)
+	})
 	return mux
 }
 

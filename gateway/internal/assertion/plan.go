@@ -4,10 +4,10 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"slices"
-	"strings"
 	"time"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/token"
 )
 
@@ -18,9 +18,6 @@ const (
 	defaultIssuer   = "portcullis"
 	defaultLifetime = 5 * time.Minute
 	maxLifetime     = time.Hour
-
-	// namespace begins the names of claims that no RFC defines.
-	namespace = "urn:portcullis:"
 )
 
 // Place says where requests of a plan go, for the claims.
@@ -55,21 +52,11 @@ func (s *Signer) Compile(settings *pb.SignedJwt, place Place) *Plan {
 		p.lifetime = max(1, int64(min(d, maxLifetime)/time.Second))
 	}
 	for _, name := range settings.GetClaims() {
-		if !Reserved(name) && !slices.Contains(p.claims, name) {
+		if !catalog.ReservedClaim(name) && !slices.Contains(p.claims, name) {
 			p.claims = append(p.claims, name)
 		}
 	}
 	return p
-}
-
-// Reserved tells whether a claim is the gateway's to set, so that it is not
-// taken over from a token.
-func Reserved(name string) bool {
-	switch name {
-	case "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id":
-		return true
-	}
-	return strings.HasPrefix(name, namespace)
 }
 
 // Header is the name of the field that carries the JWT.
@@ -112,13 +99,13 @@ func (p *Plan) Sign(c *Caller, now int64) (Signed, error) {
 	w.raw("iat", now)
 	w.raw("exp", out.ExpiresAt)
 	w.text("jti", rand.Text())
-	w.text(namespace+"issuer", c.Issuer)
-	w.text(namespace+"api", p.place.API)
-	w.text(namespace+"plan", p.place.Plan)
-	w.text(namespace+"plan_name", p.place.PlanName)
-	w.text(namespace+"application", c.Application)
-	w.text(namespace+"application_name", c.ApplicationName)
-	w.text(namespace+"environment", environment)
+	w.text(catalog.ClaimNamespace+"issuer", c.Issuer)
+	w.text(catalog.ClaimNamespace+"api", p.place.API)
+	w.text(catalog.ClaimNamespace+"plan", p.place.Plan)
+	w.text(catalog.ClaimNamespace+"plan_name", p.place.PlanName)
+	w.text(catalog.ClaimNamespace+"application", c.Application)
+	w.text(catalog.ClaimNamespace+"application_name", c.ApplicationName)
+	w.text(catalog.ClaimNamespace+"environment", environment)
 	for _, name := range p.claims {
 		if value, ok := c.Claims.Raw(name); ok {
 			w.raw(name, json.RawMessage(value))

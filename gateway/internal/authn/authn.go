@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/dpop"
+	"github.com/portcullis-gateway/portcullis/shared/introspect"
 	"github.com/portcullis-gateway/portcullis/shared/token"
 )
 
@@ -27,6 +29,12 @@ type Config struct {
 	CacheEntries, CacheBytes int
 	// NegativeEntries and NegativeBytes bound the refused tokens. Defaults 4,096 and 8 MiB.
 	NegativeEntries, NegativeBytes int
+	// IntrospectionEntries and IntrospectionBytes bound the tokens that introspection
+	// servers called active; as many refused ones are kept as NegativeEntries and
+	// NegativeBytes say. Defaults 20,000 and 64 MiB.
+	IntrospectionEntries, IntrospectionBytes int
+	// Proofs bounds the DPoP proofs that are remembered as used. Default 524,288.
+	Proofs int
 	// Verifications is how many signatures are checked at a time. Default: one per processor.
 	Verifications int
 	// OnUnknownKey is told the id of an issuer whose token names a key that is not
@@ -44,10 +52,18 @@ type Authenticator struct {
 	flights   singleflight.Group
 	verifying chan struct{} // a place for each signature check at work
 
-	mu    sync.Mutex
-	asked map[string]int64 // issuer id → when an unknown key was last reported
+	asked     *cache[*Token]   // introspected tokens
+	inactive  *cache[inactive] // and refused ones
+	inquiries singleflight.Group
+	servers   *introspect.Pool
+	outcomes  map[introspect.Outcome]*atomic.Uint64 // one for each; the map never changes
+	proofs    *dpop.Replays
+
+	mu      sync.Mutex
+	unknown map[string]int64 // issuer id → when an unknown key was last reported
 
 	hits, misses, negativeHits, validations atomic.Uint64
+	askedHits, askedMisses, askedNegative   atomic.Uint64
 }
 
 // refused is a remembered refusal. It holds for one keyring only.
@@ -69,14 +85,25 @@ func New(cfg Config) *Authenticator {
 	def(&cfg.CacheBytes, 256<<20)
 	def(&cfg.NegativeEntries, 4096)
 	def(&cfg.NegativeBytes, 8<<20)
+	def(&cfg.IntrospectionEntries, 20_000)
+	def(&cfg.IntrospectionBytes, 64<<20)
 	def(&cfg.Verifications, runtime.GOMAXPROCS(0))
+	outcomes := map[introspect.Outcome]*atomic.Uint64{}
+	for _, o := range introspect.Outcomes() {
+		outcomes[o] = new(atomic.Uint64)
+	}
 	return &Authenticator{
 		cfg:       cfg,
 		seed:      maphash.MakeSeed(),
 		positive:  newCache[*Token](cfg.CacheEntries, cfg.CacheBytes),
 		negative:  newCache[refused](cfg.NegativeEntries, cfg.NegativeBytes),
 		verifying: make(chan struct{}, cfg.Verifications),
-		asked:     map[string]int64{},
+		asked:     newCache[*Token](cfg.IntrospectionEntries, cfg.IntrospectionBytes),
+		inactive:  newCache[inactive](cfg.NegativeEntries, cfg.NegativeBytes),
+		servers:   introspect.NewPool(),
+		outcomes:  outcomes,
+		proofs:    dpop.NewReplays(cfg.Proofs),
+		unknown:   map[string]int64{},
 	}
 }
 
@@ -173,10 +200,10 @@ func (a *Authenticator) unknownKey(issuerID string, now int64) {
 		return
 	}
 	a.mu.Lock()
-	last, known := a.asked[issuerID]
+	last, known := a.unknown[issuerID]
 	due := !known || now-last >= askInterval || now < last
 	if due {
-		a.asked[issuerID] = now
+		a.unknown[issuerID] = now
 	}
 	a.mu.Unlock()
 	if due {
@@ -191,6 +218,24 @@ type Stats struct {
 	Validations                    uint64
 	Entries, Bytes                 int
 	NegativeEntries, NegativeBytes int
+	// Introspected are those of introspected tokens.
+	Introspected Introspected
+	// Proofs are the DPoP proofs remembered as used; ProofsRefused those for which there was no room.
+	Proofs        int
+	ProofsRefused uint64
+}
+
+// Introspected are running totals and present sizes of introspection.
+type Introspected struct {
+	Hits, Misses, NegativeHits, Evictions uint64
+	Entries, Bytes                        int
+	NegativeEntries, NegativeBytes        int
+	// Outcomes counts the questions to servers by how they ended.
+	Outcomes map[introspect.Outcome]uint64
+	// OpenCircuits are servers that are not asked at present because they fail;
+	// Openings is how often that has begun.
+	OpenCircuits int
+	Openings     uint64
 }
 
 // Stats returns the caches' figures.
@@ -201,5 +246,16 @@ func (a *Authenticator) Stats() Stats {
 	}
 	s.Entries, s.Bytes = a.positive.size()
 	s.NegativeEntries, s.NegativeBytes = a.negative.size()
+	s.Proofs, s.ProofsRefused = a.proofs.Size()
+	in := &s.Introspected
+	in.Hits, in.Misses, in.NegativeHits = a.askedHits.Load(), a.askedMisses.Load(), a.askedNegative.Load()
+	in.Evictions = a.asked.evictions.Load()
+	in.Entries, in.Bytes = a.asked.size()
+	in.NegativeEntries, in.NegativeBytes = a.inactive.size()
+	in.OpenCircuits, in.Openings = a.servers.Circuits()
+	in.Outcomes = make(map[introspect.Outcome]uint64, len(a.outcomes))
+	for o, n := range a.outcomes {
+		in.Outcomes[o] = n.Load()
+	}
 	return s
 }

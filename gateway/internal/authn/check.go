@@ -22,19 +22,21 @@ type Failure struct {
 
 // Reasons that are not one of package token's errors.
 const (
-	reasonIssuer     = "no configured issuer has the token's iss"
-	reasonAlgorithm  = "alg is not one of the issuer's algorithms"
-	reasonType       = "typ is not one of the issuer's token_types"
-	reasonForeign    = "the token is of another kind: an identity, logout, proof or event token is not an access token"
-	reasonAudience   = "aud has none of the issuer's audiences"
-	reasonNoExpiry   = "exp is absent and the issuer requires it"
-	reasonNotBefore  = "nbf is in the future"
-	reasonIssuedAt   = "iat is in the future"
-	reasonLifetime   = "the token lives longer than the issuer's max_lifetime"
-	reasonClientID   = "a claim of client_id_claims is not a string that says something"
-	reasonExpired    = "exp has passed"
-	reasonNoKeys     = "the issuer's keys have never been available"
-	logoutEventClaim = "events.http://schemas.openid.net/event/backchannel-logout"
+	reasonIssuer      = "no configured issuer has the token's iss"
+	reasonAlgorithm   = "alg is not one of the issuer's algorithms"
+	reasonType        = "typ is not one of the issuer's token_types"
+	reasonForeign     = "the token is of another kind: an identity, logout, proof or event token is not an access token"
+	reasonAudience    = "aud has none of the issuer's audiences"
+	reasonNoExpiry    = "exp is absent and the issuer requires it"
+	reasonNotBefore   = "nbf is in the future"
+	reasonIssuedAt    = "iat is in the future"
+	reasonLifetime    = "the token lives longer than the issuer's max_lifetime"
+	reasonProfileType = "typ is not at+jwt, which the issuer's profile RFC9068 asks for"
+	reasonProfile     = "one of iss, exp, aud, sub, client_id, iat and jti is absent, which the issuer's profile RFC9068 asks for"
+	reasonClientID    = "a claim of client_id_claims is not a string that says something"
+	reasonExpired     = "exp has passed"
+	reasonNoKeys      = "the issuer's keys have never been available"
+	logoutEventClaim  = "events.http://schemas.openid.net/event/backchannel-logout"
 )
 
 func invalid(reason string) Failure { return Failure{Denial: denial.InvalidToken, Reason: reason} }
@@ -46,6 +48,7 @@ type draft struct {
 	claims     *token.Claims
 	registered token.Registered
 	clientID   string
+	binding    Binding
 }
 
 // check validates a token in full. Everything that can refuse it without a
@@ -62,6 +65,14 @@ func (a *Authenticator) check(ring *Keyring, compact []byte, now int64) (*Token,
 		return nil, invalid(reasonIssuer)
 	}
 	d := draft{issuer: issuer, unverified: unverified, claims: unverified.Claims, registered: unverified.Registered}
+	if reason := d.readBinding(); reason != "" {
+		return nil, invalid(reason)
+	}
+	if issuer.rfc9068 {
+		if reason := d.profile(); reason != "" {
+			return nil, invalid(reason)
+		}
+	}
 	if reason := d.readClaims(); reason != "" {
 		return nil, invalid(reason)
 	}
@@ -102,7 +113,7 @@ func (d *draft) readClaims() string {
 
 // refusal tells what the issuer's settings have against the token; empty: nothing.
 func (d *draft) refusal(now int64) string {
-	i, r := d.issuer, &d.registered
+	i := d.issuer
 	switch {
 	case !i.algorithms.Has(d.unverified.Algorithm):
 		return reasonAlgorithm
@@ -110,16 +121,39 @@ func (d *draft) refusal(now int64) string {
 		return reasonType
 	case len(i.types) == 0 && d.foreign():
 		return reasonForeign
+	case i.requireExpiry && d.registered.ExpiresAt == token.Absent:
+		return reasonNoExpiry
+	}
+	return d.untimely(now)
+}
+
+// untimely tells what the issuer's settings on audience and dates have against
+// the token, whether it came with a signature or was asked about.
+func (d *draft) untimely(now int64) string {
+	i, r := d.issuer, &d.registered
+	switch {
 	case len(i.audiences) > 0 && !slices.ContainsFunc(r.Audience, func(aud string) bool { return slices.Contains(i.audiences, aud) }):
 		return reasonAudience
-	case i.requireExpiry && r.ExpiresAt == token.Absent:
-		return reasonNoExpiry
 	case r.NotBefore > now+i.skew:
 		return reasonNotBefore
 	case r.IssuedAt > now+i.skew:
 		return reasonIssuedAt
 	case i.maxLifetime > 0 && !d.shortLived(now):
 		return reasonLifetime
+	}
+	return ""
+}
+
+// profile checks what RFC 9068 sections 2.1 and 2.2 promise, by the claims' own
+// names, before any mapping; empty: all of it is there.
+func (d *draft) profile() string {
+	if normalType(d.unverified.Type) != "at+jwt" {
+		return reasonProfileType
+	}
+	r := &d.registered
+	client, _ := d.claims.Text("client_id")
+	if r.Issuer == "" || r.ExpiresAt == token.Absent || len(r.Audience) == 0 || r.Subject == "" || client == "" || r.IssuedAt == token.Absent || r.ID == "" {
+		return reasonProfile
 	}
 	return ""
 }
@@ -140,14 +174,15 @@ func (d *draft) shortLived(now int64) bool {
 // verify checks the signature, a bounded number at a time.
 func (a *Authenticator) verify(d *draft, now int64) (*keyset.Key, Failure) {
 	a.verifying <- struct{}{}
-	key, err := d.unverified.Verify(d.issuer.keys, now)
+	keys := d.issuer.Keys()
+	key, err := d.unverified.Verify(keys, now)
 	<-a.verifying
 	if err == nil {
 		return key, Failure{}
 	}
 	i, kid := d.issuer, d.unverified.KeyID
 	if i.remote && d.unverified.Algorithm < keyset.HS256 {
-		if kid != "" && (err == token.ErrKeyDates || !i.keys.HasID(kid)) { //nolint:errorlint // a constant, never wrapped
+		if kid != "" && (err == token.ErrKeyDates || !keys.HasID(kid)) { //nolint:errorlint // a constant, never wrapped
 			a.unknownKey(i.id, now)
 		}
 		if !i.fetched {
@@ -160,7 +195,7 @@ func (a *Authenticator) verify(d *draft, now int64) (*keyset.Key, Failure) {
 func (d *draft) token(compact []byte, key *keyset.Key) *Token {
 	_, until := key.Validity()
 	return &Token{
-		Issuer: d.issuer, ClientID: d.clientID, Subject: d.registered.Subject, JTI: d.registered.ID, Claims: d.claims,
+		Issuer: d.issuer, ClientID: d.clientID, Subject: d.registered.Subject, JTI: d.registered.ID, Claims: d.claims, Binding: d.binding,
 		IssuedAt: present(d.registered.IssuedAt), NotBefore: present(d.registered.NotBefore), ExpiresAt: present(d.registered.ExpiresAt),
 		SHA256: sha256.Sum256(compact), KeyID: d.unverified.KeyID, Type: d.unverified.Type, Key: key.Origin, key: key, keyUntil: until,
 	}

@@ -4,17 +4,23 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
+
+	"google.golang.org/protobuf/proto"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/introspect"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
 	"github.com/portcullis-gateway/portcullis/shared/token"
 )
 
-// Issuer is a token issuer with its keys, compiled. It is immutable; another
-// pointer means other settings or other keys.
+// Issuer is a token issuer with its keys, compiled. Another pointer means other
+// settings or other keys. Of one pointer nothing changes, but for how long its
+// keys may be used (see Renew).
 type Issuer struct {
+	settings    *pb.Issuer // what it was compiled from
 	id, iss     string
-	keys        *keyset.Set
+	keys        atomic.Pointer[keyset.Set]
 	algorithms  keyset.Algorithms
 	audiences   []string
 	types       []string // as normalType returns them
@@ -27,7 +33,11 @@ type Issuer struct {
 	subscriptions string
 
 	requireExpiry        bool
+	wantsExpiry          bool // says itself that tokens must have exp: introspected ones, too
 	validateSubscription bool
+	rfc9068              bool
+	// introspection is how its server is asked about tokens; nil: it is not.
+	introspection *introspect.Settings
 	// remote: keys come from URLs. fetched: at least one of them was had.
 	remote, fetched bool
 }
@@ -46,18 +56,30 @@ func NewIssuer(issuer *pb.Issuer, fetched *pb.KeySet, secrets keyset.Secrets) (*
 	if err != nil {
 		return nil, errors.New("compile issuer " + issuer.GetId() + ": " + err.Error())
 	}
+	introspection, err := introspect.Compile(issuer, secrets)
+	if err != nil {
+		return nil, errors.New("compile issuer " + issuer.GetId() + ": " + err.Error())
+	}
+	if issuer.GetProfile() != pb.Issuer_ANY && issuer.GetProfile() != pb.Issuer_RFC9068 {
+		return nil, errors.New("compile issuer " + issuer.GetId() + ": profile: it is not one that this version knows")
+	}
 	i := &Issuer{
-		id: issuer.GetId(), iss: issuer.GetIssuer(), keys: keys, algorithms: algorithms,
+		settings: proto.CloneOf(issuer),
+		id:       issuer.GetId(), iss: issuer.GetIssuer(), algorithms: algorithms,
 		audiences:            slices.Clone(issuer.GetAudiences()),
 		clientID:             slices.Clone(issuer.GetClientIdClaims()),
 		skew:                 issuer.GetClockSkew().GetSeconds(),
 		maxLifetime:          issuer.GetMaxLifetime().GetSeconds(),
 		subscriptions:        issuer.GetSubscriptionClaim(),
 		requireExpiry:        issuer.RequireExpiry == nil || issuer.GetRequireExpiry(),
+		wantsExpiry:          issuer.GetRequireExpiry(),
+		rfc9068:              issuer.GetProfile() == pb.Issuer_RFC9068,
+		introspection:        introspection,
 		validateSubscription: issuer.ValidateSubscription == nil || issuer.GetValidateSubscription(),
 		remote:               issuer.GetDiscovery() || len(issuer.GetKeys().GetJwksUrls()) > 0,
 		fetched:              len(keyset.Sources(issuer, fetched)) > 0,
 	}
+	i.keys.Store(keys)
 	if len(i.clientID) == 0 {
 		i.clientID = []string{"azp", "client_id"}
 	}
@@ -73,6 +95,17 @@ func NewIssuer(issuer *pb.Issuer, fetched *pb.KeySet, secrets keyset.Secrets) (*
 	return i, nil
 }
 
+// Renew takes over the keys of next, if next differs from i in nothing but that
+// keys may be used for longer, and tells whether it did. So a key set that was
+// fetched again and is the same does not end what was validated with it.
+func (i *Issuer) Renew(next *Issuer) bool {
+	if i.fetched != next.fetched || !proto.Equal(i.settings, next.settings) || !next.Keys().Extends(i.Keys()) {
+		return false
+	}
+	i.keys.Store(next.Keys())
+	return true
+}
+
 // ID is the Issuer's id, which plans name.
 func (i *Issuer) ID() string { return i.id }
 
@@ -86,22 +119,23 @@ func (i *Issuer) ValidateSubscription() bool { return i.validateSubscription }
 func (i *Issuer) SubscriptionClaim() string { return i.subscriptions }
 
 // Keys are the keys in force, for looking at.
-func (i *Issuer) Keys() *keyset.Set { return i.keys }
+func (i *Issuer) Keys() *keyset.Set { return i.keys.Load() }
 
 // HasKeys tells whether a token of the issuer could be verified at all: it has
 // configured keys, or a key set was fetched at least once.
-func (i *Issuer) HasKeys() bool { return i.fetched || i.keys.Len() > 0 }
+func (i *Issuer) HasKeys() bool { return i.fetched || i.Keys().Len() > 0 }
 
 // Keyring is all issuers in force. It is immutable.
 type Keyring struct {
 	byName  map[string]*Issuer
+	byID    map[string]*Issuer
 	members map[*Issuer]struct{}
 }
 
 // NewKeyring makes a keyring. Of several issuers of one name, which the catalog
 // does not allow, the one with the least id counts.
 func NewKeyring(issuers []*Issuer) *Keyring {
-	r := &Keyring{byName: make(map[string]*Issuer, len(issuers)), members: make(map[*Issuer]struct{}, len(issuers))}
+	r := &Keyring{byName: make(map[string]*Issuer, len(issuers)), byID: make(map[string]*Issuer, len(issuers)), members: make(map[*Issuer]struct{}, len(issuers))}
 	for _, issuer := range issuers {
 		if had := r.byName[issuer.iss]; had == nil || issuer.id < had.id {
 			r.byName[issuer.iss] = issuer
@@ -109,8 +143,15 @@ func NewKeyring(issuers []*Issuer) *Keyring {
 	}
 	for _, issuer := range r.byName {
 		r.members[issuer] = struct{}{}
+		r.byID[issuer.id] = issuer
 	}
 	return r
+}
+
+// ByID finds an issuer by its id.
+func (r *Keyring) ByID(id string) (*Issuer, bool) {
+	issuer, ok := r.byID[id]
+	return issuer, ok
 }
 
 // Issuer finds an issuer by the exact `iss` of its tokens.

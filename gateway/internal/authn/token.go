@@ -22,7 +22,11 @@ type Token struct {
 	// KeyID and Type are the header's kid and typ; Key says which key verified it.
 	KeyID, Type, Key string
 
-	key      *keyset.Key
+	key *keyset.Key
+	// Binding is what the token is bound to.
+	Binding Binding
+
+	askAgain int64 // when an introspected token must be asked about anew
 	keyUntil int64 // last second the key may be used; 0: no bound
 	clean    atomic.Pointer[catalog.Revocations]
 	memo     atomic.Pointer[[]remembered]
@@ -35,6 +39,15 @@ func (t *Token) Thumbprint() string {
 		return ""
 	}
 	return t.key.Thumbprint()
+}
+
+// AcceptedUntil is when the token stops being accepted, in seconds since 1970; 0:
+// not by itself.
+func (t *Token) AcceptedUntil() int64 {
+	if t.ExpiresAt == 0 {
+		return 0
+	}
+	return t.ExpiresAt + t.Issuer.skew
 }
 
 // Facts are what revocations can name of the token.

@@ -3,6 +3,6 @@
 // claims it asks for, and whether a subscription entitles to it.
 //
 // A rule that cannot be evaluated does not hold. A plan that asks for something
-// this version cannot check (a client certificate, an introspected token, proof
-// of possession) is not Usable, and lets nobody in.
+// this version does not know (a newer control plane may) is not Usable, and lets
+// nobody in.
 package authz

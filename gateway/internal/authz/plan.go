@@ -25,18 +25,24 @@ type Plan struct {
 	scopes       *pb.Scopes
 	noScope      error // denial.InsufficientScope, naming the plan's scopes
 	claims       []claimRule
-	proof        bool // asks for proof of possession
+	settings     string // the field of the plan that all this is from: jwt or oauth2
+	known        bool   // this version knows all that the plan asks for
 }
 
 // Compile makes the rules of a plan. The error names the field.
 func Compile(p *pb.Plan) (*Plan, error) {
+	settings, field := p.GetJwt(), "jwt"
+	if p.GetSecurity() == pb.Plan_OAUTH2 {
+		settings, field = p.GetOauth2(), "oauth2"
+	}
 	plan := &Plan{
-		id: p.GetId(), security: p.GetSecurity(),
+		settings: field,
+		id:       p.GetId(), security: p.GetSecurity(),
 		subscription: p.GetSecurity() != pb.Plan_KEYLESS && (p.RequireSubscription == nil || p.GetRequireSubscription()),
-		issuers:      slices.Clone(p.GetJwt().GetIssuers()),
-		audiences:    slices.Clone(p.GetJwt().GetAudiences()),
-		scopes:       p.GetJwt().GetScopes(),
-		proof:        p.GetJwt().GetConfirmation().GetMtls() != 0 || p.GetJwt().GetConfirmation().GetDpop() != 0,
+		issuers:      slices.Clone(settings.GetIssuers()),
+		audiences:    slices.Clone(settings.GetAudiences()),
+		scopes:       settings.GetScopes(),
+		known:        knows(settings.GetConfirmation().GetMtls()) && knows(settings.GetConfirmation().GetDpop()),
 	}
 	if p.GetSelectionRule() != "" {
 		rule, err := expr.RequestRule(p.GetSelectionRule())
@@ -45,10 +51,10 @@ func Compile(p *pb.Plan) (*Plan, error) {
 		}
 		plan.selection = rule
 	}
-	for i, r := range p.GetJwt().GetClaimRules() {
+	for i, r := range settings.GetClaimRules() {
 		rule, err := compileClaimRule(r)
 		if err != nil {
-			return nil, errors.New("jwt.claim_rules[" + strconv.Itoa(i) + "]." + err.Error())
+			return nil, errors.New(field + ".claim_rules[" + strconv.Itoa(i) + "]." + err.Error())
 		}
 		plan.claims = append(plan.claims, rule)
 	}
@@ -66,11 +72,16 @@ func (p *Plan) Security() pb.Plan_Security { return p.security }
 // Usable reports whether this version can check all that the plan asks for.
 func (p *Plan) Usable() bool {
 	switch p.security {
-	case pb.Plan_JWT, pb.Plan_API_KEY, pb.Plan_KEYLESS:
-		return !p.proof
+	case pb.Plan_MTLS, pb.Plan_JWT, pb.Plan_OAUTH2, pb.Plan_API_KEY, pb.Plan_KEYLESS:
+		return p.known
 	default:
 		return false
 	}
+}
+
+// knows tells the modes of confirmation that there are in this version.
+func knows(mode pb.Confirmation_Mode) bool {
+	return mode == pb.Confirmation_OFF || mode == pb.Confirmation_WHEN_BOUND || mode == pb.Confirmation_REQUIRED
 }
 
 // NeedsSubscription reports whether only subscribed applications may call.
@@ -107,11 +118,11 @@ func (p *Plan) Fault(claims *token.Claims) string {
 	case err == nil:
 		return ""
 	case errors.Is(err, denial.InvalidToken):
-		return "jwt.audiences"
+		return p.settings + ".audiences"
 	case errors.Is(err, denial.InsufficientScope):
-		return "jwt.scopes"
+		return p.settings + ".scopes"
 	default:
-		return "jwt.claim_rules[" + strconv.Itoa(rule) + "] (" + p.claims[rule].claim + ")"
+		return p.settings + ".claim_rules[" + strconv.Itoa(rule) + "] (" + p.claims[rule].claim + ")"
 	}
 }
 
@@ -119,13 +130,13 @@ func (p *Plan) Fault(claims *token.Claims) string {
 func (p *Plan) Asks() string {
 	var fields []string
 	if len(p.audiences) > 0 {
-		fields = append(fields, "jwt.audiences")
+		fields = append(fields, p.settings+".audiences")
 	}
 	if len(p.scopes.GetAll())+len(p.scopes.GetAny()) > 0 {
-		fields = append(fields, "jwt.scopes")
+		fields = append(fields, p.settings+".scopes")
 	}
 	for i := range p.claims {
-		fields = append(fields, "jwt.claim_rules["+strconv.Itoa(i)+"] ("+p.claims[i].claim+")")
+		fields = append(fields, p.settings+".claim_rules["+strconv.Itoa(i)+"] ("+p.claims[i].claim+")")
 	}
 	return strings.Join(fields, ", ")
 }

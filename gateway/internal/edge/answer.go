@@ -34,7 +34,7 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, v *visit, err error) {
 	if s.draining.Load() {
 		ctx.SetConnectionClose()
 	}
-	s.metrics.answered(ctx.Response.StatusCode(), time.Since(ctx.Time()))
+	s.metrics.answered(v.decision.Api, ctx.Response.StatusCode(), time.Since(ctx.Time()))
 	if refused != nil || s.config.LogAll || ctx.Response.StatusCode() >= fasthttp.StatusInternalServerError {
 		s.log(ctx, v, refused, err)
 	}
@@ -58,9 +58,12 @@ func writeDenial(ctx *fasthttp.RequestCtx, decision *pipeline.Decision, d *denia
 	}
 	h.SetContentType(contentType)
 	h.Set(fasthttp.HeaderCacheControl, "no-store")
-	if a.Challenge != "" {
+	if challenge := a.Challenge; challenge != "" {
+		if a.Status == fasthttp.StatusUnauthorized && decision.Api != nil && decision.Api.ResourceMetadata != "" {
+			challenge = withMetadata(challenge, decision.Api.ResourceMetadata)
+		}
 		// In this spelling, which people search for.
-		h.SetCanonical([]byte(fasthttp.HeaderWWWAuthenticate), []byte(a.Challenge))
+		h.SetCanonical([]byte(fasthttp.HeaderWWWAuthenticate), []byte(challenge))
 	}
 	switch {
 	case decision.Refusal.Limited():
@@ -77,6 +80,23 @@ func writeDenial(ctx *fasthttp.RequestCtx, decision *pipeline.Decision, d *denia
 	resp.SetBodyRaw(body)
 }
 
+// withMetadata adds where an Api's metadata is to each part of a challenge (RFC
+// 9728 section 5.1): behind the realm, since a scheme's parameters stand together.
+func withMetadata(challenge, url string) string {
+	const realm = `realm="` + denial.Realm + `"`
+	return strings.ReplaceAll(challenge, realm, realm+`, resource_metadata="`+url+`"`)
+}
+
+// writePage answers with what is the same for everybody. Scripts of other origins
+// may read it: it is public.
+func writePage(ctx *fasthttp.RequestCtx, page *pipeline.Page) {
+	resp := &ctx.Response
+	resp.Header.SetContentType(page.ContentType)
+	resp.Header.Set(fasthttp.HeaderCacheControl, "public, max-age=300")
+	resp.Header.Set(fasthttp.HeaderAccessControlAllowOrigin, "*")
+	resp.SetBodyRaw(page.Body)
+}
+
 // acceptsJSON says what Gravitee's gateway would: any mention counts.
 func acceptsJSON(accept []byte) bool {
 	return bytes.Contains(accept, []byte("application/json")) || bytes.Contains(accept, []byte("*/*"))
@@ -84,6 +104,10 @@ func acceptsJSON(accept []byte) bool {
 
 // fail answers what fasthttp could not read. The connection closes after it.
 func (s *Server) fail(ctx *fasthttp.RequestCtx, err error) {
+	if state := ctx.TLSConnectionState(); state != nil && !state.HandshakeComplete {
+		s.config.Logger.LogAttrs(context.Background(), slog.LevelDebug, "TLS handshake", slog.Any("error", err))
+		return // no request ever came
+	}
 	d := denial.BadRequest
 	var small *fasthttp.ErrSmallBuffer
 	var timeout net.Error
@@ -98,7 +122,7 @@ func (s *Server) fail(ctx *fasthttp.RequestCtx, err error) {
 	writeDenial(ctx, &v.decision, d)
 	ctx.Response.Header.SetBytesV("X-Request-Id", v.id[:])
 	s.metrics.denied(d)
-	s.metrics.answered(ctx.Response.StatusCode(), 0)
+	s.metrics.answered(nil, ctx.Response.StatusCode(), 0)
 	if !errors.Is(err, io.ErrUnexpectedEOF) {
 		s.log(ctx, v, d, err)
 	}

@@ -40,6 +40,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Registry takes the metrics of requests.
 	Registry prometheus.Registerer
+	// Pages are the gateway's own answers, by path, on every host. Their paths begin
+	// with /.well-known/.
+	Pages map[string]*pipeline.Page
 	// Draining is called when Run begins to drain: the node must stop being ready.
 	Draining func()
 
@@ -65,9 +68,9 @@ type Config struct {
 	// ClientCertHeader is the field in which they pass on the client's certificate
 	// as RFC 9440 has it; empty: they do not.
 	ClientCertHeader string
-	// Certificate gives the server's certificate for a TLS handshake; nil: the
-	// listener speaks no TLS. Clients are asked for a certificate, and may have none.
-	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// TLS is the server's certificate; nil: the listener speaks no TLS. Clients are
+	// asked for a certificate, and may have none.
+	TLS *Keypair
 	// LogAll logs every request; else only those that were refused or failed.
 	LogAll bool
 }
@@ -164,8 +167,13 @@ func fill(c *Config) {
 // in flight have DrainTimeout to end. It closes ln, and returns nil after a
 // drain in which all requests ended.
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
-	if s.config.Certificate != nil {
-		ln = tls.NewListener(ln, tlsConfig(s.config.Certificate))
+	if s.config.TLS != nil {
+		ln = tls.NewListener(ln, tlsConfig(s.config.TLS))
+		var watching sync.WaitGroup
+		defer watching.Wait()
+		watch, stop := context.WithCancel(ctx)
+		defer stop()
+		watching.Go(func() { s.config.TLS.Watch(watch) })
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(ln) }()
@@ -192,9 +200,9 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 // tlsConfig asks clients for a certificate without judging it: whether one is
 // needed, and of whom, is for the plans to say. Session tickets are on; their keys
 // are the node's own, are replaced each day, and bring back the client's certificate.
-func tlsConfig(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
+func tlsConfig(pair *Keypair) *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS12, GetCertificate: certificate, ClientAuth: tls.RequestClientCert, NextProtos: []string{"http/1.1"},
+		MinVersion: tls.VersionTLS12, GetCertificate: pair.Certificate, ClientAuth: tls.RequestClientCert, NextProtos: []string{"http/1.1"},
 	}
 }
 

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"fmt"
 	"runtime/debug"
 
@@ -21,7 +22,11 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	}
 	defer func() { s.leave(ctx, v, recover()) }()
 	err := s.admit(ctx, v)
-	if err == nil {
+	switch {
+	case err != nil:
+	case v.decision.Page != nil:
+		writePage(ctx, v.decision.Page)
+	default:
 		err = v.decision.Api.Upstream.Send(&v.inbound, &v.decision.Forward)
 	}
 	s.answer(ctx, v, err)
@@ -36,11 +41,21 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx, v *visit) error {
 		ctx.SetConnectionClose()
 		return err
 	}
-	if err := s.config.Decide(&v.request, &v.decision); err != nil {
+	if err := s.decide(v); err != nil {
 		return err
 	}
 	v.admitted = true
 	return nil
+}
+
+// decide asks the pipeline, unless the request is for a page of the gateway's own.
+func (s *Server) decide(v *visit) error {
+	if len(s.config.Pages) > 0 && bytes.HasPrefix(v.request.Path, []byte("/.well-known/")) {
+		if page, ok := s.config.Pages[string(v.request.Path)]; ok {
+			return v.decision.Serve(page, v.request.Method)
+		}
+	}
+	return s.config.Decide(&v.request, &v.decision)
 }
 
 // expect is called for a request with Expect: 100-continue. It decides about it
@@ -55,7 +70,7 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
 		}
 	}()
 	err := s.admit(ctx, v)
-	if err == nil {
+	if err == nil && v.decision.Page == nil {
 		err = v.decision.Api.Upstream.CheckLength(&v.inbound)
 	}
 	if err != nil {

@@ -7,18 +7,13 @@ import (
 
 // Totals are the requests answered and the requests refused since the start.
 func (s *Server) Totals() (requests, denials uint64) {
-	for _, c := range s.metrics.requests {
-		if c != nil {
-			requests += value(c)
-		}
-	}
 	s.metrics.reasons.Range(func(_, c any) bool {
 		if counter, ok := c.(prometheus.Counter); ok {
 			denials += value(counter)
 		}
 		return true
 	})
-	return requests, denials
+	return s.metrics.total.Load(), denials
 }
 
 func value(c prometheus.Counter) uint64 {

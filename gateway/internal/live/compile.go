@@ -1,6 +1,7 @@
 package live
 
 import (
+	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
@@ -18,6 +19,8 @@ type Compiler struct {
 	Upstreams *proxy.Pool
 	// Secrets reads what issuers name but do not hold.
 	Secrets keyset.Secrets
+	// Signer signs for upstreams; nil: plans with signed_jwt are faults.
+	Signer *assertion.Signer
 
 	issuers map[string]*authn.Issuer
 	apis    map[string]compiled
@@ -26,7 +29,11 @@ type Compiler struct {
 	routes  *route.Table[pipeline.Api]
 }
 
-type compiled struct{ entries []route.Entry[pipeline.Api] }
+type compiled struct {
+	entries []route.Entry[pipeline.Api]
+	// metadata are the places of its metadata, which tells of issuers.
+	metadata []route.Entry[pipeline.Api]
+}
 
 // Fault is a resource that could not be compiled.
 type Fault struct {
@@ -67,7 +74,14 @@ func (c *Compiler) affected(s *catalog.State, touched []catalog.Ref) (issuers, a
 	}
 	for _, ref := range touched {
 		switch ref.Kind {
-		case pb.Kind_KIND_ISSUER, pb.Kind_KIND_KEY_SET:
+		case pb.Kind_KIND_ISSUER:
+			issuers[ref.ID] = true
+			for id, a := range c.apis {
+				if len(a.metadata) > 0 {
+					apis[id] = true
+				}
+			}
+		case pb.Kind_KIND_KEY_SET:
 			issuers[ref.ID] = true
 		case pb.Kind_KIND_DEPLOYMENT:
 			apis[ref.ID] = true
@@ -123,7 +137,10 @@ func (c *Compiler) issuer(s *catalog.State, id string, fetched *pb.KeySet) []Fau
 	if err != nil {
 		return []Fault{{catalog.Ref{Kind: pb.Kind_KIND_ISSUER, ID: id}, err}}
 	}
-	c.issuers[id] = built
+	// The same keys fetched again: what was validated with them stays remembered.
+	if had := c.issuers[id]; had == nil || !had.Renew(built) {
+		c.issuers[id] = built
+	}
 	return nil
 }
 
@@ -140,26 +157,43 @@ func (c *Compiler) api(s *catalog.State, id string) []Fault {
 		}
 	}
 	api, err := pipeline.Compile(pipeline.CompileInput{
-		Deployment: deployment, Plans: plans, State: s, Upstreams: c.Upstreams,
+		Deployment: deployment, Plans: plans, State: s, Upstreams: c.Upstreams, Signer: c.Signer,
 	})
 	if err != nil {
 		return []Fault{{catalog.Ref{Kind: pb.Kind_KIND_DEPLOYMENT, ID: id}, err}}
 	}
-	c.apis[id] = compiled{pipeline.Entries(deployment, api)}
+	c.apis[id] = compiled{pipeline.Entries(deployment, api), pipeline.MetadataEntries(deployment, api)}
 	return nil
 }
 
 // route makes the table. Two Apis on one place cannot come out of the control
-// plane; should they, the table stays as it was.
+// plane; should they, the table stays as it was. Metadata makes room for an Api.
 func (c *Compiler) route() []Fault {
+	type place struct{ host, path string }
 	var entries []route.Entry[pipeline.Api]
+	taken := map[place]string{}
 	for _, a := range c.apis {
 		entries = append(entries, a.entries...)
+		for _, e := range a.entries {
+			taken[place{e.Host, e.Path}] = e.Name
+		}
+	}
+	var faults []Fault
+	for id, a := range c.apis {
+		for _, e := range a.metadata {
+			at := place{e.Host, e.Path}
+			if other, ok := taken[at]; ok {
+				faults = append(faults, Fault{catalog.Ref{Kind: pb.Kind_KIND_DEPLOYMENT, ID: id}, &route.ConflictError{Host: e.Host, Path: e.Path, First: other, Second: e.Name}})
+				continue
+			}
+			taken[at] = e.Name
+			entries = append(entries, e)
+		}
 	}
 	table, err := route.New(entries)
 	if err != nil {
-		return []Fault{{catalog.Ref{Kind: pb.Kind_KIND_DEPLOYMENT, ID: "*"}, err}}
+		return append(faults, Fault{catalog.Ref{Kind: pb.Kind_KIND_DEPLOYMENT, ID: "*"}, err})
 	}
 	c.routes = table
-	return nil
+	return faults
 }

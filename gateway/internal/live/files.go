@@ -19,8 +19,10 @@ import (
 
 const (
 	// Editors write a file in several steps; a change is read when it has been
-	// quiet for this long.
-	settle = 50 * time.Millisecond
+	// quiet for this long, or at last after settleMost: other files of the
+	// directory, such as a log, may never be quiet.
+	settle     = 50 * time.Millisecond
+	settleMost = 500 * time.Millisecond
 	// Some file systems tell of no changes: look by ourselves, too.
 	lookEvery = 2 * time.Second
 )
@@ -32,7 +34,7 @@ func (l *Live) watchFiles(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("watch resource files: %w", err)
 	}
-	defer watcher.Close() //nolint:errcheck // nothing was written
+	defer watcher.Close()
 	for _, dir := range directories(l.cfg.Resources) {
 		// Directories, because editors and Kubernetes replace files by renaming.
 		if err := watcher.Add(dir); err != nil {
@@ -66,12 +68,15 @@ func (l *Live) watchFiles(ctx context.Context) error {
 	}
 }
 
-// quiet waits until no more events come. It is false if ctx ended.
+// quiet waits until no more events come, within bounds. It is false if ctx ended.
 func quiet(ctx context.Context, w *fsnotify.Watcher) bool {
+	most := time.After(settleMost)
 	for {
 		select {
 		case <-ctx.Done():
 			return false
+		case <-most:
+			return true
 		case <-w.Events:
 		case <-time.After(settle):
 			return true
@@ -94,7 +99,7 @@ func directories(files []string) []string {
 func (l *Live) readFiles(last []string) ([]string, error) {
 	contents := make([]string, len(l.cfg.Resources))
 	for i, file := range l.cfg.Resources {
-		b, err := os.ReadFile(file) //nolint:gosec // the operator names the files
+		b, err := os.ReadFile(file)
 		if err != nil {
 			return last, fmt.Errorf("read resources: %w", err)
 		}

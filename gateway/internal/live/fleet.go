@@ -24,7 +24,7 @@ const (
 func (l *Live) runFleet(ctx context.Context) error {
 	bus, err := l.connect(ctx)
 	if err != nil {
-		return nil //nolint:nilerr // ctx has ended before NATS was there
+		return nil
 	}
 	defer bus.Close()
 	l.bus.Store(bus)
@@ -49,10 +49,10 @@ func (l *Live) connect(ctx context.Context) (*stream.Bus, error) {
 		if err == nil || ctx.Err() != nil {
 			return bus, err
 		}
-		l.trouble(ctx, "NATS cannot be reached", err)
+		l.trouble(ctx, "connect to NATS", err)
 		if l.current() == nil {
 			if err := l.takeSnapshot(ctx); err != nil {
-				l.trouble(ctx, "no snapshot to start from", err)
+				l.trouble(ctx, "take a first snapshot", err)
 			}
 		}
 		if !pause(ctx, failures) {
@@ -78,7 +78,7 @@ func (l *Live) follow(ctx context.Context, bus *stream.Bus) {
 				continue
 			}
 		}
-		l.trouble(ctx, "the log cannot be followed", err)
+		l.trouble(ctx, "follow the log", err)
 		if !pause(ctx, failures) {
 			return
 		}
@@ -176,12 +176,12 @@ func (l *Live) appliedSequence() uint64 {
 }
 
 // trouble reports what keeps the node from being current.
-func (l *Live) trouble(ctx context.Context, what string, err error) {
+func (l *Live) trouble(ctx context.Context, doing string, err error) {
 	if ctx.Err() != nil {
 		return
 	}
 	l.status.set(pb.Heartbeat_STALE)
-	l.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, what, slog.Any("error", err))
+	l.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "state is not current", slog.String("doing", doing), slog.Any("error", err))
 }
 
 // pause waits with capped, fully jittered back-off. It is false if ctx ended first.

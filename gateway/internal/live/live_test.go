@@ -149,9 +149,9 @@ func (f *fleet) append(awaited bool, changes ...*pb.Change) uint64 {
 	return sequence
 }
 
-func (f *fleet) apply(yaml string) uint64 {
+func (f *fleet) applyWorld() uint64 {
 	f.Helper()
-	docs, err := resource.DecodeYAML("test.yaml", []byte(yaml))
+	docs, err := resource.DecodeYAML("world.yaml", []byte(world))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 func TestFollowsFromTheSnapshot(t *testing.T) {
 	f := newFleet(t)
-	f.apply(world)
+	f.applyWorld()
 	n := f.node("")
 	eventually(t, "served from the snapshot", n.live)
 	f.step("pause", false)
@@ -293,7 +293,7 @@ func TestFollowsFromTheSnapshot(t *testing.T) {
 
 func TestHeartbeatAtOnceWhenAwaited(t *testing.T) {
 	f := newFleet(t)
-	f.apply(world)
+	f.applyWorld()
 	n := f.node("")
 	eventually(t, "live", n.live)
 	beats := make(chan *pb.Heartbeat, 100)
@@ -322,7 +322,7 @@ func TestHeartbeatAtOnceWhenAwaited(t *testing.T) {
 
 func TestStartsFromDiskAlone(t *testing.T) {
 	f := newFleet(t)
-	f.apply(world)
+	f.applyWorld()
 	dir := t.TempDir()
 	n := f.node(dir)
 	eventually(t, "live", n.live)
@@ -352,7 +352,7 @@ func TestStartsFromDiskAlone(t *testing.T) {
 
 func TestDamagedDiskIsNotServed(t *testing.T) {
 	f := newFleet(t)
-	f.apply(world)
+	f.applyWorld()
 	dir := t.TempDir()
 	n := f.node(dir)
 	eventually(t, "live", n.live)
@@ -378,7 +378,7 @@ func TestDamagedDiskIsNotServed(t *testing.T) {
 
 func TestDivergenceResyncs(t *testing.T) {
 	f := newFleet(t)
-	f.apply(world)
+	f.applyWorld()
 	n := f.node("")
 	eventually(t, "live", n.live)
 	f.head(f.state.SetHash())
@@ -394,7 +394,7 @@ func TestDivergenceResyncs(t *testing.T) {
 
 func TestNextEpoch(t *testing.T) {
 	f := newFleet(t)
-	f.apply(world)
+	f.applyWorld()
 	n := f.node("")
 	eventually(t, "live", n.live)
 	old := f.state.Position()
@@ -439,7 +439,7 @@ func TestMayReplace(t *testing.T) {
 // A head that the log does not deliver: the consumer is made anew, then the state.
 func TestSilentConsumer(t *testing.T) {
 	f := newFleet(t)
-	f.apply(world)
+	f.applyWorld()
 	n := f.node("")
 	eventually(t, "live", n.live)
 	for range 20 {
@@ -452,7 +452,7 @@ func TestSilentConsumer(t *testing.T) {
 
 func TestStaleWithoutHeads(t *testing.T) {
 	f := newFleet(t)
-	f.apply(world)
+	f.applyWorld()
 	n := f.node("")
 	eventually(t, "live", n.live)
 	eventually(t, "stale", func() bool { return n.Status().State == pb.Heartbeat_STALE })
@@ -465,7 +465,7 @@ func TestStaleWithoutHeads(t *testing.T) {
 
 func TestUndecodableChangeKeepsTheRest(t *testing.T) {
 	f := newFleet(t)
-	f.apply(world)
+	f.applyWorld()
 	n := f.node("")
 	eventually(t, "live", n.live)
 	f.append(false, &pb.Change{Kind: pb.Kind_KIND_PLAN, Id: "gold", Version: 2, Resource: []byte{0xff}})

@@ -152,7 +152,7 @@ func (l *Live) fetchSnapshot(ctx context.Context, control string) (*catalog.Stat
 	if err != nil {
 		return nil, err
 	}
-	defer res.Body.Close() //nolint:errcheck // nothing was written
+	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("status %s", res.Status)
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authz"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
@@ -27,6 +29,8 @@ type CompileInput struct {
 	State *catalog.State
 	// Upstreams keeps the connections.
 	Upstreams *proxy.Pool
+	// Signer signs for upstreams; nil: plans with signed_jwt cannot be compiled.
+	Signer *assertion.Signer
 }
 
 // Compile makes an Api. The error names the resource and the field; several
@@ -51,6 +55,9 @@ func Compile(in CompileInput) (*Api, error) {
 	})
 	for _, p := range serving {
 		plan, err := api.compilePlan(p)
+		if err == nil {
+			plan.assertion, err = compileAssertion(in, p)
+		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("plan/%s: %w", p.GetId(), err))
 			continue
@@ -59,12 +66,51 @@ func Compile(in CompileInput) (*Api, error) {
 		plan.handle = in.State.Handle(pb.Kind_KIND_PLAN, p.GetId())
 		api.plans = append(api.plans, plan)
 	}
+	if definition.GetProtectedResource() != nil {
+		page, at, err := describe(definition, serving, in.State)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("api/%s: %w", api.ID, err))
+		}
+		api.ResourceMetadata, api.described = at, &Api{ID: api.ID, Format: api.Format, page: page}
+	}
 	if faults != nil {
 		return nil, errors.Join(faults...)
 	}
-	api.strip = proxy.NewNames(headerNames(serving)...)
-	api.missing = missingCredentials(serving)
+	api.dress(serving)
 	return api, nil
+}
+
+// dress adds what all plans together make of the Api.
+func (a *Api) dress(serving []*pb.Plan) {
+	names := headerNames(serving)
+	a.strip = proxy.NewNames(names...)
+	a.stripProof = a.strip
+	a.missing = missingCredentials(serving)
+	takes, only := takesDPoP(serving)
+	if !takes {
+		return
+	}
+	a.stripProof = proxy.NewNames(append(names, "DPoP")...)
+	a.missing = a.missing.WithDPoP(only)
+	for i := range a.sources {
+		if s := &a.sources[i]; s.kind == tokenCredential && s.from == nil {
+			s.dpop = true
+		}
+	}
+}
+
+// takesDPoP tells whether a plan takes tokens that are bound to a key (RFC 9449),
+// and whether none takes others.
+func takesDPoP(plans []*pb.Plan) (takes, only bool) {
+	only = true
+	for _, p := range plans {
+		if p.GetSecurity() == pb.Plan_JWT || p.GetSecurity() == pb.Plan_OAUTH2 {
+			mode := tokenSettings(p).GetConfirmation().GetDpop()
+			takes = takes || mode != pb.Confirmation_OFF
+			only = only && mode == pb.Confirmation_REQUIRED
+		}
+	}
+	return takes, takes && only
 }
 
 // Entries are the places that a deployment takes in the routes.
@@ -102,8 +148,20 @@ func (a *Api) compilePlan(p *pb.Plan) (*Plan, error) {
 	}
 	plan := &Plan{
 		ID: p.GetId(), rules: rules, limits: limits,
-		headers:      claimHeaders(p.GetJwt()),
-		forwardToken: p.GetJwt().GetForwardToken(),
+		headers:      claimHeaders(tokenSettings(p)),
+		forwardToken: tokenSettings(p).GetForwardToken(),
+		mtls:         tokenSettings(p).GetConfirmation().GetMtls(),
+		dpop:         tokenSettings(p).GetConfirmation().GetDpop(),
+	}
+	if plan.roots, err = newRoots(p.GetMtls().GetCaPem()); err != nil {
+		return nil, err
+	}
+	if p.GetSecurity() == pb.Plan_OAUTH2 {
+		if len(p.GetOauth2().GetIssuers()) != 1 {
+			return nil, errors.New("oauth2.issuers: there must be exactly one")
+		}
+		plan.introspects = p.GetOauth2().GetIssuers()[0]
+		a.introspects = true
 	}
 	sources, err := sourcesOf(p)
 	if err != nil {
@@ -125,14 +183,14 @@ func (a *Api) compilePlan(p *pb.Plan) (*Plan, error) {
 func sourcesOf(p *pb.Plan) ([]source, error) {
 	switch p.GetSecurity() {
 	case pb.Plan_JWT, pb.Plan_OAUTH2:
-		s := source{kind: tokenCredential, text: p.GetJwt().GetTokenFrom()}
+		s := source{kind: tokenCredential, text: tokenSettings(p).GetTokenFrom()}
 		if s.text == "" {
 			s.place.Header = "Authorization"
 			return []source{s}, nil
 		}
 		from, err := expr.RequestValue(s.text)
 		if err != nil {
-			return nil, fmt.Errorf("jwt.token_from: %w", err)
+			return nil, fmt.Errorf("%s.token_from: %w", strings.ToLower(p.GetSecurity().String()), err)
 		}
 		s.from = from
 		return []source{s}, nil
@@ -180,15 +238,18 @@ func (a *Api) addSource(s source) (bit uint64, err error) {
 func headerNames(plans []*pb.Plan) []string {
 	var names []string
 	for _, p := range plans {
-		for _, h := range claimHeaders(p.GetJwt()) {
+		for _, h := range claimHeaders(tokenSettings(p)) {
 			names = append(names, h.header)
+		}
+		if signed := tokenSettings(p).GetSignedJwt(); signed != nil {
+			names = append(names, cmp.Or(signed.GetHeader(), assertion.DefaultHeader))
 		}
 	}
 	return names
 }
 
 // missingCredentials is what a request without a credential is told.
-func missingCredentials(plans []*pb.Plan) error {
+func missingCredentials(plans []*pb.Plan) *denial.Denial {
 	key, other := false, false
 	for _, p := range plans {
 		switch p.GetSecurity() {

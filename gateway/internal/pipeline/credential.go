@@ -17,6 +17,8 @@ type credential struct {
 	kind    credentialKind
 	sources uint64 // a bit for each of the Api's sources that found it
 	place   proxy.Credential
+	// The scheme of Authorization that a token came with; neither: from elsewhere.
+	bearer, dpop bool
 }
 
 type credentialKind uint8
@@ -33,6 +35,7 @@ type source struct {
 	from  *expr.Value // of a token; nil: the bearer token of Authorization
 	text  string      // what from was compiled from
 	place proxy.Credential
+	dpop  bool // Authorization: DPoP is looked for, too
 }
 
 const maxSources = 64
@@ -76,24 +79,28 @@ func (s *source) find(r *request.Request) (credential, error) {
 	}
 }
 
-// findBearer reads Authorization: Bearer (RFC 6750 section 2.1).
+// findBearer reads Authorization: Bearer (RFC 6750 section 2.1) and, if a plan of
+// the Api takes it, Authorization: DPoP (RFC 9449 section 7.1).
 func (s *source) findBearer(r *request.Request) (credential, error) {
 	value, count := r.Header.Get("Authorization")
 	if count > 1 {
 		return credential{}, denial.InvalidRequest
 	}
-	token, bearer := cutBearer(value)
-	if !bearer {
-		return credential{}, nil
+	if token, ok := cutScheme(value, "bearer"); ok {
+		return credential{value: token, kind: tokenCredential, place: s.place, bearer: true}, nil
 	}
-	return credential{value: token, kind: tokenCredential, place: s.place}, nil
+	if s.dpop {
+		if token, ok := cutScheme(value, "dpop"); ok {
+			return credential{value: token, kind: tokenCredential, place: s.place, dpop: true}, nil
+		}
+	}
+	return credential{}, nil
 }
 
-// cutBearer returns what follows the Bearer scheme (in any case) and its blanks.
-// What has that scheme but no token, or something else than a blank behind it,
-// gives an empty token.
-func cutBearer(value []byte) (token []byte, bearer bool) {
-	const scheme = "bearer"
+// cutScheme returns what follows a scheme (in any case) and its blanks. What has
+// that scheme but no token, or something else than a blank behind it, gives an
+// empty token.
+func cutScheme(value []byte, scheme string) (token []byte, ok bool) {
 	if len(value) < len(scheme) || !strings.EqualFold(string(value[:len(scheme)]), scheme) {
 		return nil, false
 	}

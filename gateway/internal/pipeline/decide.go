@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"errors"
 	"time"
@@ -32,7 +31,7 @@ func New(tokens *authn.Authenticator, counters *restrict.Store) *Pipeline {
 // d then has what else the answer needs. d is valid as long as r.
 func (p *Pipeline) Decide(v *View, r *request.Request, d *Decision) error {
 	*d = Decision{trace: d.trace}
-	if err := match(v, r, d); err != nil {
+	if err := match(v, r, d); err != nil || d.Page != nil {
 		return err
 	}
 	if err := identify(r, d); err != nil {
@@ -41,11 +40,13 @@ func (p *Pipeline) Decide(v *View, r *request.Request, d *Decision) error {
 	if err := p.choose(v, r, d); err != nil {
 		return d.malformed(err)
 	}
+	if err := environment(d); err != nil {
+		return err
+	}
 	if err := p.restrict(r, d); err != nil {
 		return err
 	}
-	shape(d)
-	return nil
+	return shape(v, r, d)
 }
 
 // match finds the Api.
@@ -54,8 +55,13 @@ func match(v *View, r *request.Request, d *Decision) (err error) {
 	if ok {
 		d.Api, d.Forward.Path, d.Forward.Rest, d.Forward.Query = api, r.Path, rest, r.Query
 	}
-	if !ok || api.stopped {
+	switch {
+	case !ok, api.stopped:
 		err = denial.APINotFound
+	case api.page != nil && rest < len(r.Path):
+		err = denial.APINotFound
+	case api.page != nil:
+		err = d.Serve(api.page, r.Method)
 	}
 	d.note(stepRoute, nil, err)
 	return err
@@ -117,10 +123,14 @@ func (d *Decision) eligible(plan *Plan, r *request.Request) bool {
 // presented tells whether the request brought the plan's kind of credential,
 // which for a keyless plan is none of any kind that the Api's plans take.
 func (d *Decision) presented(plan *Plan, r *request.Request) bool {
-	if plan.rules.Security() == pb.Plan_KEYLESS {
+	switch plan.rules.Security() {
+	case pb.Plan_KEYLESS:
 		return d.credential.kind == noCredential && (!d.Api.cert || r.Peer == nil)
+	case pb.Plan_MTLS:
+		return r.Peer != nil
+	default:
+		return d.credential.sources&plan.source != 0
 	}
-	return d.credential.sources&plan.source != 0
 }
 
 // ask asks an eligible plan. If it does not decide, the error tells what it
@@ -131,66 +141,13 @@ func (p *Pipeline) ask(v *View, r *request.Request, d *Decision, plan *Plan) (de
 		return true, nil
 	case pb.Plan_API_KEY:
 		return p.askForKey(v, r, d, plan)
-	case pb.Plan_JWT:
+	case pb.Plan_MTLS:
+		return p.askForCertificate(v, r, d, plan)
+	case pb.Plan_JWT, pb.Plan_OAUTH2:
 		return p.askForToken(v, r, d, plan)
 	default:
 		return true, denial.Internal // BUG: Usable lets no other kind through
 	}
-}
-
-func (p *Pipeline) askForToken(v *View, r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
-	if d.Token == nil {
-		if err := p.verify(v, r, d); err != nil {
-			return true, err
-		}
-	}
-	if !plan.rules.Trusts(d.Token.Issuer.ID()) {
-		d.note(stepIssuer, plan, denial.InvalidToken)
-		return false, denial.InvalidToken
-	}
-	said := recall(plan, d.Token)
-	if said.err != nil && errors.Is(said.err, denial.InvalidToken) {
-		d.note(stepRules, plan, said.err)
-		return false, said.err
-	}
-	if plan.rules.NeedsSubscription() && d.Token.Issuer.ValidateSubscription() {
-		if err := d.subscribed(v, r, plan, said); err != nil {
-			return false, err
-		}
-	}
-	d.note(stepRules, plan, said.err)
-	d.Forward.Set = said.set
-	return true, said.err
-}
-
-// verify authenticates the token and looks up whose it is.
-func (p *Pipeline) verify(v *View, r *request.Request, d *Decision) error {
-	token, err := p.token(v, r, d)
-	if err == nil && revoked(v, token, r.Now) {
-		err = denial.TokenRevoked
-	}
-	if err == nil {
-		d.Token = token
-		if client, ok := v.State.Client(token.Issuer.ID(), token.ClientID); ok {
-			d.Application, d.application = client.Application, client.Handle
-		}
-	}
-	d.note(stepToken, nil, err)
-	return err
-}
-
-// token validates the credential; for an explanation without the cache, which
-// forgets why a token was refused.
-func (p *Pipeline) token(v *View, r *request.Request, d *Decision) (*authn.Token, error) {
-	if d.trace == nil {
-		return p.tokens.Token(v.Keyring, d.credential.value, r.Now)
-	}
-	token, failure := p.tokens.Explain(v.Keyring, d.credential.value, r.Now)
-	if failure.Denial != nil {
-		d.trace.reason = failure.Reason
-		return nil, failure.Denial
-	}
-	return token, nil
 }
 
 func (p *Pipeline) askForKey(v *View, r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
@@ -242,12 +199,27 @@ func (d *Decision) unserved(refusal error) error {
 
 // stronger returns the refusal that tells the caller more.
 func stronger(a, b error) error {
-	for _, e := range [...]error{denial.SubscriptionInactive, denial.SubscriptionNotFound} {
-		if errors.Is(a, e) || errors.Is(b, e) {
-			return e
-		}
+	if rank(b) > rank(a) {
+		return b
 	}
-	return cmp.Or(a, b)
+	return a
+}
+
+func rank(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, denial.IntrospectionUnavailable):
+		return 5 // the token may be good
+	case errors.Is(err, denial.SubscriptionInactive):
+		return 4
+	case errors.Is(err, denial.SubscriptionNotFound):
+		return 3
+	case errors.Is(err, denial.InvalidCertificate):
+		return 1 // it came along; another credential was meant
+	default:
+		return 2
+	}
 }
 
 // restrict applies the plan's restrictions: first what it includes, so that a
@@ -283,10 +255,16 @@ func (p *Pipeline) restrict(r *request.Request, d *Decision) error {
 }
 
 // shape says how the request goes on.
-func shape(d *Decision) {
+func shape(v *View, r *request.Request, d *Decision) (err error) {
 	d.Forward.Strip = d.Api.strip
 	if !d.Plan.forwardToken {
-		d.Forward.Credential = d.credential.place
+		d.Forward.Credential, d.Forward.Strip = d.credential.place, d.Api.stripProof
 	}
-	d.note(stepForward, d.Plan, nil)
+	if d.Plan.assertion != nil && d.Token != nil {
+		if said := recall(d.Plan, d.Token); said.signed != nil {
+			err = d.assert(v, said, r.Now)
+		}
+	}
+	d.note(stepForward, d.Plan, err)
+	return err
 }

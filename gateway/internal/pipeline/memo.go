@@ -14,6 +14,8 @@ import (
 type verdict struct {
 	err error
 	set []proxy.HeaderValue
+	// signed are these with the gateway's own JWT; nil: there is none.
+	signed *signedFields
 	// subscribed is why the token's own list does not entitle it; nil: it does, or there is no such list.
 	subscribed error
 }
@@ -27,6 +29,9 @@ func recall(plan *Plan, t *authn.Token) *verdict {
 	said := &verdict{err: plan.rules.Allow(t.Claims)}
 	if said.err == nil {
 		said.set = render(plan.headers, t.Claims)
+		if plan.assertion != nil && !setsHeader(said.set, plan.assertion.Header()) {
+			said.signed = &signedFields{}
+		}
 	}
 	if claim := t.Issuer.SubscriptionClaim(); claim != "" {
 		said.subscribed = authz.Claimed(t.Claims, claim, plan.target)

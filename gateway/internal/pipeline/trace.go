@@ -56,10 +56,13 @@ const (
 	stepSelection
 	stepToken
 	stepKey
+	stepCertificate
+	stepConfirmation
 	stepIssuer
 	stepSubscription
 	stepRules
 	stepPlans
+	stepEnvironment
 	stepResource
 	stepLimits
 	stepForward
@@ -67,8 +70,8 @@ const (
 
 func (s stepName) String() string {
 	return [...]string{
-		"route", "credential", "supported", "presented", "selection_rule", "token", "api_key", "issuer",
-		"subscription", "rules", "plans", "resource_filter", "limits", "forward",
+		"route", "credential", "supported", "presented", "selection_rule", "token", "api_key", "certificate", "confirmation", "issuer",
+		"subscription", "rules", "plans", "environment", "resource_filter", "limits", "forward",
 	}[s]
 }
 
@@ -109,7 +112,9 @@ func (d *Decision) detail(name stepName, plan *Plan) map[string]string {
 		return map[string]string{"security": plan.rules.Security().String()}
 	case stepToken:
 		return d.describeToken()
-	case stepKey:
+	case stepConfirmation:
+		return d.describeConfirmation(plan)
+	case stepKey, stepCertificate:
 		if d.Application != "" {
 			return map[string]string{"application": d.Application, "key": d.KeyID}
 		}
@@ -195,6 +200,23 @@ func (d *Decision) describeForward() map[string]string {
 	}
 	for kind, name := range places(d.Forward.Credential) {
 		detail["removed "+kind] = name
+	}
+	return detail
+}
+
+// describeConfirmation says what the token is bound to, and what the plan wants.
+func (d *Decision) describeConfirmation(plan *Plan) map[string]string {
+	detail := map[string]string{"mtls": plan.mtls.String(), "dpop": plan.dpop.String(), "bound": "no"}
+	switch b := &d.Token.Binding; {
+	case b.ByCertificate && b.Key != "":
+		detail["bound"] = "certificate and key"
+	case b.ByCertificate:
+		detail["bound"] = "certificate"
+	case b.Key != "":
+		detail["bound"] = "key"
+	}
+	if d.trace.reason != "" {
+		detail["reason"] = d.trace.reason
 	}
 	return detail
 }

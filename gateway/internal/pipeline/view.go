@@ -1,6 +1,9 @@
 package pipeline
 
 import (
+	"sync/atomic"
+
+	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authz"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
@@ -8,6 +11,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/route"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/denial"
 )
 
 // View is everything that requests are decided by, at one position of the log.
@@ -24,14 +28,24 @@ type Api struct {
 	ID       string
 	Format   pb.Api_ErrorFormat
 	Upstream *proxy.Upstream
+	// ResourceMetadata is the URL of the metadata of RFC 9728; empty: there is none.
+	ResourceMetadata string
+	// Attached is for the edge to keep what it has for this Api, such as counters.
+	Attached atomic.Value
+
+	described *Api  // stands in the routes for the metadata; nil: there is none
+	page      *Page // of such an Api; it has nothing else
 
 	stopped bool
 	plans   []*Plan // those that serve, in the order in which they are asked
 	sources []source
-	used    uint64       // the sources that a plan takes credentials from
-	cert    bool         // a plan takes client certificates
-	missing error        // what a request without credential is told
-	strip   *proxy.Names // headers that only the gateway sets
+	used    uint64         // the sources that a plan takes credentials from
+	cert    bool           // a plan takes client certificates
+	missing *denial.Denial // what a request without credential is told
+	strip   *proxy.Names   // headers that only the gateway sets
+	// stripProof also has the header of DPoP proofs, if a plan takes any.
+	stripProof  *proxy.Names
+	introspects bool // a plan asks its issuer about tokens
 }
 
 // Plan is a plan of an Api, compiled. Immutable.
@@ -45,6 +59,10 @@ type Plan struct {
 	source       uint64 // the bit of its source in Api.sources
 	headers      []claimHeader
 	forwardToken bool
+	introspects  string // the issuer that an OAUTH2 plan asks
+	mtls, dpop   pb.Confirmation_Mode
+	roots        *roots          // of an MTLS plan; nil: any registered certificate will do
+	assertion    *assertion.Plan // signs for the upstream; nil: nothing does
 }
 
 // Decision is what Decide finds out about a request. Its parts stay filled in
@@ -63,13 +81,19 @@ type Decision struct {
 	KeyID string
 	// Forward is how the request goes on, if it does.
 	Forward proxy.Forward
+	// Page is the answer in place of an upstream's; nil: the request goes on.
+	Page *Page
 	// Refusal tells the headers of a 429.
 	Refusal restrict.Refusal
 	// Allow lists the methods for the Allow header of a 405.
 	Allow []string
 
 	credential  credential
+	failed      error         // why the token is no good JWT
+	asked       *authn.Issuer // whose server has vouched for Token
+	proved      string        // the key that a DPoP proof has shown
 	application catalog.Handle
+	sandbox     bool
 	trace       *Trace
 }
 

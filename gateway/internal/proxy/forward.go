@@ -15,6 +15,8 @@ type Forward struct {
 	Rest int
 	// Query is the canonical query; nil: none.
 	Query []byte
+	// Sandbox: the request goes to the sandbox targets, of which there must be some.
+	Sandbox bool
 	// Credential is what to take out of the request; the zero value: nothing.
 	Credential Credential
 	// Strip holds the header names that a client must not send on this Api; nil: none.

@@ -136,7 +136,7 @@ func TestFailover(t *testing.T) {
 		wantContains(t, get(t, g, "GET / HTTP/1.1\r\nHost: a\r\n"), "HTTP/1.1 200")
 		wantContains(t, raw(t, g.address, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"), "HTTP/1.1 200", "abc")
 	}
-	if !u.servers[0].down(time.Now()) {
+	if !u.production.servers[0].down(time.Now()) {
 		t.Error("the target that cannot be reached is not avoided")
 	}
 }
@@ -319,7 +319,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	u := upstreamFor(t, nil, url)
 	g := newGateway(t, u, nil)
 	get(t, g, "GET / HTTP/1.1\r\nHost: a\r\n")
-	target := u.servers[0].target
+	target := u.production.servers[0].target
 	target.mu.Lock()
 	for _, c := range target.idle {
 		c.idleSince = c.idleSince.Add(-maxIdleTime)
@@ -354,7 +354,7 @@ func TestConnectionCount(t *testing.T) {
 		get(t, g, "GET / HTTP/1.1\r\nHost: a\r\n")
 		raw(t, g.address, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nxx\r\n")
 	}
-	target := u.servers[0].target
+	target := u.production.servers[0].target
 	target.mu.Lock()
 	defer target.mu.Unlock()
 	if target.open != len(target.idle) {

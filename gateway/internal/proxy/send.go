@@ -61,7 +61,11 @@ func (u *Upstream) Send(in *Inbound, f *Forward) error {
 	}
 	now := time.Now()
 	err := errNotSent
-	u.order(now, func(s *server) bool {
+	targets := &u.production
+	if f.Sandbox {
+		targets = &u.sandbox
+	}
+	targets.order(now, func(s *server) bool {
 		x.out = u.appendHead(x.out[:0], s, in, f, length)
 		x.out = append(x.out, x.body...)
 		if err = u.try(x, s, in, length, now); !errors.Is(err, errNotSent) {

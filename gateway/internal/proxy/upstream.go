@@ -73,14 +73,23 @@ func (p *Pool) Close() {
 // its position in the order of targets, and safe for concurrent use.
 type Upstream struct {
 	pool            *Pool
-	servers         []server
-	schedule        []uint16 // indexes of servers, in the order in which they are taken
-	next            atomic.Uint64
+	production      group
+	sandbox         group // without servers: there is no sandbox
 	strip           bool
 	preserveHost    bool
 	responseTimeout time.Duration
 	maxBody         int64
 }
+
+// group are servers of which any will do.
+type group struct {
+	servers  []server
+	schedule []uint16 // indexes of servers, in the order in which they are taken
+	next     atomic.Uint64
+}
+
+// HasSandbox tells whether there are sandbox targets.
+func (u *Upstream) HasSandbox() bool { return len(u.sandbox.servers) > 0 }
 
 // server is a target with what an Upstream says about it.
 type server struct {
@@ -102,12 +111,24 @@ func (p *Pool) Upstream(settings *pb.Upstream) (*Upstream, error) {
 	if settings.GetMaxRequestBody() != nil {
 		u.maxBody = int64(min(settings.GetMaxRequestBody().GetBytes(), 1<<62))
 	}
+	err := errors.Join(
+		u.production.fill(p, settings, "targets", settings.GetTargets()),
+		u.sandbox.fill(p, settings, "sandbox_targets", settings.GetSandboxTargets()),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// fill compiles a list of targets, which may be empty only for the sandbox.
+func (g *group) fill(p *Pool, settings *pb.Upstream, field string, targets []*pb.Target) error {
 	var weights []uint32
 	var faults []error
-	for i, t := range settings.GetTargets() {
+	for i, t := range targets {
 		s, err := p.server(t.GetUrl(), settings)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("targets[%d]: %w", i, err))
+			faults = append(faults, fmt.Errorf("%s[%d]: %w", field, i, err))
 			continue
 		}
 		weight := uint32(1)
@@ -115,17 +136,17 @@ func (p *Pool) Upstream(settings *pb.Upstream) (*Upstream, error) {
 			weight = t.GetWeight()
 		}
 		if weight > 0 {
-			u.servers, weights = append(u.servers, s), append(weights, weight)
+			g.servers, weights = append(g.servers, s), append(weights, weight)
 		}
 	}
 	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
+		return errors.Join(faults...)
 	}
-	u.schedule = schedule(weights)
-	if len(u.schedule) == 0 {
-		return nil, errors.New("targets: none has a weight above 0")
+	g.schedule = schedule(weights)
+	if len(g.schedule) == 0 && (len(targets) > 0 || field == "targets") {
+		return fmt.Errorf("%s: none has a weight above 0", field)
 	}
-	return u, nil
+	return nil
 }
 
 // server parses a target's URL and finds or makes the target.
@@ -215,15 +236,15 @@ func (p *Pool) release(br *bufio.Reader) {
 // order calls try with the servers in the order in which a request should try
 // them, until it returns false: first the scheduled one, then the others; those
 // that were just unreachable last.
-func (u *Upstream) order(now time.Time, try func(*server) bool) {
-	if len(u.servers) == 1 {
-		try(&u.servers[0])
+func (g *group) order(now time.Time, try func(*server) bool) {
+	if len(g.servers) == 1 {
+		try(&g.servers[0])
 		return
 	}
-	first := int(u.schedule[u.next.Add(1)%uint64(len(u.schedule))])
+	first := int(g.schedule[g.next.Add(1)%uint64(len(g.schedule))])
 	for _, wantDown := range [2]bool{false, true} {
-		for i := range u.servers {
-			s := &u.servers[(first+i)%len(u.servers)]
+		for i := range g.servers {
+			s := &g.servers[(first+i)%len(g.servers)]
 			if s.down(now) == wantDown && !try(s) {
 				return
 			}

@@ -287,7 +287,7 @@ func (x *Entry) GetAwaited() bool {
 }
 
 // SnapshotHeader stands at the start of a snapshot; length-delimited Changes
-// follow it, and a SnapshotTrailer ends it.
+// follow it, and their SHA-256 ends it (package snapshot).
 type SnapshotHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Of the snapshot format; readers refuse others.

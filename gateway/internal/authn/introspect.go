@@ -1,0 +1,218 @@
+package authn
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"hash/maphash"
+	"math/bits"
+	"strings"
+	"time"
+
+	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/introspect"
+	"github.com/portcullis-gateway/portcullis/shared/token"
+)
+
+// Reasons of introspected tokens.
+const (
+	reasonNoIntrospection = "the issuer has no introspection"
+	reasonNoToken         = "the token has characters that no token has, and is not sent anywhere"
+	reasonElsewhere       = "the token says that another configured issuer has made it, and is not shown to this one"
+	reasonOtherIssuer     = "the introspection server's answer has another iss"
+	reasonKind            = "the introspection server's answer speaks of another kind of token than an access token"
+)
+
+// inactive is a remembered refusal of one issuer's server.
+type inactive struct {
+	issuer *Issuer
+	denial *denial.Denial
+	from   int64
+}
+
+// Introspect validates a token by asking the introspection server of issuer,
+// which is one of ring, at now (seconds since 1970). The error is a
+// *denial.Denial: InvalidToken, TokenExpired or IntrospectionUnavailable. For a
+// token that is remembered it does not allocate. compact is not kept.
+//
+// What is remembered holds for this very *Issuer, and so for nothing once its
+// settings or keys change: for cache_ttl what is active, for a few seconds what is not.
+func (a *Authenticator) Introspect(ring *Keyring, issuer *Issuer, compact []byte, now int64) (*Token, error) {
+	if len(compact) > a.cfg.MaxTokenBytes {
+		return nil, denial.InvalidToken
+	}
+	hash := maphash.Bytes(a.seed, compact) ^ bits.RotateLeft64(maphash.String(a.seed, issuer.id), 1)
+	if t, ok := a.asked.get(hash, compact); ok {
+		if t.Issuer == issuer && now < t.askAgain {
+			switch t.state(now) {
+			case live:
+				a.askedHits.Add(1)
+				return t, nil
+			case expired:
+				a.askedHits.Add(1)
+				a.asked.remove(hash, compact)
+				return nil, denial.TokenExpired
+			default: // asked anew
+			}
+		}
+		a.asked.remove(hash, compact)
+	}
+	if d := a.knownInactive(issuer, hash, compact, now); d != nil {
+		a.askedNegative.Add(1)
+		return nil, d
+	}
+	a.askedMisses.Add(1)
+	return a.inquire(ring, issuer, hash, compact, now)
+}
+
+func (a *Authenticator) knownInactive(issuer *Issuer, hash uint64, compact []byte, now int64) *denial.Denial {
+	r, ok := a.inactive.get(hash, compact)
+	if !ok || r.issuer != issuer || now < r.from || now >= r.from+negativeTTL {
+		return nil
+	}
+	return r.denial
+}
+
+// inquiry is the outcome of one question, with the issuer it holds for.
+type inquiry struct {
+	issuer *Issuer
+	token  *Token
+	fail   Failure
+}
+
+// inquire asks about a token that is not remembered. Requests that carry it at
+// the same moment share the answer, unless they see different settings.
+func (a *Authenticator) inquire(ring *Keyring, issuer *Issuer, hash uint64, compact []byte, now int64) (*Token, error) {
+	shared, _, _ := a.inquiries.Do(issuer.id+"\x00"+string(compact), func() (any, error) {
+		// Another flight may have landed after this request looked.
+		if t, ok := a.asked.get(hash, compact); ok && t.Issuer == issuer && now < t.askAgain && t.state(now) == live {
+			return inquiry{issuer: issuer, token: t}, nil
+		}
+		if known := a.knownInactive(issuer, hash, compact, now); known != nil {
+			return inquiry{issuer: issuer, fail: Failure{Denial: known}}, nil //nolint:nilerr // the refusal is the result
+		}
+		t, fail := a.ExplainIntrospection(ring, issuer, compact, now)
+		switch {
+		case fail.Denial == nil && t.askAgain > now:
+			a.asked.put(hash, compact, t, t.size(len(compact)))
+		case fail.costly:
+			a.inactive.put(hash, compact, inactive{issuer, fail.Denial, now}, len(compact)+128)
+		}
+		return inquiry{issuer, t, fail}, nil
+	})
+	done, ok := shared.(inquiry)
+	if !ok || done.issuer != issuer {
+		t, fail := a.ExplainIntrospection(ring, issuer, compact, now)
+		done = inquiry{issuer, t, fail}
+	}
+	if done.fail.Denial != nil {
+		return nil, done.fail.Denial
+	}
+	return done.token, nil
+}
+
+// ExplainIntrospection is Introspect without any cache, and says why a token is refused.
+func (a *Authenticator) ExplainIntrospection(ring *Keyring, issuer *Issuer, compact []byte, now int64) (*Token, Failure) {
+	switch {
+	case issuer.introspection == nil:
+		return nil, invalid(reasonNoIntrospection)
+	case !isToken(compact):
+		return nil, invalid(reasonNoToken)
+	}
+	// A live token of one issuer is never shown to the server of another.
+	if maker := ring.Claimed(compact); maker != nil && maker != issuer {
+		return nil, invalid(reasonElsewhere)
+	}
+	answer, err := a.servers.Client(issuer.introspection).Ask(context.Background(), string(compact))
+	a.countOutcome(err)
+	if err != nil {
+		if failure, ok := errors.AsType[*introspect.Error](err); ok {
+			return nil, Failure{Denial: denial.IntrospectionUnavailable, Reason: failure.Error(), costly: failure.Lasting}
+		}
+		return nil, Failure{Denial: denial.InvalidToken, Reason: err.Error(), costly: true}
+	}
+	d := draft{issuer: issuer, claims: answer.Claims, registered: answer.Registered}
+	if reason := d.answered(now); reason != "" {
+		return nil, Failure{Denial: denial.InvalidToken, Reason: reason, costly: true}
+	}
+	t := &Token{
+		Issuer: issuer, ClientID: d.clientID, Subject: d.registered.Subject, JTI: d.registered.ID, Claims: d.claims, Binding: d.binding,
+		IssuedAt: present(d.registered.IssuedAt), NotBefore: present(d.registered.NotBefore), ExpiresAt: present(d.registered.ExpiresAt),
+		SHA256: sha256.Sum256(compact), Key: "introspection", askAgain: now + int64(issuer.introspection.TTL()/time.Second),
+	}
+	if t.state(now) == expired {
+		return nil, Failure{Denial: denial.TokenExpired, Reason: reasonExpired, costly: true}
+	}
+	return t, Failure{}
+}
+
+func (a *Authenticator) countOutcome(err error) {
+	outcome := introspect.Active
+	if err != nil {
+		outcome = introspect.Inactive
+	}
+	if failure, ok := errors.AsType[*introspect.Error](err); ok {
+		outcome = failure.Outcome
+	}
+	if n := a.outcomes[outcome]; n != nil {
+		n.Add(1)
+	}
+}
+
+// answered tells what the issuer's settings have against the answer of its
+// introspection server; empty: nothing. An answer need not say whose token it
+// is, nor when it expires; what it says must be right.
+func (d *draft) answered(now int64) string {
+	i := d.issuer
+	if d.registered.Issuer != "" && d.registered.Issuer != i.iss {
+		return reasonOtherIssuer
+	}
+	if !isAccessToken(d.claims) {
+		return reasonKind
+	}
+	if reason := d.readBinding(); reason != "" {
+		return reason
+	}
+	if reason := d.readClaims(); reason != "" {
+		return reason
+	}
+	if i.wantsExpiry && d.registered.ExpiresAt == token.Absent {
+		return reasonNoExpiry
+	}
+	return d.untimely(now)
+}
+
+// isAccessToken looks at the members by which servers tell kinds of token apart:
+// token_type of RFC 7662, and token_use and typ of several servers. A refresh
+// token is active, too, and must not be taken for an access token.
+func isAccessToken(claims *token.Claims) bool {
+	if kind, ok := claims.Text("token_type"); ok {
+		switch strings.ToLower(kind) {
+		case "bearer", "dpop", "access_token":
+		default:
+			return false
+		}
+	}
+	for _, name := range []string{"token_use", "typ"} {
+		kind, _ := claims.Text(name)
+		switch strings.ToLower(kind) {
+		case "refresh", "refresh_token", "offline", "id", "id_token", "logout":
+			return false
+		}
+	}
+	return true
+}
+
+// isToken checks for b64token of RFC 6750 section 2.1.
+func isToken(compact []byte) bool {
+	end := len(compact)
+	for end > 0 && compact[end-1] == '=' {
+		end--
+	}
+	for _, c := range compact[:end] {
+		if !('0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z') && strings.IndexByte("-._~+/", c) < 0 {
+			return false
+		}
+	}
+	return end > 0
+}

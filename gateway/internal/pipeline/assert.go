@@ -1,0 +1,99 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/denial"
+)
+
+// signedFields are the fields that a plan sets from a token with the JWT that the
+// gateway signs for it. They are kept with the token, so that a repeated one costs
+// no signature (BenchmarkDecide).
+type signedFields struct {
+	current atomic.Pointer[signedSet]
+	signing sync.Mutex
+}
+
+type signedSet struct {
+	set              []proxy.HeaderValue
+	application      string
+	sandbox          bool
+	renew, expiresAt int64
+}
+
+// usable tells whether the JWT says the truth about d, and is accepted at now.
+func (s *signedSet) usable(d *Decision, now int64) bool {
+	return s != nil && now < s.expiresAt && s.application == d.Application && s.sandbox == d.sandbox
+}
+
+// assert adds the gateway's own JWT to the fields that go upstream. Towards the
+// end of its life one request has a new one signed, while the others go on with
+// the old one. Without any, they wait for each other.
+func (d *Decision) assert(v *View, said *verdict, now int64) error {
+	fields := said.signed
+	had := fields.current.Load()
+	switch {
+	case !had.usable(d, now):
+		fields.signing.Lock()
+	case now < had.renew || !fields.signing.TryLock():
+		d.Forward.Set = had.set
+		return nil
+	}
+	defer fields.signing.Unlock()
+	// Another request may have had one signed in the meantime.
+	if had = fields.current.Load(); !had.usable(d, now) || now >= had.renew {
+		var err error
+		if had, err = d.sign(v, said, now); err != nil {
+			return err
+		}
+		fields.current.Store(had)
+	}
+	d.Forward.Set = had.set
+	return nil
+}
+
+func (d *Decision) sign(v *View, said *verdict, now int64) (*signedSet, error) {
+	caller := &assertion.Caller{
+		Issuer: d.Token.Issuer.Name(), Subject: d.Token.Subject, ClientID: d.Token.ClientID,
+		Application: d.Application, Sandbox: d.sandbox,
+		ExpiresAt: d.Token.AcceptedUntil(), Claims: d.Token.Claims,
+	}
+	if application, ok := catalog.Lookup[*pb.Application](v.State, pb.Kind_KIND_APPLICATION, d.Application); ok {
+		caller.ApplicationName = application.GetName()
+	}
+	signed, err := d.Plan.assertion.Sign(caller, now)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", denial.Internal, err)
+	}
+	own := proxy.HeaderValue{Name: d.Plan.assertion.Header(), Value: signed.JWT}
+	return &signedSet{
+		set: append(slices.Clip(said.set), own), application: d.Application, sandbox: d.sandbox,
+		renew: signed.Renew, expiresAt: signed.ExpiresAt,
+	}, nil
+}
+
+// setsHeader tells whether a claim gives this header already.
+func setsHeader(set []proxy.HeaderValue, name string) bool {
+	return slices.ContainsFunc(set, func(h proxy.HeaderValue) bool { return strings.EqualFold(h.Name, name) })
+}
+
+// compileAssertion makes what a plan's signed_jwt asks for; nil: nothing.
+func compileAssertion(in CompileInput, p *pb.Plan) (*assertion.Plan, error) {
+	settings := tokenSettings(p).GetSignedJwt()
+	if settings == nil {
+		return nil, nil //nolint:nilnil // the plan has no such setting
+	}
+	if in.Signer == nil {
+		return nil, errors.New("signed_jwt: this node has no key to sign with")
+	}
+	return in.Signer.Compile(settings, assertion.Place{API: in.Deployment.GetId(), Plan: p.GetId(), PlanName: p.GetName()}), nil
+}

@@ -1,0 +1,100 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
+	"github.com/portcullis-gateway/portcullis/shared/denial"
+)
+
+// askForCertificate asks an MTLS plan. A certificate that nobody has registered,
+// or that is out of date, does not decide: it may be there for a token that is
+// bound to it, or for nobody here, and the request's other credential counts.
+func (p *Pipeline) askForCertificate(v *View, r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
+	err = d.certificate(v, r, plan)
+	d.note(stepCertificate, plan, err)
+	if err != nil {
+		return false, err
+	}
+	if plan.rules.NeedsSubscription() {
+		if err := d.entitled(v, r, plan); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (d *Decision) certificate(v *View, r *request.Request, plan *Plan) error {
+	if r.Now < r.Peer.NotBefore.Unix() || r.Now > r.Peer.NotAfter.Unix() {
+		return denial.InvalidCertificate
+	}
+	sum := sha256.Sum256(r.Peer.Raw)
+	known, ok := v.State.Certificate(sum)
+	if !ok || known.ExpiresAt != 0 && known.ExpiresAt <= r.Now {
+		return denial.InvalidCertificate
+	}
+	if plan.roots != nil && !plan.roots.trust(r.Peer, sum, r.Now) {
+		return denial.InvalidCertificate
+	}
+	d.Application, d.application, d.KeyID = known.Application, known.Handle, known.KeyID
+	return nil
+}
+
+// maxChains is how many certificates a plan remembers to have found a chain for.
+const maxChains = 4096
+
+// roots are the authorities of an MTLS plan. They remember the certificates that
+// chain to them, because finding a chain takes longer than all the rest; only
+// registered certificates come here, so there are few.
+type roots struct {
+	pool *x509.CertPool
+
+	mu     sync.RWMutex
+	chains map[[sha256.Size]byte]span
+}
+
+// span is the seconds in which a chain holds.
+type span struct{ from, until int64 }
+
+func newRoots(pem string) (*roots, error) {
+	if pem == "" {
+		return nil, nil //nolint:nilnil // none are asked for
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(pem)) {
+		return nil, errors.New("mtls.ca_pem: it holds no certificate in PEM")
+	}
+	return &roots{pool: pool, chains: map[[sha256.Size]byte]span{}}, nil
+}
+
+// trust tells whether a certificate for client authentication chains to one of the
+// roots at now. Authorities between the two must be among the roots.
+func (a *roots) trust(peer *x509.Certificate, sum [sha256.Size]byte, now int64) bool {
+	a.mu.RLock()
+	known, ok := a.chains[sum]
+	a.mu.RUnlock()
+	if ok && known.from <= now && now <= known.until {
+		return true
+	}
+	found, err := peer.Verify(x509.VerifyOptions{
+		Roots: a.pool, CurrentTime: time.Unix(now, 0), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	if err != nil {
+		return false
+	}
+	holds := span{from: found[0][0].NotBefore.Unix(), until: found[0][0].NotAfter.Unix()}
+	for _, c := range found[0] {
+		holds.from, holds.until = max(holds.from, c.NotBefore.Unix()), min(holds.until, c.NotAfter.Unix())
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.chains) >= maxChains {
+		clear(a.chains)
+	}
+	a.chains[sum] = holds
+	return true
+}

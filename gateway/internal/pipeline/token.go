@@ -1,0 +1,185 @@
+package pipeline
+
+import (
+	"errors"
+
+	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/denial"
+)
+
+// askForToken asks a JWT or OAUTH2 plan.
+func (p *Pipeline) askForToken(v *View, r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
+	if decides, err := p.authenticate(v, r, d, plan); err != nil {
+		return decides, err
+	}
+	if !plan.rules.Trusts(d.Token.Issuer.ID()) {
+		d.note(stepIssuer, plan, denial.InvalidToken)
+		return false, denial.InvalidToken
+	}
+	said := recall(plan, d.Token)
+	if said.err != nil && errors.Is(said.err, denial.InvalidToken) {
+		d.note(stepRules, plan, said.err)
+		return false, said.err
+	}
+	if decides, err := p.confirm(r, d, plan); err != nil {
+		return decides, err
+	}
+	if plan.rules.NeedsSubscription() && d.Token.Issuer.ValidateSubscription() {
+		if err := d.subscribed(v, r, plan, said); err != nil {
+			return false, err
+		}
+	}
+	d.note(stepRules, plan, said.err)
+	d.Forward.Set = said.set
+	return true, said.err
+}
+
+// authenticate validates the credential as the plan's kind says. A bad token ends
+// the matter, unless it may be meant for an OAUTH2 plan: where there is one, a
+// JWT plan has nothing to say about what no issuer that it trusts seems to have made.
+func (p *Pipeline) authenticate(v *View, r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
+	if plan.introspects != "" {
+		return p.introspect(v, r, d, plan)
+	}
+	if d.Token == nil && d.failed == nil {
+		d.failed = p.verify(v, r, d)
+	}
+	if d.failed == nil {
+		return false, nil
+	}
+	if !d.Api.introspects {
+		return true, d.failed
+	}
+	maker := v.Keyring.Claimed(d.credential.value)
+	if maker != nil && plan.rules.Trusts(maker.ID()) {
+		return true, d.failed
+	}
+	d.note(stepIssuer, plan, denial.InvalidToken)
+	return false, d.failed
+}
+
+// verify authenticates a JWT and looks up whose it is.
+func (p *Pipeline) verify(v *View, r *request.Request, d *Decision) error {
+	token, err := p.token(v, r, d)
+	err = d.own(v, r, token, err)
+	d.note(stepToken, nil, err)
+	return err
+}
+
+// own takes a token that was found genuine, unless it was revoked.
+func (d *Decision) own(v *View, r *request.Request, token *authn.Token, err error) error {
+	if err != nil {
+		return err
+	}
+	if revoked(v, token, r.Now) {
+		return denial.TokenRevoked
+	}
+	// Nothing of what another plan has found before may be left.
+	d.Token, d.Application, d.application, d.KeyID, d.sandbox = token, "", 0, "", false
+	if client, ok := v.State.Client(token.Issuer.ID(), token.ClientID); ok {
+		d.Application, d.application = client.Application, client.Handle
+		d.sandbox = client.Environment == pb.Client_SANDBOX
+	}
+	return nil
+}
+
+// token validates the credential; for an explanation without the cache, which
+// forgets why a token was refused.
+func (p *Pipeline) token(v *View, r *request.Request, d *Decision) (*authn.Token, error) {
+	if d.trace == nil {
+		return p.tokens.Token(v.Keyring, d.credential.value, r.Now)
+	}
+	token, failure := p.tokens.Explain(v.Keyring, d.credential.value, r.Now)
+	if failure.Denial != nil {
+		d.trace.reason = failure.Reason
+		return nil, failure.Denial
+	}
+	return token, nil
+}
+
+// introspect asks the plan's issuer about the token. That it does not know the
+// token, or cannot be asked, leaves the matter to plans of other issuers; but
+// then nobody is told that the token is bad.
+func (p *Pipeline) introspect(v *View, r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
+	issuer, ok := v.Keyring.ByID(plan.introspects)
+	if !ok {
+		d.note(stepIssuer, plan, denial.InvalidToken)
+		return false, denial.InvalidToken
+	}
+	if d.asked == issuer {
+		return false, nil
+	}
+	token, err := p.inquire(v, r, d, issuer)
+	if err = d.own(v, r, token, err); err == nil {
+		d.asked = issuer
+	}
+	d.note(stepToken, plan, err)
+	return errors.Is(err, denial.TokenExpired) || errors.Is(err, denial.TokenRevoked), err
+}
+
+func (p *Pipeline) inquire(v *View, r *request.Request, d *Decision, issuer *authn.Issuer) (*authn.Token, error) {
+	if d.trace == nil {
+		return p.tokens.Introspect(v.Keyring, issuer, d.credential.value, r.Now)
+	}
+	token, failure := p.tokens.ExplainIntrospection(v.Keyring, issuer, d.credential.value, r.Now)
+	if failure.Denial != nil {
+		d.trace.reason = failure.Reason
+		return nil, failure.Denial
+	}
+	return token, nil
+}
+
+// confirm checks that the token is in the hands that it was given into. A token
+// whose binding the plan does not offer, or that lacks the one it asks for, may
+// be for another plan. A wrong proof, or none, ends the matter.
+func (p *Pipeline) confirm(r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
+	bound := &d.Token.Binding
+	required := plan.mtls == pb.Confirmation_REQUIRED || plan.dpop == pb.Confirmation_REQUIRED
+	if !bound.Bound() && !required && !d.credential.dpop {
+		return false, nil // the usual case
+	}
+	if err = plan.offers(bound); err == nil {
+		decides, err = true, p.possession(r, d)
+	}
+	d.note(stepConfirmation, plan, err)
+	return decides, err
+}
+
+// offers holds a token's binding against the plan's modes. OFF means that the
+// plan takes no tokens that are bound so: their binding would go unchecked.
+func (plan *Plan) offers(bound *authn.Binding) error {
+	switch {
+	case bound.ByCertificate && plan.mtls == pb.Confirmation_OFF,
+		!bound.ByCertificate && plan.mtls == pb.Confirmation_REQUIRED,
+		bound.Key != "" && plan.dpop == pb.Confirmation_OFF:
+		return denial.InvalidToken
+	case bound.Key == "" && plan.dpop == pb.Confirmation_REQUIRED:
+		return denial.UnboundToken
+	}
+	return nil
+}
+
+// possession checks the proofs of what the token is bound to (RFC 8705 section
+// 3, RFC 9449 section 7).
+func (p *Pipeline) possession(r *request.Request, d *Decision) error {
+	bound := &d.Token.Binding
+	switch {
+	case bound.ByCertificate && !bound.Matches(r.Peer):
+		return denial.InvalidToken
+	case bound.Key == "" && !d.credential.dpop, bound.Key != "" && d.proved == bound.Key:
+		return nil
+	case bound.Key == "", d.credential.bearer:
+		return denial.UnboundToken // a token for one scheme under the other
+	}
+	failure := p.tokens.Prove(d.Token, r, d.credential.value, d.trace == nil)
+	if failure.Denial != nil {
+		if d.trace != nil {
+			d.trace.reason = failure.Reason
+		}
+		return failure.Denial
+	}
+	d.proved = bound.Key
+	return nil
+}

@@ -1,0 +1,330 @@
+package faults_test
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// contractFile is the resource schema by example.
+const contractFile = "shared/resource/testdata/contract.yaml"
+
+// TestDoors: the contract is accepted as it stands by `keymanager-sync apply -f`,
+// by POST /v1/apply and by `gateway --resources`. What is wrong with a file is
+// refused by all three, with file, line, field and cure, and nothing of it is
+// applied.
+func TestDoors(t *testing.T) {
+	t.Parallel()
+	contract, err := os.ReadFile(filepath.Join(root, contractFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := openDoors(t, string(contract))
+	d.accept(t)
+	if t.Failed() {
+		return
+	}
+	for _, s := range spoils(t) {
+		t.Run(s.name, func(t *testing.T) {
+			text, line := s.text(t, d.contract)
+			d.throughCommand(t, s, text, line)
+			d.throughAPI(t, s, text, line)
+			if s.noFile {
+				return // a file has no past: what it says is where it begins
+			}
+			d.throughFile(t, s, text, line)
+		})
+	}
+	d.mend(t)
+}
+
+// doors are the three ways in.
+type doors struct {
+	contract string
+	s        *standalone // the control plane behind the first two
+	gateway  *process    // the third
+	file     string      // that the gateway reads
+	extra    string      // another one beside it
+	front    string
+	admin    string
+	logRead  int // how much of the gateway's log has been looked at
+	partner  *issuer
+}
+
+// openDoors starts a control plane with nothing in it and prepares a gateway
+// that reads the contract and, for something to call, an Api of the test's.
+func openDoors(t *testing.T, contract string) *doors {
+	t.Helper()
+	// The example's public key is that of RFC 8037, appendix A; here is its other half.
+	seed, err := base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &doors{contract: contract, s: newStandalone(t), partner: &issuer{"https://partner.test", "p1", ed25519.NewKeyFromSeed(seed)}}
+	dir := t.TempDir()
+	d.file, d.extra = filepath.Join(dir, "contract.yaml"), filepath.Join(dir, "extra.yaml")
+	d.write(t, d.file, contract)
+	d.write(t, d.extra, fmt.Sprintf(`
+kind: Api
+id: echo
+context_path: %s
+upstream: {targets: [{url: "%s"}]}
+---
+kind: Plan
+id: echo-jwt
+api: echo
+security: JWT
+status: PUBLISHED
+auto_accept: true
+jwt: {issuers: [partner]}
+---
+kind: Application
+id: laptop
+clients: [{issuer: partner, client_id: laptop}]
+---
+kind: Subscription
+id: laptop-echo
+application: laptop
+plan: echo-jwt
+`, echoPath, echo(t)))
+	at := freeAddresses(t, 2)
+	d.front, d.admin = at[0], at[1]
+	d.gateway = newProcess(t, dir, "gateway", "gateway", answers200("http://"+d.admin+"/readyz"),
+		"--listen", d.front, "--admin-listen", d.admin, "--resources", d.file+","+d.extra, "--log-format", "json")
+	d.s.start(t)
+	return d
+}
+
+func (d *doors) write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// accept puts the contract through all doors, and then the past that some steps
+// need through one.
+func (d *doors) accept(t *testing.T) {
+	t.Helper()
+	out, err := d.command(t, d.contract)
+	if err != nil {
+		t.Errorf("keymanager-sync apply: %v\n%s", err, out)
+	}
+	counts := make(map[string]int)
+	for ref := range d.everything(t) {
+		kind, _, _ := strings.Cut(ref, "/")
+		counts[kind]++
+	}
+	want := map[string]int{"issuers": 2, "apis": 1, "plans": 2, "applications": 1, "subscriptions": 1, "revocations": 1}
+	if !maps.Equal(counts, want) {
+		t.Errorf("after apply there are %v, want %v", counts, want)
+	}
+	a, err := d.s.api.apply(d.contract)
+	if must(t, a, err); strings.Contains(string(a.body), `"update"`) || strings.Contains(string(a.body), `"create"`) {
+		t.Errorf("applied once more, the contract changes something: %s", a)
+	}
+	a, err = d.s.api.apply(past)
+	must(t, a, err)
+	a, err = d.s.api.post("/v1/subscriptions/declined/reject")
+	must(t, a, err)
+
+	d.gateway.start(t)
+	d.serves(t)
+	// The standalone's own gateway has the contract, too.
+	c := newCaller(d.s.front, d.ordersToken())
+	c.url = "http://" + d.s.front + "/orders/v1/1"
+	eventually(t, startWithin, "the standalone decides by the contract", c.expect(403, "subscription_not_found"))
+}
+
+// ordersToken is good for the contract's plan, and of a client that has not subscribed.
+func (d *doors) ordersToken() string {
+	return d.partner.token("laptop", map[string]any{"tenant": "acme", "scope": "orders.read", "level": 2})
+}
+
+// serves checks that the gateway decides by the good files.
+func (d *doors) serves(t *testing.T) {
+	t.Helper()
+	c := newCaller(d.front, d.partner.token("laptop", nil))
+	if err := c.expect(200, "")(); err != nil {
+		t.Errorf("the other file's Api: %v", err)
+	}
+	c.token, c.url = d.ordersToken(), "http://"+d.front+"/orders/v1/1"
+	if err := c.expect(403, "subscription_not_found")(); err != nil {
+		t.Errorf("the contract's Api: %v", err)
+	}
+}
+
+// everything is the version of every resource that users write.
+func (d *doors) everything(t *testing.T) map[string]uint64 {
+	t.Helper()
+	all := make(map[string]uint64)
+	for _, collection := range []string{"issuers", "apis", "plans", "applications", "subscriptions", "revocations"} {
+		for id, r := range list(t, d.s.api, collection) {
+			all[collection+"/"+id] = r.Meta.version()
+		}
+	}
+	return all
+}
+
+// unchanged runs something that must leave everything as it is.
+func (d *doors) unchanged(t *testing.T, door string, run func()) {
+	t.Helper()
+	before := d.everything(t)
+	run()
+	if after := d.everything(t); !maps.Equal(before, after) {
+		t.Errorf("%s: something of it was applied: %v, before %v", door, after, before)
+	}
+}
+
+// command runs keymanager-sync apply with a file of its own.
+func (d *doors) command(t *testing.T, text string) (output string, err error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "contract.yaml")
+	d.write(t, file, text)
+	cmd := exec.Command(program(t, "keymanager-sync"), "apply", "--control", d.s.api.base, "-f", file)
+	cmd.Env = environment()
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (d *doors) throughCommand(t *testing.T, s spoil, text string, line int) {
+	t.Helper()
+	d.unchanged(t, "keymanager-sync apply", func() {
+		out, err := d.command(t, text)
+		if _, failed := errors.AsType[*exec.ExitError](err); !failed {
+			t.Errorf("keymanager-sync apply: %v, want an exit status\n%s", err, out)
+		}
+		if err := s.told(out, line); err != nil {
+			t.Errorf("keymanager-sync apply: %v", err)
+		}
+	})
+}
+
+// told looks for a line of text that names the place, the field and the cure, and
+// has no line that names no place.
+func (s spoil) told(out string, line int) error {
+	place := fmt.Sprintf("contract.yaml:%d:", line)
+	found := fmt.Errorf("no line with %q in\n%s", place, out)
+	for text := range strings.Lines(out) {
+		if !strings.Contains(text, "contract.yaml:") {
+			return fmt.Errorf("a line that names no place: %s", text)
+		}
+		if strings.Contains(text, place) {
+			found = contains(text, slices.Concat([]string{s.id, s.field}, s.say)...)
+			if found == nil {
+				return nil
+			}
+		}
+	}
+	return found
+}
+
+func (d *doors) throughAPI(t *testing.T, s spoil, text string, line int) {
+	t.Helper()
+	d.unchanged(t, "POST /v1/apply", func() {
+		a, err := d.s.api.apply(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.status != 422 || a.header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("POST /v1/apply: got %d %s, want a problem and 422", a.status, a.header.Get("Content-Type"))
+		}
+		found := fmt.Errorf("no error for line %d: %s", line, a.body)
+		for _, e := range a.problem().Errors {
+			if e.Line == 0 {
+				t.Errorf("POST /v1/apply: an error without a line: %+v", e)
+			}
+			if e.Line == line && e.ID == s.id && e.Field == s.field {
+				found = contains(e.Message+" "+e.Hint, s.say...)
+			}
+		}
+		if found != nil {
+			t.Errorf("POST /v1/apply: %v", found)
+		}
+	})
+}
+
+// throughFile edits the file of the running gateway, and starts another one with it.
+func (d *doors) throughFile(t *testing.T, s spoil, text string, line int) {
+	t.Helper()
+	faults := metric(t, d.admin, "portcullis_resource_file_faults_total")
+	d.write(t, d.file, text)
+	eventually(t, 10*time.Second, "the edit is refused", func() error {
+		if metric(t, d.admin, "portcullis_resource_file_faults_total") == faults {
+			return errors.New("no fault was counted")
+		}
+		return nil
+	})
+	var told error
+	eventually(t, 5*time.Second, "the refusal is logged", func() error {
+		refused := d.refusals(t)
+		if refused == "" {
+			return errors.New("nothing")
+		}
+		told = s.told(refused, line)
+		return nil
+	})
+	if told != nil {
+		t.Errorf("gateway, edited: %v", told)
+	}
+	d.serves(t)
+
+	cmd := exec.Command(program(t, "gateway"), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--resources", d.file+","+d.extra)
+	cmd.Env = environment()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	ended := time.AfterFunc(startWithin, func() { _ = cmd.Process.Kill() })
+	defer ended.Stop()
+	if _, failed := errors.AsType[*exec.ExitError](cmd.Run()); !failed {
+		t.Error("gateway: started with a bad file")
+	}
+	if err := s.told(stderr.String(), line); err != nil {
+		t.Errorf("gateway, started: %v", err)
+	}
+}
+
+// refusals is what the gateway has logged about its files since the last time.
+func (d *doors) refusals(t *testing.T) string {
+	t.Helper()
+	data, err := os.ReadFile(d.gateway.stderr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	whole := data[:bytes.LastIndexByte(data, '\n')+1]
+	for line := range bytes.Lines(whole[d.logRead:]) {
+		var entry struct{ Level, Msg, Error string }
+		if err := json.Unmarshal(line, &entry); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if entry.Level == "ERROR" && strings.Contains(entry.Msg, "the old state stays") {
+			text.WriteString(entry.Error + "\n")
+		}
+	}
+	d.logRead = len(whole)
+	return text.String()
+}
+
+// mend: after all the bad edits, a good one is in force at once.
+func (d *doors) mend(t *testing.T) {
+	t.Helper()
+	d.write(t, d.file, strings.Replace(d.contract, "context_path: /orders", "context_path: /bestellungen", 1))
+	c := newCaller(d.front, d.ordersToken())
+	c.url = "http://" + d.front + "/bestellungen/v1/1"
+	eventually(t, 10*time.Second, "a good edit is in force", c.expect(403, "subscription_not_found"))
+	c.url = "http://" + d.front + "/orders/v1/1"
+	if err := c.expect(404, "api_not_found")(); err != nil {
+		t.Errorf("the path before the edit: %v", err)
+	}
+}

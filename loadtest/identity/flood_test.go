@@ -1,0 +1,176 @@
+package identity_test
+
+import (
+	"bufio"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+const (
+	floodRate    = 2000 // tokens a second
+	floodWorkers = 20
+)
+
+// floodTime is how long the flood is: short, unless all of the promise is to be shown.
+func floodTime() time.Duration {
+	if os.Getenv("PORTCULLIS_IDENTITY") == "full" {
+		return 10 * time.Second
+	}
+	return 2 * time.Second
+}
+
+// Tokens with unknown kids cost at most two fetches, and valid traffic little.
+func TestUnknownKidFlood(t *testing.T) {
+	for name, start := range map[string]func(*testing.T, string) *node{"files": serve, "fleet": serveFleet} {
+		t.Run(name, func(t *testing.T) {
+			idp := newKeyServer(t, "idp", httptest.NewServer)
+			n := start(t, idp.resources(echo(t), ""))
+			good := idp.token()
+			n.becomes(t, startWithin, "/idp", good, http.StatusOK)
+			quiet := n.load(t, good, nil)
+			fetches, memory := idp.fetches.Load(), n.metric(t, "process_resident_memory_bytes", "")
+			var sent, refused atomic.Int64
+			flooded := n.load(t, good, func(stop <-chan struct{}) { n.flood(t, idp, stop, &sent, &refused) })
+			more := idp.fetches.Load() - fetches
+			grown := n.metric(t, "process_resident_memory_bytes", "") - memory
+			ratio := float64(flooded.p99) / float64(quiet.p99)
+			t.Logf("%d unknown kids in %s, %d fetches, memory +%.1f MiB; valid traffic: p99 %s quiet (%d requests), %s flooded (%d): %.2f",
+				sent.Load(), floodTime(), more, grown/(1<<20), quiet.p99, quiet.requests, flooded.p99, flooded.requests, ratio)
+			if want := int64(floodRate * floodTime().Seconds() / 2); sent.Load() < want {
+				t.Errorf("the flood was %d tokens, not even half of what was meant", sent.Load())
+			}
+			if refused.Load() != sent.Load() {
+				t.Errorf("%d of %d were answered with 401", refused.Load(), sent.Load())
+			}
+			if more > 2 {
+				t.Errorf("%d fetches", more)
+			}
+			if quiet.bad+flooded.bad > 0 {
+				t.Errorf("valid requests failed: %d quiet, %d flooded", quiet.bad, flooded.bad)
+			}
+			// Generous: the machine has the flood's client to run as well.
+			if flooded.p99 > max(10*quiet.p99, 100*time.Millisecond) {
+				t.Errorf("p99 of valid traffic: %s, quiet %s", flooded.p99, quiet.p99)
+			}
+			if grown > 64<<20 {
+				t.Errorf("memory grew by %.0f bytes", grown)
+			}
+		})
+	}
+}
+
+type measured struct {
+	p99      time.Duration
+	requests int
+	bad      int
+}
+
+// load sends valid requests, 200 a second, and measures them, while something else goes on.
+func (n *node) load(t *testing.T, token string, beside func(stop <-chan struct{})) measured {
+	t.Helper()
+	stop := make(chan struct{})
+	var group sync.WaitGroup
+	if beside != nil {
+		group.Go(func() { beside(stop) })
+	}
+	var mu sync.Mutex
+	var took []time.Duration
+	bad := 0
+	for range 4 {
+		group.Go(func() {
+			c := n.connect(t)
+			defer c.Close()
+			for tick := time.NewTicker(20 * time.Millisecond); ; {
+				select {
+				case <-stop:
+					tick.Stop()
+					return
+				case <-tick.C:
+				}
+				start := time.Now()
+				status := c.get("/idp", token)
+				mu.Lock()
+				took = append(took, time.Since(start))
+				if status != http.StatusOK {
+					bad++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	time.Sleep(floodTime())
+	close(stop)
+	group.Wait()
+	slices.Sort(took)
+	return measured{took[len(took)*99/100], len(took), bad}
+}
+
+// flood sends tokens that name keys which are not there.
+func (n *node) flood(t *testing.T, idp *keyServer, stop <-chan struct{}, sent, refused *atomic.Int64) {
+	var group sync.WaitGroup
+	for worker := range floodWorkers {
+		group.Go(func() {
+			c := n.connect(t)
+			defer c.Close()
+			tick := time.NewTicker(time.Second * floodWorkers / floodRate)
+			defer tick.Stop()
+			payload := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"iss":%q,"azp":"me","exp":%d}`, idp.iss(), time.Now().Unix()+3600))
+			signature := base64.RawURLEncoding.EncodeToString(make([]byte, 64))
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				case <-tick.C:
+				}
+				header := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"alg":"EdDSA","kid":"%d-%d"}`, worker, i))
+				sent.Add(1)
+				if c.get("/idp", header+"."+payload+"."+signature) == http.StatusUnauthorized {
+					refused.Add(1)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// conn is a client that costs little, so that what is measured is the node.
+type conn struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func (n *node) connect(t *testing.T) *conn {
+	t.Helper()
+	c, err := net.Dial("tcp", n.front)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	return &conn{c, bufio.NewReader(c)}
+}
+
+// get returns the status; 0 if there was none.
+func (c *conn) get(path, token string) int {
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer %s\r\n\r\n", path, token); err != nil {
+		return 0
+	}
+	res, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		return 0
+	}
+	defer res.Body.Close()
+	if _, err := c.in.Discard(int(max(res.ContentLength, 0))); err != nil {
+		return 0
+	}
+	return res.StatusCode
+}

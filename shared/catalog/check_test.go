@@ -1,0 +1,45 @@
+package catalog_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+)
+
+// TestMessages: faults that are easy to make are told so that they are easy to mend.
+func TestMessages(t *testing.T) {
+	for name, c := range map[string]struct{ yaml, want string }{
+		"no id": {
+			"kind: Application\nname: Mobile\n",
+			`application/: id: is required (hint: 1 to 128 characters of a-z, 0-9, '.', '_' and '-')`,
+		},
+		"capitals": {
+			"kind: Application\nid: Mobile\n",
+			`application/Mobile: id: "Mobile" is not an id: 1 to 128 characters of a-z, 0-9, '.', '_' and '-' (hint: write "mobile")`,
+		},
+		"address for a URL": {
+			"kind: Api\nid: a\ncontext_path: /a\nupstream: {targets: [{url: \"10.0.0.1:8080\"}]}\n",
+			`api/a: upstream.targets[0].url: "10.0.0.1:8080" is not an absolute http or https URL (hint: write http://… or https://…)`,
+		},
+		"broken URL": {
+			"kind: Api\nid: a\ncontext_path: /a\nupstream: {targets: [{url: \"http://[::1\"}]}\n",
+			`api/a: upstream.targets[0].url: "http://[::1" is not a URL`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := catalog.NewDraft(catalog.Empty(), now())
+			for _, r := range resources(t, c.yaml) {
+				d.Apply(r)
+			}
+			_, err := d.Finish()
+			problems, ok := errors.AsType[catalog.Problems](err)
+			if !ok {
+				t.Fatalf("got %v, want Problems", err)
+			}
+			if got := problems[0].Error(); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}

@@ -28,7 +28,7 @@ var layers = []struct {
 	{packages: []string{"proto/portcullis/v1"}},
 	{packages: []string{"shared/cow", "shared/denial", "shared/config", "shared/telemetry"}},
 	{packages: []string{
-		"shared/expr", "shared/keyset", "shared/jwks", "shared/token", "shared/catalog",
+		"shared/expr", "shared/keyset", "shared/jwks", "shared/token", "shared/introspect", "shared/dpop", "shared/catalog",
 		"shared/resource", "shared/snapshot", "shared/stream", "shared/stream/...",
 	}, neighbours: true},
 	{packages: []string{"gateway/internal/request"}},

@@ -212,7 +212,7 @@ func wso2Claims(t *testing.T, rs key) []row {
 		}},
 		{
 			id: "21", what: "`backendJwt` in a token", theirs: "sent as X-JWT-Assertion, also where authentication failed; what the client sends by that name is replaced only then", ours: "sent to who was let through; what the client sends by that name is always removed", why: "a backend trusts that header",
-			setup: simple("w21", "acme", "backend_jwt: {}") + simple("w21n", "acme"), probes: []probe{
+			setup: simple("w21", "acme", "backend_jwt: {claim: backendJwt, header: X-JWT-Assertion}") + simple("w21n", "acme"), probes: []probe{
 				pass("sent", "w21-jwt", "/w21", bearer(rs.token("acme", object{"backendJwt": "e.y.J"})), "X-JWT-Assertion: forged").sending(has("X-JWT-Assertion", "e.y.J")),
 				pass("there is none", "w21-jwt", "/w21", bearer(good), "X-JWT-Assertion: forged").sending(has("X-JWT-Assertion", "")),
 				pass("not configured", "w21n-jwt", "/w21n", bearer(good), "X-JWT-Assertion: forged", "x_jwt_assertion: forged").sending(has("X-JWT-Assertion", "")),

@@ -31,6 +31,12 @@ func TestNATSOutage(t *testing.T) {
 	killed := time.Now()
 	eventually(t, 30*time.Second, "writes without the log's leader", w.write)
 	t.Logf("leader killed: the next write was answered after %s", time.Since(killed))
+	if time.Since(killed) > 12*time.Second {
+		t.Logf("DEBUG killed at %s leader %d", killed.UTC(), leader)
+		for _, p := range append(f.nats, f.controls...) {
+			t.Logf("DEBUG %s\n%s", p.name, tail(p.stderr()))
+		}
+	}
 	w.mustWrite(t)
 	w.mustWrite(t) // through the other control plane
 	f.checkFleet(t, "LIVE")

@@ -23,6 +23,8 @@ type spoil struct {
 	id, field string
 	// say are words without which the message helps nobody.
 	say []string
+	// hide is a secret that no message may repeat.
+	hide string
 	// noFile: the file alone is in order, because it has no past.
 	noFile bool
 }
@@ -174,7 +176,7 @@ func valueSpoils() []spoil {
 		{
 			name: "API key in clear", old: "sha256: 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
 			new: "sha256: hello", at: "sha256: hello",
-			id: "mobile", field: "api_keys[0].sha256", say: []string{"64 hexadecimal digits", "sha256sum"},
+			id: "mobile", field: "api_keys[0].sha256", say: []string{"64 hexadecimal digits", "sha256sum"}, hide: "hello",
 		},
 	}
 }
@@ -244,11 +246,11 @@ func keySpoils(t *testing.T) []spoil {
 		},
 		{
 			name: "weak secret", old: "hmac_secrets: []", new: "hmac_secrets: [{value: too-short}]", at: "too-short",
-			id: "acme", field: "keys.hmac_secrets[0]", say: []string{"9 bytes", "32"},
+			id: "acme", field: "keys.hmac_secrets[0]", say: []string{"9 bytes", "32"}, hide: "too-short",
 		},
 		{
 			name: "private key in a key set", old: partner, new: partner[:len(partner)-1] + ", d: nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A}", at: "d: nWG",
-			id: "partner", field: "keys.jwks.keys[0]", say: []string{"private key", "public key"},
+			id: "partner", field: "keys.jwks.keys[0]", say: []string{"private key", "public key"}, hide: "nWGxne",
 		},
 		{
 			name: "key that no algorithm fits", old: "algorithms: [EdDSA]", new: "algorithms: [ES256]", at: "kid: p1",
@@ -358,7 +360,8 @@ func lifecycleSpoils() []spoil {
 			id: "mobile-orders", field: "plan", say: []string{`"orders-jwt"`, `"orders-key"`, "another Subscription"},
 		},
 		{
-			name: "another kind of security", noFile: true, old: "security: API_KEY", new: "security: KEYLESS", at: "security: KEYLESS",
+			name: "another kind of security", noFile: true, at: "security: KEYLESS",
+			old: "security: API_KEY\nstatus: STAGING\norder: 2\napi_key: {header: X-Api-Key, query: \"\"}", new: "security: KEYLESS\nstatus: STAGING\norder: 2",
 			id: "orders-key", field: "security", say: []string{`"API_KEY"`, `"KEYLESS"`},
 		},
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -169,7 +170,7 @@ func (c *conn) get(path, token string) int {
 		return 0
 	}
 	defer res.Body.Close()
-	if _, err := c.in.Discard(int(max(res.ContentLength, 0))); err != nil {
+	if _, err := io.Copy(io.Discard, res.Body); err != nil {
 		return 0
 	}
 	return res.StatusCode

@@ -82,7 +82,7 @@ id: plan
 api: echo
 security: JWT
 status: PUBLISHED
-jwt: {issuers: [idp], scopes: {any_of: [read]}}
+jwt: {issuers: [idp], scopes: {any: [read]}}
 `, issuer, more, upstream)
 }
 
@@ -159,7 +159,7 @@ id: plan
 api: echo
 security: OAUTH2
 status: PUBLISHED
-oauth2: {issuers: [idp], scopes: {any_of: [read]}}
+oauth2: {issuers: [idp], scopes: {any: [read]}}
 `, p.base, echo(t), cached))
 	first, second := clientCredentials(t, p.base+"/opaque/token", nil), clientCredentials(t, p.base+"/opaque/token", nil)
 	n.becomes(t, startWithin, "/echo", first, http.StatusOK)

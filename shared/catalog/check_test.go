@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
@@ -39,6 +40,28 @@ func TestMessages(t *testing.T) {
 			}
 			if got := problems[0].Error(); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+// TestToldOnce: one fault is one problem, also where others follow from it.
+func TestToldOnce(t *testing.T) {
+	const second = "---\nkind: Api\nid: too\ncontext_path: /orders\nupstream: {targets: [{url: \"http://127.0.0.1:3\"}]}\n"
+	for name, c := range map[string]struct{ yaml, want string }{
+		"what refers to a faulty resource": {
+			strings.Replace(world, "security: JWT", "security: JWT\nselection_rule: request.nothing", 1), "plan/gold: selection_rule:",
+		},
+		"what refers to a resource with a faulty id": {
+			strings.Replace(strings.Replace(world, "id: mobile\n", "id: Mobile\n", 1), "application: mobile", "application: Mobile", 1), "application/Mobile: id:",
+		},
+		"an Api that takes a place as draft and as deployed": {world + second, "api/too: context_path:"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := catalog.FromResources(resources(t, c.yaml), now())
+			problems, ok := errors.AsType[catalog.Problems](err)
+			if !ok || len(problems) != 1 || !strings.HasPrefix(problems[0].Error(), c.want) {
+				t.Errorf("got %v, want %s… alone", err, c.want)
 			}
 		})
 	}

@@ -26,7 +26,8 @@ type Draft struct {
 	removed  map[Ref]bool
 	order    []Ref // of puts and removals, as they came
 	applied  map[Ref]bool
-	deploy   []string // Apis whose draft shall be put in force
+	faulty   map[Ref]bool // proposed, and refused for what they are
+	deploy   []string     // Apis whose draft shall be put in force
 	problems Problems
 	notes    []Note
 }
@@ -46,7 +47,7 @@ type Proposal struct {
 
 // NewDraft starts a draft against a state. now is the time of the command.
 func NewDraft(s *State, now time.Time) *Draft {
-	return &Draft{base: s, now: now, puts: map[Ref]Resource{}, removed: map[Ref]bool{}, applied: map[Ref]bool{}}
+	return &Draft{base: s, now: now, puts: map[Ref]Resource{}, removed: map[Ref]bool{}, applied: map[Ref]bool{}, faulty: map[Ref]bool{}}
 }
 
 // FromResources builds the state that a file describes: what is written is in
@@ -126,6 +127,7 @@ func (d *Draft) put(r Resource, m mode) {
 	}
 	ref := Ref{KindOf(r), r.GetId()}
 	if !d.checkID(ref) {
+		d.faulty[ref] = true
 		return
 	}
 	old := d.get(ref)
@@ -137,9 +139,11 @@ func (d *Draft) put(r Resource, m mode) {
 	found := len(d.problems)
 	d.check(ref, r)
 	d.prepare(ref, r, old, m)
-	if len(d.problems) == found {
-		d.set(r)
+	if len(d.problems) > found {
+		d.faulty[ref] = true
+		return
 	}
+	d.set(r)
 }
 
 // prepare carries over what is not the caller's to set, and moves lifecycles.

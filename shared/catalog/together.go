@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"slices"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 )
@@ -18,9 +19,9 @@ func (d *Draft) checkTogether() {
 		case *pb.Issuer:
 			t.issuer(ref, r)
 		case *pb.Api:
-			t.places(ref, r, t.drafted, d.base.draftedAt, "context_path")
+			t.places(ref, r, t.drafted, d.base.draftedAt)
 		case *pb.Deployment:
-			t.places(ref, r.GetApi(), t.deployed, d.base.deployedAt, "api.context_path")
+			t.places(ref, r.GetApi(), t.deployed, d.base.deployedAt)
 		case *pb.Plan:
 			t.plan(ref, r)
 		case *pb.Application:
@@ -46,7 +47,7 @@ type together struct {
 }
 
 func (t *together) refers(from Ref, field string, to Ref) bool {
-	if t.exists(to) {
+	if t.exists(to) || t.faulty[to] { // what is wrong with a resource is told once, there
 		return true
 	}
 	t.problem(from, field, Dangling, fmt.Sprintf("no %s %q", kindSlug(to.Kind), to.ID), t.nearestHint(to))
@@ -71,8 +72,9 @@ func (t *together) issuer(ref Ref, n *pb.Issuer) {
 	t.issuers[n.GetIssuer()] = ref.ID
 }
 
-// places checks that no two Apis take the same host and context path.
-func (t *together) places(ref Ref, api *pb.Api, proposed map[hostPath]string, held func(hostPath) []string, field string) {
+// places checks that no two Apis take the same host and context path, as drafts
+// or as deployed. Either is a problem of the Api, told once.
+func (t *together) places(ref Ref, api *pb.Api, proposed map[hostPath]string, held func(hostPath) []string) {
 	for _, at := range placesOf(api) {
 		other, taken := proposed[at]
 		for _, id := range held(at) {
@@ -86,8 +88,14 @@ func (t *together) places(ref Ref, api *pb.Api, proposed map[hostPath]string, he
 			if at.host != "" {
 				host = "host " + at.host
 			}
-			t.problem(ref, field, Conflict, fmt.Sprintf("%s on %s is taken by api %q", at.path, host, other),
-				"choose another context_path or host")
+			p := Problem{
+				Ref: Ref{pb.Kind_KIND_API, ref.ID}, Field: "context_path", Code: Conflict,
+				Message: fmt.Sprintf("%s on %s is taken by api %q", at.path, host, other),
+				Hint:    "choose another context_path or host",
+			}
+			if !slices.Contains(t.problems, p) {
+				t.problems = append(t.problems, p)
+			}
 		}
 		proposed[at] = ref.ID
 	}

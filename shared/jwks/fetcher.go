@@ -127,13 +127,14 @@ func settingsOf(issuer *pb.Issuer) *pb.Issuer {
 }
 
 // Refresh asks for an issuer's keys now, as for an unknown `kid`. It returns at
-// once, and false if the issuer is not known or was fetched less than Config.Floor
-// ago. A URL that pauses after a failure is not tried sooner.
+// once. If the issuer was fetched less than Config.Floor ago, it is fetched when
+// that time is over. It is false if the issuer is not known or a refresh waits
+// already. A URL that pauses after a failure is not tried sooner.
 func (f *Fetcher) Refresh(issuerID string) bool {
 	f.mu.Lock()
 	w := f.workers[issuerID]
 	f.mu.Unlock()
-	return w != nil && w.refresh(time.Now(), f.cfg.Floor)
+	return w != nil && w.refresh(time.Now())
 }
 
 // Run fetches until ctx ends, and returns when all it started has ended.

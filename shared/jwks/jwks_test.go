@@ -297,15 +297,38 @@ func TestRefreshFloor(t *testing.T) {
 	s := newServer(t, body(set("a")))
 	w := run(t, func(c *jwks.Config) { c.Floor = time.Hour }, issuer("idp", s.URL))
 	eventually(t, "the set", func() bool { return w.kids("idp") == "a" })
+	if !w.Refresh("idp") {
+		t.Error("a refresh within the floor is not put off but refused")
+	}
 	for range 2000 {
 		if w.Refresh("idp") {
-			t.Fatal("a refresh within the floor")
+			t.Fatal("a second refresh within the floor")
 		}
 	}
 	if w.Refresh("nobody") {
 		t.Error("an unknown issuer was refreshed")
 	}
 	if n := s.hits.Load(); n != 1 {
+		t.Errorf("%d fetches", n)
+	}
+}
+
+// One who asks too soon need not ask again.
+func TestRefreshIsPutOff(t *testing.T) {
+	s := newServer(t, body(set("a")))
+	const floor = 300 * time.Millisecond
+	start := time.Now()
+	w := run(t, func(c *jwks.Config) { c.Floor = floor }, issuer("idp", s.URL))
+	eventually(t, "the set", func() bool { return w.kids("idp") == "a" })
+	s.set(body(set("b")))
+	if !w.Refresh("idp") {
+		t.Error("refused")
+	}
+	eventually(t, "the rotation", func() bool { return w.kids("idp") == "b" })
+	if took := time.Since(start); took < floor {
+		t.Errorf("fetched after %s", took)
+	}
+	if n := s.hits.Load(); n != 2 {
 		t.Errorf("%d fetches", n)
 	}
 }

@@ -43,6 +43,7 @@ type worker struct {
 	// mu orders updates: what is told last is newest.
 	mu        sync.Mutex
 	lastFetch time.Time
+	putOff    *time.Timer // a refresh that waits for the floor; nil: none
 }
 
 // place is one URL, or the one that discovery finds.
@@ -109,6 +110,11 @@ func (w *worker) start(ctx context.Context) {
 func (w *worker) stop() []*pb.KeySet_Source {
 	w.cancel()
 	w.group.Wait()
+	w.mu.Lock()
+	if w.putOff != nil {
+		w.putOff.Stop() // if it has begun, it finds nobody
+	}
+	w.mu.Unlock()
 	w.client.close()
 	for _, p := range w.places {
 		w.sites.release(p.site)
@@ -126,12 +132,36 @@ func (w *worker) sources() []*pb.KeySet_Source {
 	return all
 }
 
-func (w *worker) refresh(now time.Time, floor time.Duration) bool {
+// refresh has the places fetched now or, if that is too soon after the last
+// fetch, as soon as it is not. It is false if that is to happen already.
+func (w *worker) refresh(now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.lastFetch.IsZero() && now.Sub(w.lastFetch) < floor {
+	wait := time.Duration(0)
+	if !w.lastFetch.IsZero() {
+		wait = w.lastFetch.Add(w.cfg.Floor).Sub(now)
+	}
+	switch {
+	case wait <= 0:
+		w.ask(now)
+	case w.putOff == nil:
+		asked := w.lastFetch
+		w.putOff = time.AfterFunc(wait, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.putOff = nil
+			if w.lastFetch.Equal(asked) { // or else there was a fetch meanwhile
+				w.ask(time.Now())
+			}
+		})
+	default:
 		return false
 	}
+	return true
+}
+
+// ask wakes the places; w.mu is held.
+func (w *worker) ask(now time.Time) {
 	w.lastFetch = now
 	for _, p := range w.places {
 		select {
@@ -139,7 +169,6 @@ func (w *worker) refresh(now time.Time, floor time.Duration) bool {
 		default:
 		}
 	}
-	return true
 }
 
 // run fetches one place again and again.

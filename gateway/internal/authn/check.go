@@ -196,9 +196,18 @@ func (d *draft) token(compact []byte, key *keyset.Key) *Token {
 	_, until := key.Validity()
 	return &Token{
 		Issuer: d.issuer, ClientID: d.clientID, Subject: d.registered.Subject, JTI: d.registered.ID, Claims: d.claims, Binding: d.binding,
-		IssuedAt: present(d.registered.IssuedAt), NotBefore: present(d.registered.NotBefore), ExpiresAt: present(d.registered.ExpiresAt),
+		IssuedAt: present(d.registered.IssuedAt), NotBefore: present(d.registered.NotBefore), ExpiresAt: end(d.registered.ExpiresAt),
 		SHA256: sha256.Sum256(compact), KeyID: d.unverified.KeyID, Type: d.unverified.Type, Key: key.Origin, key: key, keyUntil: until,
 	}
+}
+
+// end is present for exp. A token that ended at 0 has ended, although 0 stands
+// for one that does not.
+func end(date int64) int64 {
+	if date == 0 {
+		return 1
+	}
+	return present(date)
 }
 
 func present(date int64) int64 {

@@ -137,7 +137,7 @@ func (a *Authenticator) ExplainIntrospection(ring *Keyring, issuer *Issuer, comp
 	}
 	t := &Token{
 		Issuer: issuer, ClientID: d.clientID, Subject: d.registered.Subject, JTI: d.registered.ID, Claims: d.claims, Binding: d.binding,
-		IssuedAt: present(d.registered.IssuedAt), NotBefore: present(d.registered.NotBefore), ExpiresAt: present(d.registered.ExpiresAt),
+		IssuedAt: present(d.registered.IssuedAt), NotBefore: present(d.registered.NotBefore), ExpiresAt: end(d.registered.ExpiresAt),
 		SHA256: sha256.Sum256(compact), Key: "introspection", askAgain: now + int64(issuer.introspection.TTL()/time.Second),
 	}
 	if t.state(now) == expired {

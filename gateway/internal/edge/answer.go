@@ -34,7 +34,7 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, v *visit, err error) {
 	if s.draining.Load() {
 		ctx.SetConnectionClose()
 	}
-	s.metrics.answered(v.decision.Api, ctx.Response.StatusCode(), time.Since(ctx.Time()))
+	s.metrics.answered(v.decision.Api, ctx.Response.StatusCode(), time.Since(v.began))
 	if refused != nil || s.config.LogAll || ctx.Response.StatusCode() >= fasthttp.StatusInternalServerError {
 		s.log(ctx, v, refused, err)
 	}

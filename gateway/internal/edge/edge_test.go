@@ -66,6 +66,11 @@ func newNode(t *testing.T, change func(*Config)) *node {
 			time.Sleep(d)
 		}
 		fmt.Fprintf(w, "%s %s %s %q", r.Method, r.RequestURI, r.Host, body)
+		for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "Client-Cert", "Client-Cert-Chain", "X-Ssl-Cert"} {
+			if values := r.Header.Values(name); len(values) > 0 {
+				fmt.Fprintf(w, "\n%s: %s", name, strings.Join(values, " + "))
+			}
+		}
 	}))
 	t.Cleanup(up.Close)
 	pool := proxy.NewPool()
@@ -108,6 +113,9 @@ func decider(u *proxy.Upstream) func(*request.Request, *pipeline.Decision) error
 	return func(r *request.Request, d *pipeline.Decision) error {
 		d.Api = &pipeline.Api{ID: "orders", Upstream: u}
 		token, count := r.Header.Get("X-Token")
+		if url, n := request.QueryValue(r.Query, "metadata"); n == 1 {
+			d.Api.ResourceMetadata = url
+		}
 		if query, n := request.QueryValue(r.Query, "format"); n == 1 {
 			d.Api.Format = pb.Api_ErrorFormat(pb.Api_ErrorFormat_value[query])
 		}
@@ -151,21 +159,27 @@ func (n *node) send(t *testing.T, text string) string {
 	return string(b)
 }
 
-// counted returns a counter by its one label's value.
+// counted returns the sum of a counter where one of its labels has this value.
 func (n *node) counted(t *testing.T, name, label string) float64 {
 	t.Helper()
 	families, err := n.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
+	sum := 0.0
 	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
 		for _, m := range f.GetMetric() {
-			if f.GetName() == name && m.GetLabel()[0].GetValue() == label {
-				return m.GetCounter().GetValue()
+			for _, l := range m.GetLabel() {
+				if l.GetValue() == label {
+					sum += m.GetCounter().GetValue()
+				}
 			}
 		}
 	}
-	return 0
+	return sum
 }
 
 func status(answer string) string {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -100,5 +101,6 @@ func (s *Server) visit() *visit {
 		v = &visit{path: make([]byte, 0, 256), host: make([]byte, 0, 64)}
 	}
 	s.ids.next(&v.id)
+	v.began = time.Now()
 	return v
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -15,7 +16,10 @@ import (
 
 // visit is the memory of one request on its way through.
 type visit struct {
-	id       [idLength]byte
+	id [idLength]byte
+	// began is when the request was first looked at. (fasthttp's own time is not
+	// set yet when it asks about Expect.)
+	began    time.Time
 	block    request.Block
 	request  request.Request
 	decision pipeline.Decision
@@ -49,7 +53,7 @@ func (v *visit) takeIn(ctx *fasthttp.RequestCtx, p *peers) error {
 		return denial.MethodNotAllowed
 	}
 	r := &v.request
-	*r = request.Request{Method: method, Header: &v.block, Client: clientOf(ctx), Secure: ctx.IsTLS(), Now: ctx.Time().Unix()}
+	*r = request.Request{Method: method, Header: &v.block, Client: clientOf(ctx), Secure: ctx.IsTLS(), Now: v.began.Unix()}
 	if err := v.locate(h.RequestURI(), old); err != nil {
 		return denial.BadRequest
 	}

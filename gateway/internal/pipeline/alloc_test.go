@@ -3,6 +3,7 @@
 package pipeline_test
 
 import (
+	"crypto/x509"
 	"testing"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
@@ -79,17 +80,41 @@ func TestDecideAllocatesNothing(t *testing.T) {
 	w := restricted(t)
 	withKey := get("/orders/v1/items/7")
 	withKey.Header = &adapter{key: []byte("hello")}
-	tests := []struct {
-		name string
-		r    *request.Request
-		plan string // empty: denied
-	}{
+	tests := []allocation{
 		{"repeated token", repeated(), "orders-jwt"},
 		{"API key", withKey, "orders-key"},
 		{"keyless", func() *request.Request { r := get("/orders/v1"); r.Header = &adapter{}; return r }(), "free"},
 		{"filtered", func() *request.Request { r := repeated(); r.Path = []byte("/orders/v2"); return r }(), ""},
 		{"no such Api", get("/nowhere"), ""},
 	}
+	decideWithoutAllocating(t, w, tests)
+}
+
+// Introspected tokens, certificates and tokens that are bound to one are as cheap.
+func TestDecideAllocatesNothingForTheOthers(t *testing.T) {
+	s, cert := newIDP(t), newAuthority(t)
+	peer := cert.client(x509.ExtKeyUsageClientAuth)
+	s.knows("0paque", answer(`"cnf":{"x5t#S256":"`+thumbprint(peer.Raw)+`"}`))
+	both := newWorld(t, common, api, opaqueApp, s.issuer("opaque"), subscribed("web", "oauth"), plan("jwt", "JWT", acme),
+		plan("oauth", "OAUTH2", "oauth2: {issuers: [opaque], confirmation: {mtls: REQUIRED}}"))
+	introspected := withPeer(get("/orders"), peer)
+	introspected.Header = &adapter{authorization: []byte("Bearer 0paque")}
+	decideWithoutAllocating(t, both, []allocation{{"introspected token", introspected, "oauth"}})
+
+	w := newWorld(t, common, api, holder("partner", "{id: c1, sha256: "+fingerprint(peer)+"}"), plan("mtls", "MTLS", cert.pem()), subscribed("partner", "mtls"))
+	withCert := withPeer(get("/orders"), peer)
+	withCert.Header = &adapter{}
+	decideWithoutAllocating(t, w, []allocation{{"certificate", withCert, "mtls"}})
+}
+
+type allocation struct {
+	name string
+	r    *request.Request
+	plan string // empty: denied
+}
+
+func decideWithoutAllocating(t *testing.T, w *world, tests []allocation) {
+	t.Helper()
 	for _, tt := range tests {
 		d := &pipeline.Decision{}
 		n := testing.AllocsPerRun(100, func() {

@@ -1,12 +1,10 @@
 package pipeline_test
 
 import (
-	"crypto/x509"
 	"strings"
 	"testing"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 )
@@ -195,7 +193,7 @@ func TestKeyless(t *testing.T) {
 	free := plan("free", "KEYLESS")
 	jwt, apiKey := plan("jwt", "JWT", acme), plan("key", "API_KEY")
 	conditional := plan("jwt", "JWT", acme, `selection_rule: "false"`)
-	oauth2 := plan("oauth", "OAUTH2")
+	oauth2 := plan("oauth", "OAUTH2", "oauth2: {issuers: [nowhere]}")
 	tests := []struct {
 		name    string
 		plans   []string
@@ -229,36 +227,5 @@ func TestKeyless(t *testing.T) {
 	for _, tt := range tests {
 		w := newWorld(t, append([]string{common, api}, tt.plans...)...)
 		w.expect(tt.name, get("/orders", tt.headers...), tt.want)
-	}
-}
-
-// TestUnsupportedPlansLetNobodyIn: what cannot be checked is not passed over.
-func TestUnsupportedPlansLetNobodyIn(t *testing.T) {
-	cert := func(r *request.Request) *request.Request {
-		r.Peer = &x509.Certificate{}
-		return r
-	}
-	mtls, oauth2 := plan("mtls", "MTLS"), plan("oauth", "OAUTH2", "require_subscription: false")
-	free, jwt := plan("free", "KEYLESS"), plan("jwt", "JWT", acme)
-	tests := []struct {
-		name  string
-		plans []string
-		r     *request.Request
-		want  outcome
-	}{
-		{"certificate", []string{mtls}, cert(get("/orders")), deny(denial.MissingCredentials)},
-		{"certificate, with keyless", []string{mtls, free}, cert(get("/orders")), deny(denial.MissingCredentials)},
-		{"no certificate, with keyless", []string{mtls, free}, get("/orders"), allow("free", "")},
-		{"certificate that nobody takes", []string{free}, cert(get("/orders")), allow("free", "")},
-		{"certificate and token", []string{mtls, jwt, subscribed("mobile", "jwt")}, cert(get("/orders", bearer())), allow("jwt", "mobile")},
-		{"introspection", []string{oauth2}, get("/orders", bearer()), deny(denial.InvalidToken)},
-		{"introspection beside JWT", []string{oauth2, jwt, subscribed("mobile", "jwt")}, get("/orders", bearer()), allow("jwt", "mobile")},
-		{"proof wanted", []string{plan("jwt", "JWT", "jwt: {issuers: [acme], confirmation: {dpop: REQUIRED}}"), subscribed("mobile", "jwt")}, get("/orders", bearer()), deny(denial.InvalidToken)},
-		{"proof wanted when bound", []string{plan("jwt", "JWT", "jwt: {issuers: [acme], confirmation: {mtls: WHEN_BOUND}}"), subscribed("mobile", "jwt"), free}, get("/orders", bearer()), deny(denial.InvalidToken)},
-		{"proof wanted, nothing presented", []string{plan("jwt", "JWT", "jwt: {issuers: [acme], confirmation: {dpop: REQUIRED}}"), free}, get("/orders"), allow("free", "")},
-	}
-	for _, tt := range tests {
-		w := newWorld(t, append([]string{common, api}, tt.plans...)...)
-		w.expect(tt.name, tt.r, tt.want)
 	}
 }

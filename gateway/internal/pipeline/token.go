@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"errors"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
@@ -44,7 +45,11 @@ func (p *Pipeline) authenticate(v *View, r *request.Request, d *Decision, plan *
 		return p.introspect(v, r, d, plan)
 	}
 	if d.Token == nil && d.failed == nil {
-		d.failed = p.verify(v, r, d)
+		if d.Api.introspects && d.trace == nil && bytes.Count(d.credential.value, []byte{'.'}) != 2 {
+			d.failed = denial.InvalidToken // opaque, as can be seen without further work
+		} else {
+			d.failed = p.verify(v, r, d)
+		}
 	}
 	if d.failed == nil {
 		return false, nil

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
@@ -231,6 +232,13 @@ func (d *Decision) describeToken() map[string]string {
 	}
 	return map[string]string{
 		"issuer": t.Issuer.ID(), "client_id": t.ClientID, "application": d.Application,
-		"expires_at": time.Unix(t.ExpiresAt, 0).UTC().Format(time.RFC3339), "sha256": hex.EncodeToString(t.SHA256[:8]) + "…", "kid": t.KeyID, "key": t.Key, "key_thumbprint": t.Thumbprint(),
+		"expires_at": expiry(t), "sha256": hex.EncodeToString(t.SHA256[:8]) + "…", "kid": t.KeyID, "key": t.Key, "key_thumbprint": t.Thumbprint(),
 	}
+}
+
+func expiry(t *authn.Token) string {
+	if t.ExpiresAt == 0 {
+		return "never"
+	}
+	return time.Unix(t.ExpiresAt, 0).UTC().Format(time.RFC3339)
 }

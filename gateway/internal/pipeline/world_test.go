@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
@@ -101,13 +102,27 @@ type world struct {
 	pipeline *pipeline.Pipeline
 	view     *pipeline.View
 	pool     *proxy.Pool
+	signer   *assertion.Signer
+}
+
+func newSigner(t testing.TB) *assertion.Signer {
+	t.Helper()
+	text, err := assertion.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := assertion.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func newWorld(t testing.TB, yaml ...string) *world {
 	t.Helper()
 	w := &world{
 		t: t, state: catalog.Empty(), pool: proxy.NewPool(),
-		pipeline: pipeline.New(authn.New(authn.Config{}), restrict.NewStore(0)),
+		pipeline: pipeline.New(authn.New(authn.Config{}), restrict.NewStore(0)), signer: newSigner(t),
 	}
 	w.put(yaml...)
 	return w
@@ -185,12 +200,12 @@ func (w *world) compile() {
 	var entries []route.Entry[pipeline.Api]
 	for _, d := range all[*pb.Deployment](w, pb.Kind_KIND_DEPLOYMENT) {
 		api, err := pipeline.Compile(pipeline.CompileInput{
-			Deployment: d, Plans: all[*pb.Plan](w, pb.Kind_KIND_PLAN), State: w.state, Upstreams: w.pool,
+			Deployment: d, Plans: all[*pb.Plan](w, pb.Kind_KIND_PLAN), State: w.state, Upstreams: w.pool, Signer: w.signer,
 		})
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		entries = append(entries, pipeline.Entries(d, api)...)
+		entries = append(append(entries, pipeline.Entries(d, api)...), pipeline.MetadataEntries(d, api)...)
 	}
 	table, err := route.New(entries)
 	if err != nil {

@@ -22,12 +22,6 @@ const (
 	// beforeChunk and afterChunk are the room in a piece for a chunk's size
 	// line and for the CRLF behind it.
 	beforeChunk, afterChunk = 10, 2
-	// stallTime is how long a client may take for the next piece of a body,
-	// in either direction.
-	stallTime = 30 * time.Second
-	// minRate is how many bytes per second of its body a client must send, on
-	// average, beyond the first stallTime.
-	minRate = 1 << 10
 	// earlyAnswer is how long an upstream that stopped reading has to answer.
 	earlyAnswer = time.Second
 	// maxOldBody bounds a body of unknown length for an HTTP/1.0 client, which
@@ -36,6 +30,17 @@ const (
 	// maxTrailer bounds a response's trailer section, which is dropped.
 	maxTrailer = 8 << 10
 )
+
+// patience is what a client may take for a body.
+type patience struct {
+	// stall is how long it may take for the next piece, in either direction.
+	stall time.Duration
+	// rate is how many bytes per second of its own body it must send, on average,
+	// beyond the first stall.
+	rate int
+}
+
+func defaultPatience() patience { return patience{stall: 30 * time.Second, rate: 1 << 10} }
 
 // readSmall appends the request's body of a known length to dst.
 func readSmall(dst []byte, ctx *fasthttp.RequestCtx, length int) ([]byte, error) {
@@ -64,7 +69,7 @@ func (u *Upstream) writeBody(c *conn, in *Inbound, length int) error {
 	stream := in.Ctx.RequestBodyStream()
 	start, total := time.Now(), 0
 	for {
-		if err := awaitClient(in.Ctx.Conn(), start, total); err != nil {
+		if err := u.patience.await(in.Ctx.Conn(), start, total); err != nil {
 			return clientFault(err)
 		}
 		n, err := stream.Read(piece)
@@ -131,11 +136,11 @@ func frameChunk(buf *[copySize]byte, n int) []byte {
 	return buf[start : beforeChunk+n+afterChunk]
 }
 
-// awaitClient gives a client time for the next piece of its body: stallTime,
-// but not more than a client at minRate would need.
-func awaitClient(client net.Conn, start time.Time, total int) error {
-	limit := start.Add(stallTime + time.Duration(total/minRate)*time.Second)
-	if d := time.Now().Add(stallTime); d.Before(limit) {
+// await gives a client time for the next piece of its body: stall, but not more
+// than a client at rate would need.
+func (p patience) await(client net.Conn, start time.Time, total int) error {
+	limit := start.Add(p.stall + time.Duration(float64(total)/float64(p.rate)*float64(time.Second)))
+	if d := time.Now().Add(p.stall); d.Before(limit) {
 		limit = d
 	}
 	return client.SetReadDeadline(limit)
@@ -231,7 +236,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 
 func (b *responseBody) next(p []byte) (int, error) {
 	now := time.Now()
-	if err := b.client.SetWriteDeadline(now.Add(stallTime)); err != nil {
+	if err := b.client.SetWriteDeadline(now.Add(b.upstream.patience.stall)); err != nil {
 		return 0, err
 	}
 	if b.reader.Buffered() == 0 {

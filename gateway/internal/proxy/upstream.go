@@ -79,6 +79,7 @@ type Upstream struct {
 	preserveHost    bool
 	responseTimeout time.Duration
 	maxBody         int64
+	patience        patience
 }
 
 // group are servers of which any will do.
@@ -107,6 +108,7 @@ func (p *Pool) Upstream(settings *pb.Upstream) (*Upstream, error) {
 		preserveHost:    settings.GetPreserveHost(),
 		responseTimeout: duration(settings.GetResponseTimeout(), defaultResponseTimeout),
 		maxBody:         defaultMaxRequestBody,
+		patience:        defaultPatience(),
 	}
 	if settings.GetMaxRequestBody() != nil {
 		u.maxBody = int64(min(settings.GetMaxRequestBody().GetBytes(), 1<<62))

@@ -143,7 +143,7 @@ func TestAudit(t *testing.T) {
 	if err != nil || a.status != 204 || a.header.Get("X-Request-Id") != "req-77" {
 		t.Fatal(err, a)
 	}
-	contains(t, log.String(), `"actor":"admin","command":"create application/web"`, `"actor":"ci","command":"remove application/web"`,
+	contains(t, log.String(), `"actor":"admin","command":"create application/web `, `"actor":"ci","command":"remove application/web"`,
 		`"request_id":"req-77"`)
 	if strings.Contains(log.String(), "second-token") {
 		t.Error("the log has a token in it")

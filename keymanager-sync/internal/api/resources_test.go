@@ -101,6 +101,7 @@ func TestIdempotencyKey(t *testing.T) {
 		t.Errorf("first %v, again %v", first.header, again.header)
 	}
 	contains(t, c.refused(422, "PUT", "/v1/applications/other", `{"name":"Web"}`, "Idempotency-Key: k1").Detail, "k1")
+	contains(t, c.refused(422, "POST", "/v1/applications", `{"name":"Another"}`, "Idempotency-Key: k1").Detail, "k1")
 	c.refused(http.StatusBadRequest, "POST", "/v1/applications", `{}`, "Idempotency-Key: import:x:1:y")
 	c.refused(http.StatusBadRequest, "POST", "/v1/applications", `{}`, "Idempotency-Key: "+strings.Repeat("k", 129))
 	id, _ := first.field("id").(string)

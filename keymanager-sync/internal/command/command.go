@@ -9,8 +9,13 @@
 package command
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
@@ -105,13 +110,17 @@ func Decide(s *catalog.State, cmd Command, now time.Time) (*catalog.Proposal, er
 	return d.Finish()
 }
 
-func (c Create) String() string { return "create " + refOf(c.Resource).String() }
+func (c Create) String() string {
+	return "create " + refOf(c.Resource).String() + " " + digest(c.Resource)
+}
 
 func (c Create) propose(_ *catalog.State, d *catalog.Draft) {
 	d.Create(c.Resource)
 }
 
-func (c Replace) String() string { return "replace " + refOf(c.Resource).String() }
+func (c Replace) String() string {
+	return "replace " + refOf(c.Resource).String() + " " + digest(c.Resource)
+}
 
 func (c Replace) condition() (catalog.Ref, Precondition) { return refOf(c.Resource), c.If }
 
@@ -140,7 +149,24 @@ func (c Step) propose(_ *catalog.State, d *catalog.Draft) {
 	d.Step(c.Ref, c.Verb, c.Revision)
 }
 
-func (c Apply) String() string { return fmt.Sprintf("apply %d resources", len(c.Resources)) }
+func (c Apply) String() string {
+	return fmt.Sprintf("apply %d resources %s", len(c.Resources), digest(c.Resources...))
+}
+
+// digest tells one content from another, so that an idempotency key which comes
+// again with another body is noticed.
+func digest(resources ...catalog.Resource) string {
+	h := sha256.New()
+	for _, r := range resources {
+		b, err := proto.MarshalOptions{Deterministic: true}.Marshal(r)
+		if err != nil {
+			return "of what cannot be encoded" // refused when it is decided
+		}
+		_ = binary.Write(h, binary.BigEndian, uint64(len(b))) // a hash takes everything
+		_, _ = h.Write(b)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
 
 func (c Apply) propose(_ *catalog.State, d *catalog.Draft) {
 	applyAll(d, c.Resources, c.Deploy)

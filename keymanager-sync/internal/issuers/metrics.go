@@ -16,7 +16,7 @@ func newMetrics(registry prometheus.Registerer) metrics {
 		}, []string{"result"}),
 		refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "portcullis_jwks_refresh_requests_total",
-			Help: "Requests of nodes that met an unknown kid; refused: the issuer is unknown or was fetched just now.",
+			Help: "Requests of nodes that met an unknown kid; refused: the issuer is unknown, or a fetch is to come already.",
 		}, []string{"result"}),
 		written: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "portcullis_key_sets_written_total", Help: "Key sets written to the log, renewals included.",

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -80,7 +81,8 @@ func openFront(cfg *Config) (pair *edge.Keypair, proxies []netip.Prefix, err err
 }
 
 // openSigner reads or makes the key that signs for upstreams. A node that serves
-// from files need not be able to write: its key then lives as long as the process.
+// from files needs no data directory, and gets none: its key then lives as long as
+// the process.
 func openSigner(cfg *Config) (*assertion.Signer, error) {
 	if cfg.SigningKey != "" {
 		text, err := cfg.ReadFile(cfg.SigningKey)
@@ -93,11 +95,16 @@ func openSigner(cfg *Config) (*assertion.Signer, error) {
 		}
 		return s, nil
 	}
-	s, err := assertion.LoadOrMake(filepath.Join(cfg.DataDir, "signing-key.pem"))
-	if _, unwritable := errors.AsType[*fs.PathError](err); !unwritable || len(cfg.Resources) == 0 {
-		return s, err
+	if len(cfg.Resources) > 0 {
+		if _, err := os.Stat(cfg.DataDir); errors.Is(err, fs.ErrNotExist) {
+			cfg.Logger.LogAttrs(context.Background(), slog.LevelInfo, "there is no data-dir: the key for signed_jwt is as old as the process")
+			return newSigner()
+		}
 	}
-	cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, "the key for signed_jwt is not kept: the next start makes another one", slog.Any("error", err))
+	return assertion.LoadOrMake(filepath.Join(cfg.DataDir, "signing-key.pem"))
+}
+
+func newSigner() (*assertion.Signer, error) {
 	text, err := assertion.Generate()
 	if err != nil {
 		return nil, err

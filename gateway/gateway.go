@@ -215,6 +215,7 @@ func build(cfg Config, addr string) (*node, error) {
 	})
 	n.live.Register(cfg.Registry)
 	registerTokenCache(cfg.Registry, tokens)
+	registerIntrospection(cfg.Registry, tokens)
 	limits := restrict.NewStore(cfg.LimitKeys)
 	decider := pipeline.New(tokens, limits)
 	n.edge, err = edge.New(edge.Config{

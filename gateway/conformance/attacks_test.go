@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/sha256"
 	"crypto/x509"
@@ -8,9 +9,11 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -41,6 +44,7 @@ func TestAttacks(t *testing.T) {
 	attacks = append(attacks, attacksOnEncoding(t, rs)...)
 	attacks = append(attacks, attacksOnClaims(t, rs)...)
 	attacks = append(attacks, attacksOnRequests(t, rs)...)
+	attacks = append(attacks, attackOnBinding(t, rs))
 	resources := []string{common}
 	for _, a := range attacks {
 		resources = append(resources, a.setup)
@@ -65,6 +69,32 @@ func TestAttacks(t *testing.T) {
 			n.probe(pass("a good token", "a-jwt", "/a", bearer(good)))
 		})
 	}
+	hold(t, "../../docs/attacks.md", "attacks", describe(attacks))
+}
+
+func describe(attacks []attack) string {
+	attacks = slices.Clone(attacks)
+	slices.SortStableFunc(attacks, func(a, b attack) int { return cmp.Compare(number(a.id), number(b.id)) })
+	var b strings.Builder
+	b.WriteString("| no. | what | tried, and how it is answered |\n|---|---|---|\n")
+	for _, a := range attacks {
+		count := map[int]int{}
+		for _, p := range a.probes {
+			count[p.status]++
+		}
+		for _, r := range a.raw {
+			count[r.status]++
+		}
+		var answers []string
+		for _, status := range slices.Sorted(maps.Keys(count)) {
+			answers = append(answers, fmt.Sprintf("%d: %d", status, count[status]))
+		}
+		if a.check != nil {
+			answers = append(answers, "and more in code")
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", a.id, cell(a.what), strings.Join(answers, ", "))
+	}
+	return b.String()
 }
 
 func (n *node) rawProbe(r rawProbe, good string) {

@@ -21,13 +21,12 @@ func TestGravitee(t *testing.T) {
 	rows = append(rows, graviteeKeys(t, rs)...)
 	rows = append(rows, graviteePlans(rs)...)
 	rows = append(rows, graviteeLife(rs)...)
+	rows = append(rows, graviteeBound(t, rs)...)
 	run(t, graviteeCommon(t), rows)
 	document{name: "gravitee", title: "Gravitee APIM 4", rows: rows, elsewhere: []elsewhere{
 		{"21, 22", "the list of revoked tokens: how it is loaded, kept and configured", "there is no list to load: revocations are resources and part of every node's state"},
-		{"24", "metadata of a protected resource", "tested with the listener, in gateway/internal/edge"},
 		{"28, 29", "how key sets are fetched and kept", "tested in shared/jwks; what differs is in row 27"},
 		{"30, 31", "which of its classes and caches Gravitee uses", "the inside of another program; that a cached token never outlives its key is tested in gateway/internal/authn"},
-		{"33", "tokens that are bound to a client certificate", "tested with the TLS listener"},
 		{"44", "the order of texts of its detailed 401", "answers never tell a caller more than a reason; an operator asks POST /explain"},
 		{"48", "errors of the portal", "there is no portal in the gateway"},
 		{"49", "sharding tags", "there are none: a node serves what its control plane has"},

@@ -37,6 +37,7 @@ type node struct {
 	last         *received
 	client       *http.Client
 	logger       *slog.Logger
+	change       func(*gateway.Config)
 }
 
 // lines is a log that is read while it is written.
@@ -71,6 +72,24 @@ func start(t *testing.T, resources ...string) *node {
 	return n
 }
 
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// inDirectory keeps what the node makes for itself in a place of the test's.
+func inDirectory(t *testing.T) func(*gateway.Config) {
+	dir := t.TempDir()
+	return func(cfg *gateway.Config) { cfg.DataDir = dir }
+}
+
+// behindProxy is a node that believes a proxy on this machine about certificates.
+func behindProxy(t *testing.T, resources ...string) *node {
+	t.Helper()
+	n := &node{t: t, logger: slog.New(slog.DiscardHandler), change: func(cfg *gateway.Config) {
+		cfg.TrustedProxies, cfg.ClientCertHeader = []string{"127.0.0.1/32"}, "Client-Cert"
+	}}
+	n.run(resources...)
+	return n
+}
+
 func (n *node) run(resources ...string) {
 	n.t.Helper()
 	t := n.t
@@ -94,6 +113,9 @@ func (n *node) run(resources ...string) {
 	done, listening := make(chan error, 1), make(chan struct{})
 	cfg := config(n.file)
 	cfg.Logger = n.logger
+	if n.change != nil {
+		n.change(&cfg)
+	}
 	cfg.Listening = func(front, admin string) {
 		n.front, n.admin = front, "http://"+admin
 		close(listening)

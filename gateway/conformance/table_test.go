@@ -128,32 +128,36 @@ type document struct {
 	elsewhere   []elsewhere
 }
 
-var update = flag.Bool("update", false, "write docs/compatibility.md anew")
-
-const compatibility = "../../docs/compatibility.md"
+var update = flag.Bool("update", false, "write the tables in docs anew")
 
 // verify holds a product's part of the document against its table.
 func (d document) verify(t *testing.T) {
 	t.Helper()
-	text, err := os.ReadFile(compatibility)
+	hold(t, "../../docs/compatibility.md", d.name, d.render(t))
+}
+
+// hold compares a part of a document with what it should be, or writes it.
+func hold(t *testing.T, file, part, want string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	begin, end := "<!-- "+d.name+": written by gateway/conformance -->\n", "<!-- "+d.name+": end -->\n"
+	begin, end := "<!-- "+part+": written by gateway/conformance -->\n", "<!-- "+part+": end -->\n"
 	before, rest, found := strings.Cut(string(text), begin)
 	old, after, ended := strings.Cut(rest, end)
 	if !found || !ended {
-		t.Fatalf("%s has no part between %q and %q", compatibility, begin, end)
+		t.Fatalf("%s has no part between %q and %q", file, begin, end)
 	}
-	want := "\n" + d.render(t) + "\n"
+	want = "\n" + want + "\n"
 	switch {
 	case old == want:
 	case *update:
-		if err := os.WriteFile(compatibility, []byte(before+begin+want+end+after), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil { //nolint:gosec // a document
 			t.Fatal(err)
 		}
 	default:
-		t.Errorf("%s is out of date; run: go test ./gateway/conformance -update", compatibility)
+		t.Errorf("%s is out of date; run: go test ./gateway/conformance -update", file)
 	}
 }
 

@@ -15,9 +15,10 @@ func TestWSO2(t *testing.T) {
 	rows := wso2Signatures(t, rs)
 	rows = append(rows, wso2Claims(t, rs)...)
 	rows = append(rows, wso2Subscriptions(t, rs)...)
+	rows = append(rows, wso2Environments(t, rs)...)
 	run(t, common, rows)
 	document{name: "wso2", title: "WSO2 API Microgateway 3.2, API Manager 4", rows: rows, elsewhere: []elsewhere{
-		{"-", "introspection of opaque tokens, tokens that are bound to a certificate, a JWT signed for the backend, sandbox clients", "tested with the plans and the listener that do it"},
+		{"-", "tokens that are bound to a certificate", "as in row 33 of Gravitee"},
 		{"-", "how often an unknown `kid` may cause a fetch", "tested under load, with a real identity provider"},
 		{"-", "sizes and expiry of its caches", "the inside of another program; that a cached token never outlives its key, its issuer's settings or a revocation is tested in gateway/internal/authn"},
 		{"-", "API keys that WSO2 signs as JWTs, and basic authentication", "API keys are opaque here, and there are no users"},

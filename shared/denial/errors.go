@@ -123,7 +123,7 @@ var (
 	// SandboxNotServed: a sandbox client calls an API that has no sandbox.
 	SandboxNotServed = define(spec{
 		status: 403, code: 900901, reason: "sandbox_not_served", title: "No sandbox",
-		detail: "The client belongs to the sandbox, which this API does not have.",
+		detail:   "The client belongs to the sandbox, which this API does not have.",
 		wso2Body: `{"ERROR_CODE":"900901","ERROR_MESSAGE":"Sandbox key offered to the API with no sandbox endpoint"}`,
 		gravitee: foreign{status: 403, message: "Forbidden"},
 		flex:     foreign{status: 403, message: "Invalid client application credentials."},

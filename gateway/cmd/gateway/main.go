@@ -59,7 +59,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	cfg.Logger, cfg.Registry, cfg.Version = logger, telemetry.NewRegistry("gateway"), telemetry.Version()
 	cfg.LookupEnv = os.LookupEnv
 	cfg.Listening = func(proxy, admin string) {
-		_, _ = fmt.Fprintf(stdout, "gateway http://%s, admin http://%s\n", proxy, admin)
+		scheme := "http"
+		if cfg.TLSCert != "" {
+			scheme = "https"
+		}
+		_, _ = fmt.Fprintf(stdout, "gateway %s://%s, admin http://%s\n", scheme, proxy, admin)
 	}
 	return report(gateway.Run(ctx, cfg.Config), stderr)
 }

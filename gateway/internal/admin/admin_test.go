@@ -32,6 +32,7 @@ func start(t *testing.T, status *Status) (base string, stop func() error) {
 			Status:   func() Status { return *status },
 			Gatherer: registry,
 			Logger:   slog.New(slog.DiscardHandler),
+			JWKS:     []byte(`{"keys":[]}`),
 			Explain: func(r *request.Request) (any, error) {
 				token, count := r.Header.Get("Authorization")
 				return map[string]any{"method": string(r.Method), "host": string(r.Host), "path": string(r.Path), "query": string(r.Query), "token": string(token), "count": count, "client": r.Client.String()}, nil
@@ -96,6 +97,9 @@ func TestHealthAndMetrics(t *testing.T) {
 	}
 	if code, body := call(t, "GET", base+"/metrics", ""); code != 200 || !strings.Contains(body, "portcullis_test_total 0") {
 		t.Errorf("metrics: %d %s", code, body)
+	}
+	if code, body := call(t, "GET", base+"/.well-known/portcullis/jwks.json", ""); code != 200 || body != `{"keys":[]}` {
+		t.Errorf("keys: %d %s", code, body)
 	}
 	if code, _ := call(t, "GET", base+"/explain", ""); code != 405 {
 		t.Errorf("GET /explain: %d", code)

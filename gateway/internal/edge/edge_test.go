@@ -241,6 +241,8 @@ func TestRefusedForms(t *testing.T) {
 		"connection names protected": {"GET / HTTP/1.1\r\nHost: a\r\n" + token + "Connection: close, x-forwarded-for\r\n\r\n", "400"},
 		"header too large":           {"GET / HTTP/1.1\r\nHost: a\r\n" + token + "X-A: " + strings.Repeat("a", 40<<10) + "\r\n\r\n", "431"},
 		"body too large":             {"POST / HTTP/1.1\r\nHost: a\r\n" + token + "Content-Length: 1001\r\n" + end + "x", "413"},
+		"half a body":                {"POST / HTTP/1.1\r\nHost: a\r\n" + token + "Content-Length: 2\r\n" + end + "x", "408"},
+		"no body":                    {"POST / HTTP/1.1\r\nHost: a\r\n" + token + "Content-Length: 2\r\n\r\n", "408"},
 		"half a header":              {"GET / HTTP/1.1\r\nHost: a\r\nX-", "408"},
 	} {
 		t.Run(name, func(t *testing.T) {

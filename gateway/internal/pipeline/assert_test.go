@@ -125,6 +125,15 @@ func TestSignedJWTFollowsTheState(t *testing.T) {
 	if before == after || w.opened(after, now)["urn:portcullis:application"] != "other" {
 		t.Errorf("still %v", w.opened(after, now))
 	}
+	w.put(`{kind: Api, id: orders, name: Orders, version: "1", context_path: /orders, upstream: {targets: [{url: "http://127.0.0.1:9"}], sandbox_targets: [{url: "http://127.0.0.1:8"}]}}`)
+	production := w.assertion(get("/orders", bearer()), "X-JWT-Assertion")
+	w.fold("{kind: Application, id: other, name: Other, clients: [{issuer: acme, client_id: mobile-app, environment: SANDBOX}]}")
+	sandbox := w.assertion(get("/orders", bearer()), "X-JWT-Assertion")
+	for compact, want := range map[string]string{production: "PRODUCTION", sandbox: "SANDBOX"} {
+		if got := w.opened(compact, now)["urn:portcullis:environment"]; got != want {
+			t.Errorf("environment %v, want %s", got, want)
+		}
+	}
 	w.put("{kind: Plan, id: orders-jwt, api: orders, security: JWT, status: PUBLISHED, jwt: {issuers: [acme], signed_jwt: {audience: backend}}}")
 	if anew := w.assertion(get("/orders", bearer()), "X-JWT-Assertion"); w.opened(anew, now)["aud"] != "backend" {
 		t.Error("the plan's settings of before")

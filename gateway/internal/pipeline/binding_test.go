@@ -224,6 +224,20 @@ func explained(w *world, r *request.Request, want outcome) outcome {
 	return want
 }
 
+// A proof is checked once, however many plans are asked.
+func TestDPoPOfSeveralPlans(t *testing.T) {
+	me := newProver(t)
+	bound := token(`"cnf":{"jkt":"` + me.jkt() + `"}`)
+	w := newWorld(t, common, api, confirmed("dpop: WHEN_BOUND"),
+		plan("two", "JWT", "order: 1", "jwt: {issuers: [acme], confirmation: {dpop: REQUIRED}}"), subscribed("mobile", "two"))
+	r := get("/orders", "Authorization: DPoP "+bound, "DPoP: "+me.proof(bound, nil, nil))
+	w.expect("the second is subscribed to", r, allow("two", "mobile"))
+	w.expect("replayed", r, deny(denial.InvalidProof))
+	// A wrong proof is the answer, although the second plan would not ask for one.
+	w = newWorld(t, common, api, confirmed("dpop: WHEN_BOUND"), plan("two", "JWT", "order: 1", acme), subscribed("mobile", "two"))
+	w.expect("no second chance", get("/orders", "Authorization: DPoP "+bound, "DPoP: x"), deny(denial.InvalidProof))
+}
+
 func TestDPoPOverTLS(t *testing.T) {
 	me := newProver(t)
 	bound := token(`"cnf":{"jkt":"` + me.jkt() + `"}`)

@@ -161,6 +161,28 @@ func TestIntrospection(t *testing.T) {
 	w.expect("too long", get("/orders", bear(strings.Repeat("x", 9<<10))), deny(denial.InvalidToken))
 }
 
+// What introspected tokens need not say, an issuer can ask for.
+func TestIntrospectedTokensOfStricterIssuers(t *testing.T) {
+	s := newIDP(t)
+	for setting, answers := range map[string]map[string]outcome{
+		"require_expiry: true":  {answer(`"exp":1900000001`): allow("oauth", "web"), answer(): deny(denial.InvalidToken)},
+		"require_expiry: false": {answer(): allow("oauth", "web")},
+		"max_lifetime: 10m": {
+			answer(`"exp":1900000600,"iat":1900000000`): allow("oauth", "web"), answer(`"exp":1900000601,"iat":1900000000`): deny(denial.InvalidToken),
+			answer(): deny(denial.InvalidToken),
+		},
+		"client_id_claims: [app]":                           {answer(`"app":"opaque-app"`): allow("oauth", "web"), answer(): deny(denial.SubscriptionNotFound)},
+		"claim_mappings: [{remote: who, local: client_id}]": {answer(`"who":"x"`): deny(denial.SubscriptionNotFound)},
+	} {
+		w := newWorld(t, common, api, opaqueApp, s.issuer("opaque", setting), plan("oauth", "OAUTH2", oauth), subscribed("web", "oauth"))
+		for text, want := range answers {
+			s.knows("t", text)
+			w.compile() // forgets what was asked
+			w.expect(setting+" "+text, get("/orders", bear("t")), want)
+		}
+	}
+}
+
 func TestIntrospectionServerMisbehaves(t *testing.T) {
 	other := newIDP(t)
 	other.knows("t", answer())
@@ -319,6 +341,9 @@ oauth2: {issuers: [other]}
 	w.put(plan("also", "OAUTH2", "oauth2: {issuers: [other]}", "require_subscription: false", "order: 1"))
 	w.expect("first", get("/orders", bear("t")), allow("oauth", "web"))
 	w.expect("second", get("/orders", bear("u")), allow("also", ""))
+	one.knows("e", answer(`"exp":1899999000`))
+	two.knows("e", answer())
+	w.expect("what has expired is not asked about elsewhere", get("/orders", bear("e")), deny(denial.TokenExpired))
 	one.responds(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
 	two.knows("v", answer())
 	w.expect("first is down", get("/orders", bear("v")), allow("also", ""))

@@ -37,7 +37,7 @@ func (d *Decision) certificate(v *View, r *request.Request, plan *Plan) error {
 	if !ok || known.ExpiresAt != 0 && known.ExpiresAt <= r.Now {
 		return denial.InvalidCertificate
 	}
-	if plan.roots != nil && !plan.roots.trust(r.Peer, sum, r.Now) {
+	if plan.roots != nil && !plan.roots.trust(r, sum) {
 		return denial.InvalidCertificate
 	}
 	d.Application, d.application, d.KeyID = known.Application, known.Handle, known.KeyID
@@ -71,17 +71,22 @@ func newRoots(pem string) (*roots, error) {
 	return &roots{pool: pool, chains: map[[sha256.Size]byte]span{}}, nil
 }
 
-// trust tells whether a certificate for client authentication chains to one of the
-// roots at now. Authorities between the two must be among the roots.
-func (a *roots) trust(peer *x509.Certificate, sum [sha256.Size]byte, now int64) bool {
+// trust tells whether the peer's certificate, whose hash is sum, is for client
+// authentication and chains to one of the roots now. What the client sent behind it
+// may be authorities in between.
+func (a *roots) trust(r *request.Request, sum [sha256.Size]byte) bool {
 	a.mu.RLock()
 	known, ok := a.chains[sum]
 	a.mu.RUnlock()
-	if ok && known.from <= now && now <= known.until {
+	if ok && known.from <= r.Now && r.Now <= known.until {
 		return true
 	}
-	found, err := peer.Verify(x509.VerifyOptions{
-		Roots: a.pool, CurrentTime: time.Unix(now, 0), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	between := x509.NewCertPool()
+	for _, c := range r.PeerChain {
+		between.AddCert(c)
+	}
+	found, err := r.Peer.Verify(x509.VerifyOptions{
+		Roots: a.pool, Intermediates: between, CurrentTime: time.Unix(r.Now, 0), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {
 		return false

@@ -151,7 +151,24 @@ func TestMTLS(t *testing.T) {
 		}
 	}
 
-	w := newWorld(t, common, api, partner, rooted, sub)
+	middle := &authority{t: t, key: newKey(t)}
+	middle.cert = ours.sign(&x509.Certificate{
+		SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: "middle"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Unix(now-100, 0), NotAfter: time.Unix(now+50, 0),
+	}, middle.key)
+	below := middle.client(x509.ExtKeyUsageClientAuth)
+	withChain := func() *request.Request {
+		r := withPeer(get("/orders"), below)
+		r.PeerChain = []*x509.Certificate{middle.cert}
+		return r
+	}
+	w := newWorld(t, common, api, rooted, sub, holder("partner", "{id: c1, sha256: "+fingerprint(below)+"}"))
+	w.expect("an authority in between is missing", withPeer(get("/orders"), below), deny(denial.InvalidCertificate))
+	w.expect("an authority in between", withChain(), allow("mtls", "partner"))
+	w.expect("its last second", late(withChain(), 50), allow("mtls", "partner"))
+	w.expect("it has ended", late(withChain(), 51), deny(denial.InvalidCertificate))
+
+	w = newWorld(t, common, api, partner, rooted, sub)
 	w.expect("before", withPeer(get("/orders"), good), allow("mtls", "partner"))
 	w.expect("a remembered chain ends", late(withPeer(get("/orders"), good), 101), deny(denial.InvalidCertificate))
 	w.fold(holder("partner"))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/admin"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/edge"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/live"
@@ -156,20 +158,19 @@ type node struct {
 // which saves the state, then admin, so that the end can be watched.
 func (n *node) run(ctx context.Context, front, back net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
-	drained, watch := context.WithCancel(context.WithoutCancel(ctx))
-	defer watch()
+	feed, endFeed := context.WithCancel(context.WithoutCancel(ctx))
+	defer endFeed()
+	watch, endWatch := context.WithCancel(context.WithoutCancel(ctx))
+	defer endWatch()
 	g.Go(func() error {
-		defer watch()
+		defer endFeed() // requests in flight are decided by the newest state
 		return n.edge.Run(ctx, front)
 	})
 	g.Go(func() error {
-		err := n.live.Run(ctx)
-		if ctx.Err() == nil && err != nil {
-			return err
-		}
-		return nil
+		defer endWatch()
+		return n.live.Run(feed)
 	})
-	g.Go(func() error { return admin.Run(drained, back, n.admin) })
+	g.Go(func() error { return admin.Run(watch, back, n.admin) })
 	return g.Wait()
 }
 
@@ -215,10 +216,22 @@ func build(cfg Config, addr string) (*node, error) {
 	})
 	n.live.Register(cfg.Registry)
 	registerTokenCache(cfg.Registry, tokens)
-	registerIntrospection(cfg.Registry, tokens)
 	limits := restrict.NewStore(cfg.LimitKeys)
 	decider := pipeline.New(tokens, limits)
-	n.edge, err = edge.New(edge.Config{
+	n.edge, err = edge.New(n.front(&cfg, decider, pair, proxies, signer))
+	if err != nil {
+		return nil, err
+	}
+	n.admin = admin.Config{
+		Status: n.status, Gatherer: cfg.Registry, Logger: cfg.Logger, JWKS: signer.JWKS(),
+		Explain: func(r *request.Request) (any, error) { return explain(n.live, decider, r) },
+	}
+	return n, nil
+}
+
+// front is what the listener for consumers works by.
+func (n *node) front(cfg *Config, decider *pipeline.Pipeline, pair *edge.Keypair, proxies []netip.Prefix, signer *assertion.Signer) edge.Config {
+	return edge.Config{
 		Decide: func(r *request.Request, d *pipeline.Decision) error {
 			view := n.live.View()
 			if view == nil {
@@ -231,15 +244,7 @@ func build(cfg Config, addr string) (*node, error) {
 		ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
 		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, LogAll: cfg.LogRequests,
 		TLS: pair, Trusted: proxies, ClientCertHeader: cfg.ClientCertHeader, Pages: pages(signer),
-	})
-	if err != nil {
-		return nil, err
 	}
-	n.admin = admin.Config{
-		Status: n.status, Gatherer: cfg.Registry, Logger: cfg.Logger, JWKS: signer.JWKS(),
-		Explain: func(r *request.Request) (any, error) { return explain(n.live, decider, r) },
-	}
-	return n, nil
 }
 
 func (n *node) status() admin.Status {
@@ -318,4 +323,5 @@ func registerTokenCache(r prometheus.Registerer, tokens *authn.Authenticator) {
 	total("misses_total", "Tokens that had to be validated.", func(s authn.Stats) uint64 { return s.Misses })
 	total("evictions_total", "Validated tokens that made room for others.", func(s authn.Stats) uint64 { return s.Evictions })
 	total("negative_hits_total", "Tokens that were found refused.", func(s authn.Stats) uint64 { return s.NegativeHits })
+	registerIntrospection(r, tokens)
 }

@@ -28,7 +28,7 @@ func TestResourcesPage(t *testing.T) {
 	for i, d := range docs {
 		all[i] = d.Resource
 	}
-	if _, err := catalog.FromResources(all, time.Now()); err != nil {
+	if _, err := catalog.FromResources(all, nil, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	for _, kind := range catalog.UserKinds() {

@@ -12,6 +12,7 @@ import (
 )
 
 func attacksOnRequests(t *testing.T, rs key) []attack {
+	t.Helper()
 	good := rs.token("acme", nil)
 	auth := "Authorization: Bearer GOOD\r\n"
 	// line is a request of one target, with a good token.
@@ -32,6 +33,7 @@ func attacksOnRequests(t *testing.T, rs key) []attack {
 		paths.raw = append(paths.raw, rawProbe{target, line(target), 400, "bad_request"})
 	}
 	paths.check = func(t *testing.T, n *node) {
+		t.Helper()
 		n.raw(strings.ReplaceAll(line("//a//x;p=1/%41%7e"), "GOOD", good))
 		if got := n.received().target; got != "/x;p=1/A~" {
 			t.Errorf("what was matched is not what is sent: %s", got)
@@ -106,6 +108,7 @@ func attacksOnRequests(t *testing.T, rs key) []attack {
 			deny("alone", 401, "missing_credentials", "/a?access_token="+good),
 			pass("a keyless plan does not take it for one", "free-open", "/free?access_token="+good),
 		}, check: func(t *testing.T, n *node) {
+			t.Helper()
 			if got := n.ask(call{target: "/a?access_token=" + good}).header.Get("Cache-Control"); got != "no-store" {
 				t.Errorf("Cache-Control %q", got)
 			}
@@ -121,7 +124,10 @@ func attacksOnRequests(t *testing.T, rs key) []attack {
 			{"HTTP/0.9", "GET /a\r\n\r\n", 400, ""},
 			{"h2c", with("Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"), 200, ""},
 		}},
-		{id: "50", what: "a body before the credential was looked at", check: func(t *testing.T, n *node) { bodiesWait(t, n, good) }},
+		{id: "50", what: "a body before the credential was looked at", check: func(t *testing.T, n *node) {
+			t.Helper()
+			bodiesWait(t, n, good)
+		}},
 	}
 }
 
@@ -148,7 +154,7 @@ func spoofedHeaders(rs key) attack {
 func whitespace() attack {
 	a := attack{id: "34", what: "blanks, and what else stands in Authorization"}
 	for value, want := range map[string]int{
-		"Bearer GOOD": 200, "bearer GOOD": 200, "Bearer  GOOD": 200, "Bearer\tGOOD": 400, "Bearer GOOD GOOD": 400, "Bearer": 400, "Bearer ": 400,
+		"Bearer GOOD": 200, "bearer GOOD": 200, "Bearer  GOOD": 200, "Bearer\tGOOD": 400, "Bearer GOOD x": 400, "Bearer": 400, "Bearer ": 400,
 		"Bearer,": 400, "Bearer,GOOD": 400, "Bearer =GOOD": 400, `Bearer "GOOD"`: 400, "Bearer GOOD,": 400, "Bearer GOOD;x": 400, "Bearer:GOOD": 400,
 		"GOOD": 401, "BearerGOOD": 401, "Basic GOOD": 401, "Token GOOD": 401, "JWT GOOD": 401, "": 401,
 	} {
@@ -179,6 +185,7 @@ func (p probe) by(method string) probe {
 // oracle shows that refusals of tokens cannot be told apart, and that neither answers nor logs have them.
 func oracle(rs key) attack {
 	return attack{id: "41", what: "what answers and logs tell", check: func(t *testing.T, _ *node) {
+		t.Helper()
 		var log lines
 		n := startLogging(t, &log, issuer("acme", `{jwks: `+jwks(t, jwk(t, "rsa", "k1"))+`}`, "audiences: [right]"), simple("a", "acme"))
 		right := object{"aud": "right"}
@@ -204,7 +211,7 @@ func oracle(rs key) attack {
 			t.Fatalf("no log of the refusals: %s", text)
 		}
 		for _, token := range append(tokens, rs.token("acme", right)) {
-			for _, part := range strings.Split(token, ".") {
+			for part := range strings.SplitSeq(token, ".") {
 				if len(part) > 20 && strings.Contains(text, part) {
 					t.Error("a part of a token is in the log")
 				}

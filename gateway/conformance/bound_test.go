@@ -36,6 +36,7 @@ func proof(t *testing.T, n *node, token, jti string, changes object) string {
 }
 
 func jkt(t *testing.T) string {
+	t.Helper()
 	public := jwk(t, "p256", "")
 	hash := sha256.Sum256(fmt.Appendf(nil, `{"crv":"P-256","kty":"EC","x":%q,"y":%q}`, public["x"], public["y"]))
 	return b64(hash[:])
@@ -43,22 +44,25 @@ func jkt(t *testing.T) string {
 
 // boundPlan is an Api at /b whose plan takes bound tokens in these modes.
 func boundPlan(t *testing.T, modes string) []string {
+	t.Helper()
 	return []string{issuer("acme", "{pem: ["+spki(t, "rsa")+"]}"), simple("b", "acme", "confirmation: {"+modes+"}")}
 }
 
 func attackOnBinding(t *testing.T, rs key) attack {
+	t.Helper()
 	return attack{id: "49", what: "a token that is bound to a key or certificate, in other hands", probes: []probe{
 		invalid("bound to a certificate, at a plan that cannot check it", rs.token("acme", object{"cnf": object{"x5t#S256": b64(make([]byte, 32))}})),
 		invalid("bound to a key, at a plan that cannot check it", rs.token("acme", object{"cnf": object{"jkt": b64(make([]byte, 32))}})),
 		invalid("bound to something else", rs.token("acme", object{"cnf": object{"kid": "x"}})),
 	}, check: func(t *testing.T, _ *node) {
+		t.Helper()
 		mine, _, field := clientCert(t, "p256")
 		_, _, other := clientCert(t, "p256#2")
 		n := behindProxy(t, boundPlan(t, "mtls: WHEN_BOUND, dpop: WHEN_BOUND")...)
 		byCert, byKey := rs.token("acme", object{"cnf": object{"x5t#S256": mine}}), rs.token("acme", object{"cnf": object{"jkt": jkt(t)}})
-		n.probe(pass("its certificate", "b-jwt", "/b", bearer(byCert), field).alone())
+		n.probe(pass("its certificate", "b-jwt", "/b", bearer(byCert), field))
 		n.probe(deny("no certificate", 401, "invalid_token", "/b", bearer(byCert)))
-		n.probe(deny("another certificate", 401, "invalid_token", "/b", bearer(byCert), other).alone())
+		n.probe(deny("another certificate", 401, "invalid_token", "/b", bearer(byCert), other))
 		dpop := "Authorization: DPoP " + byKey
 		n.probe(pass("its proof", "b-jwt", "/b", dpop, "DPoP: "+proof(t, n, byKey, "1", nil)).alone())
 		for say, header := range map[string][]string{
@@ -85,11 +89,13 @@ func attackOnBinding(t *testing.T, rs key) attack {
 
 // graviteeBound are the rows of Gravitee about certificates and metadata.
 func graviteeBound(t *testing.T, rs key) []row {
+	t.Helper()
 	return []row{
 		{
 			id: "33", what: "tokens that are bound to a client certificate (`cnf`), from a header that a proxy sets", theirs: "with the check on: the right certificate 200; another or none 401; a token without `cnf` 401, or 200 with `ignoreMissing`. With it off, `cnf` is ignored",
 			ours: "the same with `confirmation: {mtls: REQUIRED}` and `WHEN_BOUND`; with OFF, a bound token is 401", why: "a binding that nobody checks is none",
 			check: func(t *testing.T, _ *node) {
+				t.Helper()
 				mine, _, field := clientCert(t, "p256")
 				_, _, other := clientCert(t, "p256#2")
 				bound, plain := bearer(rs.token("acme", object{"cnf": object{"x5t#S256": mine}})), bearer(rs.token("acme", nil))
@@ -112,6 +118,7 @@ func graviteeBound(t *testing.T, rs key) []row {
 				deny("not configured", 404, "api_not_found", "/.well-known/oauth-protected-resource/g24n"),
 				deny("no whole segment", 404, "api_not_found", "/.well-known/oauth-protected-resource/g24x"),
 			}, check: func(t *testing.T, n *node) {
+				t.Helper()
 				got := n.ask(call{target: "/.well-known/oauth-protected-resource/g24"})
 				if got.status != 200 || got.reached != 0 || !strings.Contains(got.body, `"authorization_servers":["https://acme.test"]`) || !strings.Contains(got.body, `"scopes_supported":["read"]`) {
 					t.Errorf("%d %s", got.status, got.body)
@@ -122,20 +129,22 @@ func graviteeBound(t *testing.T, rs key) []row {
 			},
 		},
 		{id: "39b", what: "the same with a client certificate that is known", theirs: "the mTLS plan is asked first, and serves", check: func(t *testing.T, _ *node) {
+			t.Helper()
 			_, sum, field := clientCert(t, "p256")
 			_, _, other := clientCert(t, "p256#2")
 			n := behindProxy(t, graviteeCommon(t), simple("m", "acme"), plan("m-mtls", "MTLS"), plan("m-key", "API_KEY"), plan("m-free", "KEYLESS"),
 				"---\nkind: Application\nid: machine\nname: machine\ncertificates: [{id: c1, sha256: "+sum+"}]\n", subscribe("machine", "m-mtls"), subscribe("keyed", "m-key"))
-			n.probe(pass("the certificate", "m-mtls", "/m", field).alone())
+			n.probe(pass("the certificate", "m-mtls", "/m", field))
 			n.probe(pass("the token", "m-jwt", "/m", bearer(rs.token("acme", nil))))
 			n.probe(pass("nothing", "m-free", "/m"))
-			n.probe(deny("an unknown certificate is never keyless", 401, "", "/m", other).alone())
+			n.probe(deny("an unknown certificate is never keyless", 401, "", "/m", other))
 		}},
 	}
 }
 
 // wso2Environments are the rows of WSO2 that need more than a JWT plan.
 func wso2Environments(t *testing.T, rs key) []row {
+	t.Helper()
 	var asked atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
@@ -164,9 +173,8 @@ func wso2Environments(t *testing.T, rs key) []row {
 		{
 			id: "32", what: "a JWT that the gateway signs for the backend", theirs: "in X-JWT-Assertion, with claims of the application and the API in WSO2's dialect", ours: "with `signed_jwt`, in X-JWT-Assertion by default, with the claims that are named; its key set is served by every node", why: "standard claims need no dialect",
 			check: func(t *testing.T, _ *node) {
-				n := &node{t: t, logger: quiet()}
-				n.change = inDirectory(t)
-				n.run(issuer("acme", "{pem: ["+spki(t, "rsa")+"]}"), simple("b", "acme", "signed_jwt: {claims: [tenant]}"))
+				t.Helper()
+				n := start(t, issuer("acme", "{pem: ["+spki(t, "rsa")+"]}"), simple("b", "acme", "signed_jwt: {claims: [tenant]}"))
 				n.probe(pass("sent", "b-jwt", "/b", bearer(rs.token("acme", object{"tenant": "t"})), "X-JWT-Assertion: forged").sending(func(r *received) string {
 					parts := strings.Split(r.header.Get("X-JWT-Assertion"), ".")
 					if len(parts) != 3 {

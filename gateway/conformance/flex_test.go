@@ -27,6 +27,7 @@ func flexFormat(resources string) string {
 }
 
 func flexKeys(t *testing.T, rs key) []row {
+	t.Helper()
 	good := rs.token("acme", nil)
 	es := func(alg, name string) key { return key{alg: alg, private: pair(t, name)} }
 	serve := func(name, kid string) *httptest.Server {
@@ -59,6 +60,7 @@ func flexKeys(t *testing.T, rs key) []row {
 			id: "4", what: "`signingMethod: none`", theirs: "signatures are not checked; signed and unsigned tokens pass", ours: "there is no such setting: `algorithms: [none]` is refused", why: "a gateway that believes anybody protects nothing",
 			setup: simple("f4", "acme"), probes: []probe{deny("unsigned", 401, "invalid_token", "/f4", bearer(b64([]byte(`{"alg":"none"}`))+"."+strings.Split(good, ".")[1]+"."))},
 			check: func(t *testing.T, _ *node) {
+				t.Helper()
 				if fault := refused(t, issuer("acme", "{pem: ["+spki(t, "rsa")+"]}", "algorithms: [none]"), simple("x", "acme")); !strings.Contains(fault, "algorithms") {
 					t.Errorf("refused with %s", fault)
 				}
@@ -79,6 +81,7 @@ func flexKeys(t *testing.T, rs key) []row {
 			setup: issuer("f6cert", "{pem: ["+certificate(t, "rsa", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))+"]}") + simple("f6", "f6cert") + simple("f6a", "acme"), probes: []probe{
 				pass("the body alone", "f6a-jwt", "/f6a", bearer(good)), pass("a certificate", "f6-jwt", "/f6", bearer(rs.token("f6cert", nil))),
 			}, check: func(t *testing.T, _ *node) {
+				t.Helper()
 				if fault := refused(t, issuer("acme", "{hmac_secrets: [{value: your-(256/384/512)-bit-secret}]}"), simple("x", "acme")); !strings.Contains(fault, "keys.hmac_secrets") {
 					t.Errorf("a secret of 29 bytes is refused with %s", fault)
 				}
@@ -99,6 +102,7 @@ func flexKeys(t *testing.T, rs key) []row {
 		{
 			id: "8", what: "`jwksServiceTimeToLive` (minutes), `jwksServiceConnectionTimeout` (milliseconds)", theirs: "how long a set is fresh, and how long a fetch may take; an expired set is used for as long as no new one can be had", ours: "`jwks.ttl`, `jwks.timeout`, and `max_stale` as a bound for expired sets (24 h)", why: "keys that nobody could confirm for a day may have been withdrawn",
 			check: func(t *testing.T, _ *node) {
+				t.Helper()
 				var slow atomic.Bool
 				var fetches atomic.Int64
 				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -130,6 +134,7 @@ func flexKeys(t *testing.T, rs key) []row {
 }
 
 func flexClaims(t *testing.T, rs key) []row {
+	t.Helper()
 	good, unknown := rs.token("acme", nil), rs.token("acme", object{"azp": "unknown"})
 	keys := "{pem: [" + spki(t, "rsa") + "]}"
 	now := time.Now().Unix()

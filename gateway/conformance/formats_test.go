@@ -37,14 +37,26 @@ func TestErrorFormats(t *testing.T) {
 		"revoked":         {call{header: token(object{"jti": "revoked", "scope": "read"})}, badCredentials, unauthorized, invalidToken},
 		"no subscription": {call{header: token(object{"azp": "nobody"})}, fault("403", "900908", "Resource forbidden ", "Resource forbidden "), unauthorized, `403 {"error":"Invalid client application credentials."}`},
 		"it has ended":    {call{header: token(object{"azp": "other-app"})}, fault("401", "900909", "The subscription to the API is inactive", "The subscription to the API is inactive"), unauthorized, `403 {"error":"Invalid client application credentials."}`},
-		"scope": {call{header: token(nil)}, fault("403", "900910", "The access token does not allow you to access the requested resource", "The access token does not allow you to access the requested resource"), unauthorized,
-			`403 {"error":"Invalid token."}`},
-		"resource": {call{target: "/secret", header: good}, fault("403", "900906", "No matching resource found in the API for the given request", "No matching resource found in the API for the given request"),
-			`403 {"message":"You're not allowed to access this resource","http_status_code":403}`, `403 {"error":"Forbidden"}`},
-		"method": {call{method: "DELETE", target: "/x", header: good}, fault("405", "900906", "No matching resource found in the API for the given request", "No matching resource found in the API for the given request"),
-			`405 {"message":"Method Not Allowed","http_status_code":405}`, `405 {"error":"Method Not Allowed"}`},
-		"no keys": {call{header: []string{bearer(rs.token("down", nil))}}, fault("500", "900900", "Unclassified Authentication Failure", "Unclassified Authentication Failure"),
-			`500 {"message":"Internal Server Error","http_status_code":500}`, `503 {"error":"Service Unavailable"}`},
+		"scope": {
+			call{header: token(nil)},
+			fault("403", "900910", "The access token does not allow you to access the requested resource", "The access token does not allow you to access the requested resource"), unauthorized,
+			`403 {"error":"Invalid token."}`,
+		},
+		"resource": {
+			call{target: "/secret", header: good},
+			fault("403", "900906", "No matching resource found in the API for the given request", "No matching resource found in the API for the given request"),
+			`403 {"message":"You're not allowed to access this resource","http_status_code":403}`, `403 {"error":"Forbidden"}`,
+		},
+		"method": {
+			call{method: "DELETE", target: "/x", header: good},
+			fault("405", "900906", "No matching resource found in the API for the given request", "No matching resource found in the API for the given request"),
+			`405 {"message":"Method Not Allowed","http_status_code":405}`, `405 {"error":"Method Not Allowed"}`,
+		},
+		"no keys": {
+			call{header: []string{bearer(rs.token("down", nil))}},
+			fault("500", "900900", "Unclassified Authentication Failure", "Unclassified Authentication Failure"),
+			`500 {"message":"Internal Server Error","http_status_code":500}`, `503 {"error":"Service Unavailable"}`,
+		},
 	} {
 		for format, want := range map[string]string{"wso2": calls.wso2, "gravitee": calls.gravitee, "flex": calls.flex} {
 			n.answers(name+" as "+format, "/"+format, calls.call, want)

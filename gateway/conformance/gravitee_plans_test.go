@@ -37,6 +37,7 @@ func graviteePlans(rs key) []row {
 		unauthorized.probes = append(unauthorized.probes, p)
 	}
 	unauthorized.check = func(t *testing.T, n *node) {
+		t.Helper()
 		if got := n.ask(call{target: "/g35", header: []string{junk}}); got.body != "Unauthorized" || !strings.HasPrefix(got.header.Get("Content-Type"), "text/plain") {
 			t.Errorf("%s %s", got.header, got.body)
 		}
@@ -44,6 +45,7 @@ func graviteePlans(rs key) []row {
 	return []row{
 		{id: "17", what: "an Api with a keyless, an API key and a JWT plan", theirs: "JWT is asked first, then API key, then keyless; JWT needs a subscription", setup: api("g17") +
 			plan("g17-a", "KEYLESS") + plan("g17-b", "API_KEY") + plan("g17-c", "JWT", "jwt: {issuers: [acme]}") + subscribe("acme-app", "g17-c"), check: func(t *testing.T, n *node) {
+			t.Helper()
 			var order []string
 			for _, s := range n.explain(call{target: "/g17"}).Steps {
 				if s.Plan != "" && s.Step == "presented" {
@@ -56,11 +58,13 @@ func graviteePlans(rs key) []row {
 			n.probe(pass("subscribed", "g17-c", "/g17", bearer(good)))
 			n.probe(deny("not subscribed", 403, "subscription_not_found", "/g17", bearer(other)))
 		}},
-		{id: "18", what: "what a token's client is, when plans are chosen", theirs: "the client of the token, before it is verified", ours: "the client of the verified token", why: "nothing is looked up for a client that may be invented",
+		{
+			id: "18", what: "what a token's client is, when plans are chosen", theirs: "the client of the token, before it is verified", ours: "the client of the verified token", why: "nothing is looked up for a client that may be invented",
 			setup: simple("g18", "acme"), probes: []probe{
 				deny("forged, for a client without subscription", 401, "invalid_token", "/g18", bearer(forge(other))),
 				deny("forged, for a subscribed client", 401, "invalid_token", "/g18", bearer(forge(good))),
-			}},
+			},
+		},
 		{id: "34", what: "a valid token and a subscription", theirs: "200, and the backend is called once", setup: simple("g34", "acme"), probes: []probe{pass("good", "g34-jwt", "/g34", bearer(good))}},
 		unauthorized,
 		{
@@ -175,6 +179,7 @@ func graviteeLife(rs key) []row {
 	return []row{
 		{
 			id: "45", what: "an application's client id changes, or its subscription is closed", theirs: "the old client id is refused and the new one served; a subscription that is not accepted entitles to nothing", check: func(t *testing.T, _ *node) {
+				t.Helper()
 				common := graviteeCommon(t)
 				n := start(t, common, simple("life", "acme"))
 				n.probe(probe{say: "before", call: good, status: 200, reason: "", plan: "life-jwt"})
@@ -191,6 +196,7 @@ func graviteeLife(rs key) []row {
 			id: "47", what: "a plan is published or closed", theirs: "it takes effect when the Api is deployed again: a closed keyless plan goes on serving until then",
 			ours: "it takes effect at once, on every node", why: "closing a plan is how access is taken away",
 			check: func(t *testing.T, _ *node) {
+				t.Helper()
 				common := graviteeCommon(t)
 				n := start(t, common, simple("life", "acme"), plan("life-free", "KEYLESS"))
 				free := call{target: "/life"}

@@ -11,6 +11,7 @@ import (
 
 // graviteeCommon are the issuer and keys that most rows use.
 func graviteeCommon(t *testing.T) string {
+	t.Helper()
 	return issuer("acme", "{pem: ["+spki(t, "rsa")+"]}") + application("other", "acme other-app") +
 		"---\nkind: Application\nid: keyed\nname: keyed\napi_keys: [{id: k1, sha256: " + sha("hello") + "}]\n"
 }
@@ -34,6 +35,7 @@ func TestGravitee(t *testing.T) {
 }
 
 func graviteeTokens(t *testing.T, rs key) []row {
+	t.Helper()
 	good := rs.token("acme", nil)
 	unsigned := b64([]byte(`{"alg":"none"}`)) + "." + b64([]byte(mustJSON(claims("acme", nil)))) + "."
 	return []row{
@@ -137,6 +139,7 @@ func graviteeTokens(t *testing.T, rs key) []row {
 		{
 			id: "16", what: "no key is configured", theirs: "deployed; every token gets 401", ours: "the configuration is refused", why: "a plan that can let nobody in is a mistake, best told to who makes it",
 			check: func(t *testing.T, _ *node) {
+				t.Helper()
 				if fault := refused(t, issuer("acme", "{}"), simple("x", "acme")); !strings.Contains(fault, "keys") {
 					t.Errorf("refused with %s", fault)
 				}
@@ -154,6 +157,7 @@ func graviteeTokens(t *testing.T, rs key) []row {
 				deny("none of them", 403, "insufficient_scope", "/g19a", bearer(rs.token("acme", object{"scope": "other"}))),
 			},
 			check: func(t *testing.T, n *node) {
+				t.Helper()
 				if c := n.ask(call{target: "/g19", header: []string{bearer(good)}}).header.Get("WWW-Authenticate"); !strings.Contains(c, `error="insufficient_scope"`) || !strings.Contains(c, `scope="read write"`) {
 					t.Errorf("challenge %s", c)
 				}
@@ -170,6 +174,7 @@ func graviteeTokens(t *testing.T, rs key) []row {
 		{
 			id: "23", what: "`WWW-Authenticate`", theirs: "a bare `Bearer`, and only if no plan was chosen", ours: "on every 401 and on 403 of tokens, with realm and error code", why: "RFC 9110 section 15.5.2 and RFC 6750 section 3",
 			setup: simple("g23", "acme"), check: func(t *testing.T, n *node) {
+				t.Helper()
 				for want, header := range map[string][]string{`Bearer realm="portcullis"`: nil, `Bearer realm="portcullis", error="invalid_token", error_description="The token is not valid for this API."`: {bearer("a.b.c")}} {
 					if got := n.ask(call{target: "/g23", header: header}).header.Values("WWW-Authenticate"); len(got) != 1 || got[0] != want {
 						t.Errorf("got %q, want %q", got, want)
@@ -192,6 +197,7 @@ func graviteeTokens(t *testing.T, rs key) []row {
 }
 
 func graviteeKeys(t *testing.T, rs key) []row {
+	t.Helper()
 	sizes := row{
 		id: "25", what: "keys that are given: RSA of 2048 bits and more with RS256, 384 and 512, and secrets", theirs: "all verify; `ssh-rsa` is read, too; a bad key is a warning, and its tokens get 401; a secret that happens to be Base64 is decoded",
 		ours: "all verify, and EC, Ed25519 and PSS besides; a bad key or an `ssh-rsa` line is refused with the configuration; how a secret is written is said (`encoding`)", why: "a guess about key material is a way in for others",
@@ -211,6 +217,7 @@ func graviteeKeys(t *testing.T, rs key) []row {
 			pass(alg+" Base64", "g25b-jwt", "/g25b", bearer(key{alg: alg, secret: secret}.token("g25b64", nil))))
 	}
 	sizes.check = func(t *testing.T, _ *node) {
+		t.Helper()
 		for _, keys := range []string{"{pem: [bm8ga2V5]}", `{pem: ["ssh-rsa AAAAB3NzaC1yc2E= me"]}`, "{hmac_secrets: [{value: short}]}", "{pem: [" + spki(t, "rsa-1024") + "]}"} {
 			if fault := refused(t, issuer("acme", keys), simple("x", "acme")); !strings.Contains(fault, "keys.") {
 				t.Errorf("%s is refused with %s", keys, fault)
@@ -236,6 +243,7 @@ func graviteeKeys(t *testing.T, rs key) []row {
 
 // graviteeJWKS has a key server of its own, and one that never answers well.
 func graviteeJWKS(t *testing.T) row {
+	t.Helper()
 	good := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, jwks(t, jwk(t, "rsa", "one"), jwk(t, "rsa#2", "two"), jwk(t, "p256", "")))
 	}))

@@ -7,7 +7,9 @@ package conformance_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -72,14 +74,6 @@ func start(t *testing.T, resources ...string) *node {
 	return n
 }
 
-func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
-
-// inDirectory keeps what the node makes for itself in a place of the test's.
-func inDirectory(t *testing.T) func(*gateway.Config) {
-	dir := t.TempDir()
-	return func(cfg *gateway.Config) { cfg.DataDir = dir }
-}
-
 // behindProxy is a node that believes a proxy on this machine about certificates.
 func behindProxy(t *testing.T, resources ...string) *node {
 	t.Helper()
@@ -139,7 +133,7 @@ func (n *node) run(resources ...string) {
 func config(file string) gateway.Config {
 	cfg := gateway.DefaultConfig()
 	cfg.Listen, cfg.AdminListen = "127.0.0.1:0", "127.0.0.1:0"
-	cfg.Resources = []string{file}
+	cfg.Resources, cfg.DataDir = []string{file}, filepath.Dir(file)
 	cfg.ReadTimeout = 2 * time.Second
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	return cfg
@@ -297,6 +291,10 @@ type explained struct {
 func (n *node) explain(c call) explained {
 	n.t.Helper()
 	q := map[string]any{"url": "http://" + n.front + c.target, "method": c.method, "headers": c.fields(), "client": "127.0.0.1"}
+	if field := c.fields().Get("Client-Cert"); field != "" {
+		der, _ := base64.StdEncoding.DecodeString(strings.Trim(field, ":"))
+		q["certificate"] = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	}
 	body, err := json.Marshal(q)
 	if err != nil {
 		n.t.Fatal(err)

@@ -51,7 +51,7 @@ func pair(t testing.TB, name string) crypto.Signer {
 	case "rsa":
 		made, err = rsa.GenerateKey(rand.Reader, 2048)
 	case "rsa-1024":
-		made, err = rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // it must be refused
+		made, err = rsa.GenerateKey(rand.Reader, 1024)
 	case "rsa-3072":
 		made, err = rsa.GenerateKey(rand.Reader, 3072)
 	case "p256":

@@ -66,6 +66,7 @@ func has(name, value string) func(*received) string {
 
 // run starts one node for all rows and goes through them.
 func run(t *testing.T, common string, rows []row) {
+	t.Helper()
 	resources := []string{common}
 	for _, r := range rows {
 		if r.setup != "" {
@@ -153,7 +154,7 @@ func hold(t *testing.T, file, part, want string) {
 	switch {
 	case old == want:
 	case *update:
-		if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil { //nolint:gosec // a document
+		if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	default:
@@ -162,6 +163,7 @@ func hold(t *testing.T, file, part, want string) {
 }
 
 func (d document) render(t *testing.T) string {
+	t.Helper()
 	var same, differs, left strings.Builder
 	rows := slices.Clone(d.rows)
 	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(number(a.id), number(b.id)) })

@@ -26,6 +26,7 @@ func TestWSO2(t *testing.T) {
 }
 
 func wso2Signatures(t *testing.T, rs key) []row {
+	t.Helper()
 	good := rs.token("acme", nil)
 	spare := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, jwks(t, jwk(t, "rsa#2", "two")))
@@ -82,6 +83,7 @@ func wso2Signatures(t *testing.T, rs key) []row {
 		{
 			id: "6", what: "a token that is not cached, and keys from a URL", theirs: "the microgateway fetches the set for each of them", ours: "no request fetches; sets are fetched ahead of time", why: "a flood of new tokens must not become a flood at the identity provider",
 			check: func(t *testing.T, _ *node) {
+				t.Helper()
 				fetches := 0
 				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 					fetches++
@@ -105,6 +107,7 @@ func wso2Signatures(t *testing.T, rs key) []row {
 		{
 			id: "8", what: "two entries of one issuer", theirs: "the first that can do it wins, and they share a cache", ours: "the configuration is refused", why: "whose settings hold must not depend on order",
 			check: func(t *testing.T, _ *node) {
+				t.Helper()
 				twice := strings.ReplaceAll(issuer("acme", "{pem: ["+spki(t, "rsa")+"]}"), "id: acme", "id: again")
 				twice = strings.ReplaceAll(strings.ReplaceAll(twice, "acme-app", "again-app"), "issuer: acme,", "issuer: again,")
 				if fault := refused(t, issuer("acme", "{pem: ["+spki(t, "rsa")+"]}"), twice, simple("x", "acme")); !strings.Contains(fault, "iss") {
@@ -125,6 +128,7 @@ func graft(token, other string) string {
 }
 
 func wso2Claims(t *testing.T, rs key) []row {
+	t.Helper()
 	good := rs.token("acme", nil)
 	now := time.Now().Unix()
 	keys := "{pem: [" + spki(t, "rsa") + "]}"
@@ -155,6 +159,7 @@ func wso2Claims(t *testing.T, rs key) []row {
 		{
 			id: "13", what: "`exp` of a token that is in the cache", theirs: "checked each time, without the grace that a new one has", ours: "checked each time, with the same grace", why: "whether a token is good must not depend on who came before",
 			setup: issuer("w13skew", keys, "clock_skew: 3s") + simple("w13s", "w13skew") + simple("w13", "acme"), check: func(t *testing.T, n *node) {
+				t.Helper()
 				end := time.Now().Unix() + 1
 				short := call{target: "/w13", header: []string{bearer(rs.token("acme", object{"exp": end}))}}
 				skewed := call{target: "/w13s", header: []string{bearer(rs.token("w13skew", object{"exp": end}))}}
@@ -238,6 +243,7 @@ func wso2Claims(t *testing.T, rs key) []row {
 }
 
 func wso2Subscriptions(t *testing.T, rs key) []row {
+	t.Helper()
 	keys := "{pem: [" + spki(t, "rsa") + "]}"
 	list := func(entries ...object) object {
 		return object{"subscribedAPIs": entries, "application": object{"id": 1, "name": "a", "tier": "Unlimited", "owner": "admin"}}
@@ -276,6 +282,7 @@ func wso2Subscriptions(t *testing.T, rs key) []row {
 				deny("in its format", 403, "", "/w27w", bearer(none)),
 				pass("not validated", "w27a-jwt", "/w27a", bearer(rs.token("w27any", object{"azp": "anybody"}))),
 			}, check: func(t *testing.T, n *node) {
+				t.Helper()
 				if got := n.ask(call{target: "/w27w", header: []string{bearer(none)}}); !strings.Contains(got.body, `"code":900908`) {
 					t.Error(got.body)
 				}
@@ -291,6 +298,7 @@ func wso2Subscriptions(t *testing.T, rs key) []row {
 		{
 			id: "29", what: "codes of an unknown issuer, and of an expired token", theirs: "900901 for both in the microgateway", ours: "900901 and 900903 (900901 with `error_format: WSO2`)", why: "an expired token can be renewed",
 			setup: strings.Replace(simple("w29", "acme"), "context_path:", "error_format: WSO2\ncontext_path:", 1) + simple("w29o", "acme"), check: func(t *testing.T, n *node) {
+				t.Helper()
 				expired := bearer(rs.token("acme", object{"exp": time.Now().Unix() - 9}))
 				for _, c := range []struct{ target, header, code string }{
 					{"/w29", bearer(rs.token("nobody", nil)), "900901"}, {"/w29", expired, "900901"}, {"/w29o", expired, "900903"}, {"/w29o", bearer(rs.token("nobody", nil)), "900901"},

@@ -36,7 +36,7 @@ func TestUnknownKidFlood(t *testing.T) {
 			idp := newKeyServer(t, "idp", httptest.NewServer)
 			n := start(t, idp.resources(echo(t), ""))
 			good := idp.token()
-			n.becomes(t, startWithin, "/idp", good, http.StatusOK)
+			n.becomes(t, "/idp", good, http.StatusOK)
 			quiet := n.load(t, good, nil)
 			// The same number of requests with a good token, for comparison.
 			busy := n.load(t, good, func(stop <-chan struct{}) { n.flood(t, stop, func(int, int) string { return good }, func(int) {}) })
@@ -126,6 +126,7 @@ func (n *node) load(t *testing.T, token string, beside func(stop <-chan struct{}
 
 // flood sends floodRate requests a second.
 func (n *node) flood(t *testing.T, stop <-chan struct{}, token func(worker, i int) string, answered func(status int)) {
+	t.Helper()
 	var group sync.WaitGroup
 	for worker := range floodWorkers {
 		group.Go(func() {

@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	startWithin = time.Minute // on a machine that does much else
+	startWithin = time.Minute // and everything else that is waited for, on a machine that does much else
 	stopWithin  = 20 * time.Second
 	adminToken  = "the-admin-token-of-these-tests"
 )
@@ -140,7 +140,7 @@ func (p *process) read(stream string) string {
 func (p *process) firstLine(t *testing.T) string {
 	t.Helper()
 	var line string
-	eventually(t, startWithin, p.name+" prints its address", func() error {
+	eventually(t, p.name+" prints its address", func() error {
 		if !p.running() {
 			t.Fatalf("%s ended: %s", p.name, p.read("err"))
 		}
@@ -187,15 +187,15 @@ func serveFleet(t *testing.T, resources string) *node {
 	}
 	req.Header.Set("Authorization", "Bearer "+adminToken)
 	req.Header.Set("Content-Type", "application/yaml")
-	if got, body := send(t, req); got.StatusCode/100 != 2 {
-		t.Fatalf("apply: %d %s", got.StatusCode, body)
+	if got := send(t, req); got.status/100 != 2 {
+		t.Fatalf("apply: %s", got)
 	}
 	return n
 }
 
 func (n *node) awaitReady(t *testing.T) {
 	t.Helper()
-	eventually(t, startWithin, n.name+" is ready", func() error {
+	eventually(t, n.name+" is ready", func() error {
 		if !n.running() {
 			if strings.Contains(n.read("err"), "not served by this version") {
 				t.Skip("this version does not serve such plans yet")
@@ -214,14 +214,22 @@ func (n *node) awaitReady(t *testing.T) {
 	})
 }
 
+// answer is a whole HTTP answer.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (a answer) String() string { return fmt.Sprint(a.status, " ", a.body) }
+
 // call sends a request with a token and returns the status.
 func (n *node) call(t *testing.T, path, token string) int {
 	t.Helper()
-	res, _ := n.ask(t, path, token)
-	return res.StatusCode
+	return n.ask(t, path, token).status
 }
 
-func (n *node) ask(t *testing.T, path, token string) (*http.Response, string) {
+func (n *node) ask(t *testing.T, path, token string) answer {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, "http://"+n.front+path, http.NoBody)
 	if err != nil {
@@ -233,7 +241,7 @@ func (n *node) ask(t *testing.T, path, token string) (*http.Response, string) {
 	return send(t, req)
 }
 
-func send(t *testing.T, req *http.Request) (*http.Response, string) {
+func send(t *testing.T, req *http.Request) answer {
 	t.Helper()
 	res, err := (&http.Client{Timeout: time.Minute}).Do(req)
 	if err != nil {
@@ -244,15 +252,15 @@ func send(t *testing.T, req *http.Request) (*http.Response, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res, string(body)
+	return answer{res.StatusCode, res.Header, string(body)}
 }
 
-// becomes waits until a request gets this status.
-func (n *node) becomes(t *testing.T, within time.Duration, path, token string, want int) {
+// becomes waits until a request gets this status, a minute at most.
+func (n *node) becomes(t *testing.T, path, token string, want int) {
 	t.Helper()
-	eventually(t, within, fmt.Sprintf("%s gets %d", path, want), func() error {
-		if res, body := n.ask(t, path, token); res.StatusCode != want {
-			return fmt.Errorf("%s %s", res.Status, body)
+	eventually(t, fmt.Sprintf("%s gets %d", path, want), func() error {
+		if got := n.ask(t, path, token); got.status != want {
+			return errors.New(got.String())
 		}
 		return nil
 	})
@@ -265,9 +273,8 @@ func (n *node) metric(t *testing.T, name, label string) float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, body := send(t, req)
 	sum := 0.0
-	for line := range strings.Lines(body) {
+	for line := range strings.Lines(send(t, req).body) {
 		series, text, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if metric, labels, _ := strings.Cut(series, "{"); metric != name || !strings.Contains(labels, label) {
 			continue
@@ -303,15 +310,15 @@ func freeAddresses(t *testing.T, n int) []string {
 	return all
 }
 
-func eventually(t *testing.T, within time.Duration, what string, holds func() error) {
+func eventually(t *testing.T, what string, holds func() error) {
 	t.Helper()
-	for end := time.Now().Add(within); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(startWithin); ; time.Sleep(50 * time.Millisecond) {
 		err := holds()
 		if err == nil {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("not in %s: %s: %v", within, what, err)
+			t.Fatalf("not in %s: %s: %v", startWithin, what, err)
 		}
 	}
 }

@@ -47,14 +47,13 @@ func newKeyServer(t *testing.T, id string, start func(http.Handler) *httptest.Se
 func (s *keyServer) misbehave(h http.HandlerFunc) { s.bad.Store(&h) }
 
 // rotate makes a new key; the old one is gone.
-func (s *keyServer) rotate(t *testing.T, kid string) *signer {
+func (s *keyServer) rotate(t *testing.T, kid string) {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.kid.Store(&signer{kid, key})
-	return s.kid.Load()
 }
 
 func (s *keyServer) jwks() string {

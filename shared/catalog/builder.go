@@ -13,7 +13,12 @@ type Builder struct {
 // state that will be replaced: a resource of the snapshot that this version
 // cannot understand keeps its last good value from there.
 func NewBuilder(p Position, last *State) *Builder {
-	return &Builder{ed: Empty().edit(p), last: last}
+	b := &Builder{ed: Empty().edit(p), last: last}
+	if last != nil {
+		// Counters go by handles: one must not come to mean another.
+		b.ed.lastHandle = last.lastHandle
+	}
+	return b
 }
 
 // Add takes one encoded pb.Change and keeps the string. What cannot be
@@ -46,8 +51,8 @@ func (b *Builder) pin(ed *editor, ref Ref, r reject) {
 		return
 	}
 	good, ok := b.last.Get(ref.Kind, ref.ID)
-	if !ok {
-		return
+	if !ok || good.Version()+1 != c.version {
+		return // a change in between, never seen here, may have taken rights away
 	}
 	of, err := understand(good.c)
 	if err != nil {

@@ -478,26 +478,26 @@ func (c checker) revocation(m *pb.Revocation) {
 	c.text("reason", m.GetReason(), false)
 }
 
-// prepareRevocation fixes the times that the request left open.
-func (d *Draft) prepareRevocation(n, old *pb.Revocation) {
-	now := timestamppb.New(unix(d.now.Unix()))
-	if (n.GetClientId() != "" || n.GetSubject() != "") && n.GetIssuedBefore() == nil {
-		n.IssuedBefore = now
-		if old.GetIssuedBefore() != nil {
-			n.IssuedBefore = old.GetIssuedBefore()
+// prepareRevocation fixes the time that the request left open. What a
+// revocation names stays as it is: revoking something else must not end it.
+func (d *Draft) prepareRevocation(ref Ref, n, old *pb.Revocation, m mode) {
+	if old != nil {
+		d.fixed(ref, "issuer", n.GetIssuer(), old.GetIssuer())
+		if revokedBy(n) != revokedBy(old) && n.GetIssuer() == old.GetIssuer() {
+			d.problem(ref, "", Conflict, "names something else than before, and revocations are never taken back by overwriting",
+				"create another Revocation, or delete this one")
+		}
+		if end := n.GetExpiresAt(); end != nil && (old.GetExpiresAt() == nil || end.AsTime().Before(old.GetExpiresAt().AsTime())) {
+			d.problem(ref, "expires_at", Conflict, "is earlier than before", "delete the revocation if it shall end")
 		}
 	}
-	if n.GetExpiresAt() != nil || n.GetIssuer() == "" {
+	if (n.GetClientId() == "" && n.GetSubject() == "") || n.GetIssuedBefore() != nil {
 		return
 	}
-	if old.GetExpiresAt() != nil {
-		n.ExpiresAt = old.GetExpiresAt()
-		return
-	}
-	// With a longest lifetime, the tokens concerned are known to end.
-	if i, ok := get[*pb.Issuer](d, pb.Kind_KIND_ISSUER, n.GetIssuer()); ok && i.GetMaxLifetime().AsDuration() > 0 {
-		last := d.now.Add(i.GetMaxLifetime().AsDuration() + i.GetClockSkew().AsDuration())
-		n.ExpiresAt = timestamppb.New(unix(last.Unix() + 1))
+	// Tokens have whole seconds: those of this second are meant, too.
+	n.IssuedBefore = timestamppb.New(unix(d.now.Unix() + 1))
+	if m == apply && old.GetIssuedBefore() != nil {
+		n.IssuedBefore = old.GetIssuedBefore() // the file says what it said
 	}
 }
 

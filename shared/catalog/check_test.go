@@ -58,7 +58,7 @@ func TestToldOnce(t *testing.T) {
 		"an Api that takes a place as draft and as deployed": {world + second, "api/too: context_path:"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := catalog.FromResources(resources(t, c.yaml), now())
+			_, err := catalog.FromResources(resources(t, c.yaml), nil, now())
 			problems, ok := errors.AsType[catalog.Problems](err)
 			if !ok || len(problems) != 1 || !strings.HasPrefix(problems[0].Error(), c.want) {
 				t.Errorf("got %v, want %s… alone", err, c.want)

@@ -52,9 +52,13 @@ func NewDraft(s *State, now time.Time) *Draft {
 
 // FromResources builds the state that a file describes: what is written is in
 // force, a Subscription is ACCEPTED and a Plan PUBLISHED unless they say
-// otherwise. The error is Problems.
-func FromResources(resources []Resource, now time.Time) (*State, error) {
-	d := NewDraft(Empty(), now)
+// otherwise. The error is Problems. last is the state that will be replaced; nil: none.
+func FromResources(resources []Resource, last *State, now time.Time) (*State, error) {
+	empty := Empty()
+	if last != nil {
+		empty.lastHandle = last.lastHandle
+	}
+	d := NewDraft(empty, now)
 	d.file = true
 	for _, r := range resources {
 		d.Apply(r)
@@ -164,7 +168,7 @@ func (d *Draft) prepare(ref Ref, r, old Resource, m mode) {
 		d.prepareSubscription(ref, n, before, m)
 	case *pb.Revocation:
 		before, _ := old.(*pb.Revocation)
-		d.prepareRevocation(n, before)
+		d.prepareRevocation(ref, n, before, m)
 	}
 }
 

@@ -236,6 +236,9 @@ func TestRefused(t *testing.T) {
 		{"revocation of nothing", apply(rev2), "revocation/two ", catalog.Invalid},
 		{"revocation of unknown issuer", apply(strings.Replace(rev2, "acme", "acne", 1) + "jti: x"), "revocation/two issuer", catalog.Dangling},
 		{"revoked hash is no hash", apply("kind: Revocation\nid: two\ntoken_sha256: x"), "revocation/two token_sha256", catalog.Invalid},
+		{"revocation names another token", apply("kind: Revocation\nid: held\nissuer: acme\njti: other"), "revocation/held ", catalog.Conflict},
+		{"revocation ends earlier", apply("kind: Revocation\nid: held\nissuer: acme\njti: x\nexpires_at: 2026-12-01T00:00:00Z"), "revocation/held expires_at", catalog.Conflict},
+		{"PUT on a plan in staging", replace(strings.Replace(sub2, "gold", "staging", 1)), "subscription/two plan", catalog.Lifecycle},
 		{"issued_before with jti", apply(rev2 + "jti: x\nissued_before: 2026-01-01T00:00:00Z"), "revocation/two issued_before", catalog.Invalid},
 
 		{"deploy without published plan", step("api/lonely", "deploy"), "api/lonely ", catalog.Lifecycle},
@@ -262,6 +265,12 @@ id: staging
 api: orders
 security: JWT
 jwt: {issuers: [acme]}
+---
+kind: Revocation
+id: held
+issuer: acme
+jti: x
+expires_at: 2027-01-01T00:00:00Z
 ---
 kind: Api
 id: lonely
@@ -379,8 +388,12 @@ func TestRemoveWithCascade(t *testing.T) {
 		d.SetKeySet(&pb.KeySet{Id: "acme", Generation: 1})
 	})
 	s = done(t, s, func(d *catalog.Draft) { d.Remove(ref("issuer/acme"), false) })
-	if s.Len(pb.Kind_KIND_KEY_SET) != 0 || !s.Revocations().Empty() {
-		t.Error("an issuer's key set or revocations outlive it")
+	if s.Len(pb.Kind_KIND_KEY_SET) != 0 {
+		t.Error("an issuer's key set outlives it")
+	}
+	// An issuer that is made again does not find its revoked tokens alive.
+	if !s.Revocations().Revoked(catalog.TokenFacts{Issuer: "acme", JTI: "x"}, now().Unix()) {
+		t.Error("a revocation ended with its issuer")
 	}
 }
 
@@ -392,15 +405,45 @@ func TestClientsMoveInOneDraft(t *testing.T) {
 	}
 }
 
-func TestRevocationTimesAreFixed(t *testing.T) {
+// Whoever revokes at a moment means every token issued up to then; tokens have
+// whole seconds.
+func TestRevocationReachesTheTokenOfThisSecond(t *testing.T) {
 	s := applied(t, applied(t, catalog.Empty(), world), rev2+"client_id: mobile-app")
-	r := lookup[*pb.Revocation](t, s, "revocation/two")
-	if got := r.GetIssuedBefore().AsTime(); !got.Equal(now()) {
-		t.Errorf("issued_before %s, want the time of the revocation", got)
+	token := catalog.TokenFacts{Issuer: "acme", ClientID: "mobile-app", IssuedAt: now().Unix()}
+	if !s.Revocations().Revoked(token, now().Unix()) {
+		t.Error("a token of the same second is not revoked")
 	}
-	// The issuer's tokens live an hour at most.
-	if got := r.GetExpiresAt().AsTime(); got.Before(now().Add(time.Hour)) || got.After(now().Add(time.Hour+time.Minute)) {
-		t.Errorf("expires_at %s", got)
+	token.IssuedAt++
+	if s.Revocations().Revoked(token, now().Unix()) {
+		t.Error("a later token is revoked")
+	}
+	// PUT again means now again; the file applied again means what it meant.
+	later := now().Add(time.Hour)
+	for name, c := range map[string]struct {
+		do   func(*catalog.Draft, catalog.Resource)
+		want bool
+	}{"PUT": {(*catalog.Draft).Replace, true}, "apply": {(*catalog.Draft).Apply, false}} {
+		d := catalog.NewDraft(s, later)
+		c.do(d, resources(t, rev2+"client_id: mobile-app")[0])
+		p, err := d.Finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, _ := s.WithChanges(p.Changes)
+		token.IssuedAt = later.Unix()
+		if next.Revocations().Revoked(token, later.Unix()) != c.want {
+			t.Errorf("%s: a token issued since is revoked: %v", name, !c.want)
+		}
+	}
+}
+
+// A token is accepted for clock_skew after its exp, so its revocation must hold as long.
+func TestRevocationOutlivesTheSkew(t *testing.T) {
+	s := applied(t, applied(t, catalog.Empty(), world), rev2+"jti: x\nexpires_at: 2026-11-21T12:00:00Z")
+	token := catalog.TokenFacts{Issuer: "acme", JTI: "x"}
+	end := now().Unix()
+	if !s.Revocations().Revoked(token, end+599) || s.Revocations().Revoked(token, end+601) {
+		t.Error("the revocation does not end ten minutes after its expires_at")
 	}
 }
 
@@ -416,7 +459,7 @@ func TestSecretsAreKept(t *testing.T) {
 }
 
 func TestFileStateIsInForceAsWritten(t *testing.T) {
-	s, err := catalog.FromResources(resources(t, strings.ReplaceAll(world, "auto_accept: true\n", "")), now())
+	s, err := catalog.FromResources(resources(t, strings.ReplaceAll(world, "auto_accept: true\n", "")), nil, now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,7 +102,7 @@ func (ed *editor) fold(raw string) {
 // this side has seen what the others have.
 func (ed *editor) reject(c change, reason error) {
 	ref := c.ref()
-	if c.restrictive {
+	if c.restrictive && known(c.kind) {
 		ed.drop(ref)
 		ed.effects.Touched = append(ed.effects.Touched, ref)
 	}

@@ -42,6 +42,9 @@ func seedChanges(t testing.TB) []*pb.Change {
 		{Kind: pb.Kind_KIND_PLAN, Id: "p", Version: 9, Restrictive: true, Resource: []byte{0xff}},
 		{Kind: pb.Kind_KIND_API, Id: "a", Version: 10, Removed: true},
 		{Kind: 77, Id: "later", Version: 11, Resource: []byte("?")},
+		{Kind: 16, Id: "later", Version: 12, Restrictive: true},
+		{Kind: pb.Kind_KIND_PLAN, Version: 13},
+		{Kind: pb.Kind_KIND_API, Version: 14, Restrictive: true},
 	}
 	return changes
 }

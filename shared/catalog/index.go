@@ -2,8 +2,9 @@ package catalog
 
 import (
 	"encoding/hex"
-	"hash/fnv"
 	"strings"
+
+	"github.com/cespare/xxhash/v2"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/cow"
@@ -43,7 +44,7 @@ type KeyRef struct {
 type Grant struct {
 	StartsAt, EndsAt int64 // seconds since 1970; 0: no bound
 	Status           pb.Subscription_Status
-	owner            uint32 // of the subscription's id, so that another one's end does not end this
+	owner            uint64 // of the subscription's id, so that another one's end does not end this
 }
 
 // Live tells whether the grant entitles at this time, in seconds since 1970.
@@ -98,11 +99,7 @@ func (s *State) Revocations() *Revocations { return s.revocations }
 
 func grantKey(application, plan Handle) uint64 { return uint64(application)<<32 | uint64(plan) }
 
-func ownerOf(id string) uint32 {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(id)) // never fails
-	return h.Sum32()
-}
+func ownerOf(id string) uint64 { return xxhash.Sum64String(id) }
 
 // acquire gives a name its handle, or one more reason to keep it.
 func (ed *editor) acquire(names *cow.Edit[string, name], id string) Handle {

@@ -349,7 +349,7 @@ func (d *Draft) prepareSubscription(ref Ref, n, old *pb.Subscription, m mode) {
 			n.Status = pb.Subscription_ACCEPTED
 		}
 	}
-	if m == create && plan != nil && plan.GetStatus() != pb.Plan_PUBLISHED {
+	if m != apply && plan != nil && plan.GetStatus() != pb.Plan_PUBLISHED {
 		d.problem(ref, "plan", Lifecycle, fmt.Sprintf("plan %q is %s and takes no new subscriptions", plan.GetId(), plan.GetStatus()), "")
 	}
 }
@@ -402,20 +402,27 @@ func (d *Draft) endSubscriptions(ref Ref, plan *pb.Plan) {
 	}
 }
 
-// subscriptionsOf are the subscriptions of an application or plan.
-func (d *Draft) subscriptionsOf(kind pb.Kind, id string) []string {
+// subscriptionsOf are the subscriptions of applications or of plans.
+func (d *Draft) subscriptionsOf(kind pb.Kind, owners ...string) []string {
+	if len(owners) == 0 {
+		return nil
+	}
+	of := make(map[string]bool, len(owners))
+	for _, o := range owners {
+		of[o] = true
+	}
 	var ids []string
 	for r := range d.base.All(pb.Kind_KIND_SUBSCRIPTION) {
 		s, err := decodeSubscription(r.c.resource)
 		if err != nil || !d.exists(r.Ref()) || d.puts[r.Ref()] != nil {
 			continue
 		}
-		if s.of(kind) == id {
+		if of[s.of(kind)] {
 			ids = append(ids, r.c.id)
 		}
 	}
 	for ref, r := range d.puts {
-		if s, ok := r.(*pb.Subscription); ok && (subscription{application: s.GetApplication(), plan: s.GetPlan()}).of(kind) == id {
+		if s, ok := r.(*pb.Subscription); ok && of[(subscription{application: s.GetApplication(), plan: s.GetPlan()}).of(kind)] {
 			ids = append(ids, ref.ID)
 		}
 	}

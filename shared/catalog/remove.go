@@ -43,10 +43,9 @@ func (d *Draft) dependents(ref Ref) (users, own []Ref) {
 	case pb.Kind_KIND_ISSUER:
 		return d.issuerUsers(ref.ID)
 	case pb.Kind_KIND_API:
-		for _, id := range d.plansOf(ref.ID) {
-			users = append(users, Ref{pb.Kind_KIND_PLAN, id})
-			users = append(users, refs(pb.Kind_KIND_SUBSCRIPTION, d.subscriptionsOf(pb.Kind_KIND_PLAN, id))...)
-		}
+		plans := d.plansOf(ref.ID)
+		users = append(refs(pb.Kind_KIND_PLAN, plans),
+			refs(pb.Kind_KIND_SUBSCRIPTION, d.subscriptionsOf(pb.Kind_KIND_PLAN, plans...))...)
 		if dep := (Ref{pb.Kind_KIND_DEPLOYMENT, ref.ID}); d.exists(dep) {
 			own = append(own, dep)
 		}
@@ -57,6 +56,8 @@ func (d *Draft) dependents(ref Ref) (users, own []Ref) {
 	return users, own
 }
 
+// issuerUsers leaves revocations out: they stay, so that an issuer which is made
+// again does not find its revoked tokens alive.
 func (d *Draft) issuerUsers(id string) (users, own []Ref) {
 	for r := range d.base.All(pb.Kind_KIND_PLAN) {
 		if p, ok := get[*pb.Plan](d, pb.Kind_KIND_PLAN, r.c.id); ok &&
@@ -68,11 +69,6 @@ func (d *Draft) issuerUsers(id string) (users, own []Ref) {
 		a, ok := get[*pb.Application](d, pb.Kind_KIND_APPLICATION, r.c.id)
 		if ok && slices.ContainsFunc(a.GetClients(), func(c *pb.Client) bool { return c.GetIssuer() == id }) {
 			users = append(users, r.Ref())
-		}
-	}
-	for r := range d.base.All(pb.Kind_KIND_REVOCATION) {
-		if rev, ok := get[*pb.Revocation](d, pb.Kind_KIND_REVOCATION, r.c.id); ok && rev.GetIssuer() == id {
-			own = append(own, r.Ref())
 		}
 	}
 	if keys := (Ref{pb.Kind_KIND_KEY_SET, id}); d.exists(keys) {

@@ -4,20 +4,34 @@ import (
 	"math"
 	"slices"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/cow"
 )
 
 // Revocations are the revocations of a State, by what they name. Immutable.
 type Revocations struct {
-	by cow.Map[revoked, []revocation]
+	by      cow.Map[revoked, []revocation]
+	edition *Edition
 }
+
+// Edition is the identity of a set of revocations. Remembering it does not keep
+// the set itself in memory.
+type Edition struct{ _ byte }
+
+// Edition differs exactly when a revocation was added, changed or removed.
+func (r *Revocations) Edition() *Edition { return r.edition }
 
 // revoked is what a revocation names. Only one of the values is set.
 type revoked struct {
 	issuer, jti, client, subject string
 	hash                         [32]byte
 }
+
+// skewGrace is how much longer than its expires_at a revocation holds, in
+// seconds: a token is accepted for as long as the greatest clock_skew after its exp.
+const skewGrace = 600
 
 type revocation struct {
 	id           string
@@ -33,7 +47,7 @@ type TokenFacts struct {
 }
 
 func newRevocations() *Revocations {
-	return &Revocations{cow.New[revoked, []revocation]()}
+	return &Revocations{cow.New[revoked, []revocation](), new(Edition)}
 }
 
 // Empty tells whether there is no revocation at all.
@@ -53,7 +67,7 @@ func (r *Revocations) Revoked(t TokenFacts, now int64) bool {
 func (r *Revocations) holds(key revoked, t TokenFacts, now int64) bool {
 	list, _ := r.by.Get(key)
 	for _, rev := range list {
-		if t.IssuedAt < rev.issuedBefore && now < rev.expiresAt {
+		if t.IssuedAt < rev.issuedBefore && now-skewGrace < rev.expiresAt {
 			return true
 		}
 	}
@@ -75,18 +89,18 @@ func (e *revocationEdit) done() *Revocations {
 	if !e.changed {
 		return e.base
 	}
-	return &Revocations{e.by.Map()}
+	return &Revocations{e.by.Map(), new(Edition)}
 }
 
 func (e *revocationEdit) add(m *pb.Revocation, createdAt int64) {
 	rev := revocation{id: m.GetId(), issuedBefore: math.MaxInt64, expiresAt: math.MaxInt64}
 	if m.GetExpiresAt() != nil {
-		rev.expiresAt = m.GetExpiresAt().GetSeconds()
+		rev.expiresAt = ceil(m.GetExpiresAt())
 	}
 	if m.GetClientId() != "" || m.GetSubject() != "" {
-		rev.issuedBefore = createdAt
+		rev.issuedBefore = createdAt + 1
 		if m.GetIssuedBefore() != nil {
-			rev.issuedBefore = m.GetIssuedBefore().GetSeconds()
+			rev.issuedBefore = ceil(m.GetIssuedBefore())
 		}
 	}
 	key := revokedBy(m)
@@ -105,6 +119,15 @@ func (e *revocationEdit) remove(m *pb.Revocation) {
 		e.by.Set(key, list)
 	}
 	e.changed = true
+}
+
+// ceil is in whole seconds, which is what tokens have: a revocation rather
+// reaches too far than not far enough.
+func ceil(t *timestamppb.Timestamp) int64 {
+	if t.GetNanos() > 0 {
+		return t.GetSeconds() + 1
+	}
+	return t.GetSeconds()
 }
 
 func revokedBy(m *pb.Revocation) revoked {

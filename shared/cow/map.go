@@ -132,7 +132,8 @@ func (e *Edit[K, V]) Swap(key K, value V) (old V, existed bool) {
 }
 
 // Update returns the place of an entry's value, to be read and written before
-// the next call of the Edit. The entry is added, with a zero value, if it was not there.
+// the next call of the Edit. The entry is added, with a zero value, if it was not
+// there. The map keeps this key from now on.
 func (e *Edit[K, V]) Update(key K) *V { return e.slot(key) }
 
 // slot finds or makes the entry, in a leaf that this edit may write.
@@ -145,6 +146,9 @@ func (e *Edit[K, V]) slot(key K) *V {
 		*at = n
 		if n.kids == nil {
 			if i := n.find(key, tag(h)); i >= 0 {
+				// The new key, which is equal: it may be part of the new value's
+				// memory, and the old one of memory that nothing else needs.
+				n.entries[i].key = key
 				return &n.entries[i].value
 			}
 			if len(n.entries) < maxLeaf || shift > maxShift {

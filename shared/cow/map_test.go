@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
+	"unsafe"
 
 	"github.com/portcullis-gateway/portcullis/shared/cow"
 )
@@ -62,6 +63,17 @@ func TestSetAndDeleteOfOne(t *testing.T) {
 	}
 	if _, ok := (cow.Map[string, int]{}).Get("x"); ok {
 		t.Fatal("the zero Map holds something")
+	}
+}
+
+// The map keeps the last key, so that it does not keep alive what the first was part of.
+func TestTheLastKeyIsKept(t *testing.T) {
+	first, second := string([]byte("key")), string([]byte("key"))
+	m := cow.New[string, int]().Set(first, 1).Set(second, 2)
+	for k := range m.All() {
+		if unsafe.StringData(k) != unsafe.StringData(second) {
+			t.Error("the first key is still there")
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,7 +37,7 @@ func TestExampleOfTheRFC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Thumbprint != "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" || p.Method != "GET" || p.URL != "https://resource.example.org/protectedresource" ||
+	if p.Thumbprint != "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" || p.Method != http.MethodGet || p.URL != "https://resource.example.org/protectedresource" ||
 		p.IssuedAt != 1562262618 || p.ID != "e1j3V_bKic8-LAEB" || p.TokenHash != dpop.TokenHash([]byte("Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU")) {
 		t.Errorf("%+v", p)
 	}
@@ -57,7 +58,7 @@ func TestParseAndVerify(t *testing.T) {
 	enc := base64.RawURLEncoding.EncodeToString
 	jwk := fmt.Sprintf(`{"kty":"EC","crv":"P-256","x":%q,"y":%q`, enc(point[1:33]), enc(point[33:]))
 	const claims = `{"jti":"j","htm":"GET","htu":"https://a/b","iat":1800000000,"ath":"x"}`
-	make := func(header, claims string) string {
+	sign := func(header, claims string) string {
 		signed := enc([]byte(header)) + "." + enc([]byte(claims))
 		sig, err := jwt.SigningMethodES256.Sign(signed, key)
 		if err != nil {
@@ -89,7 +90,7 @@ func TestParseAndVerify(t *testing.T) {
 		{"long", header(jwk + `}`), strings.Replace(claims, `"x"`, `"`+strings.Repeat("x", 4<<10)+`"`, 1), dpop.ErrMalformed},
 	}
 	for _, tt := range tests {
-		p, err := dpop.Parse([]byte(make(tt.header, tt.claims)))
+		p, err := dpop.Parse([]byte(sign(tt.header, tt.claims)))
 		if err == nil {
 			err = p.Verify(now)
 		}
@@ -97,7 +98,7 @@ func TestParseAndVerify(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 		}
 	}
-	good := make(header(jwk+`}`), claims)
+	good := sign(header(jwk+`}`), claims)
 	p, err := dpop.Parse([]byte(good[:len(good)-4] + "AAAA"))
 	if err != nil || !errors.Is(p.Verify(now), dpop.ErrSignature) {
 		t.Errorf("a wrong signature: %v", err)

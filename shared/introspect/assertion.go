@@ -22,7 +22,7 @@ const assertionLifetime = time.Minute
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 // parseKey reads a private key in PEM: PKCS#8, PKCS#1 or SEC 1.
-func parseKey(text string) (crypto.Signer, error) { //nolint:ireturn // a key is of one of three types
+func parseKey(text string) (crypto.Signer, error) {
 	block, rest := pem.Decode([]byte(text))
 	if block == nil {
 		return nil, errors.New("it is not PEM")

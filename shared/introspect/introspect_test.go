@@ -220,7 +220,7 @@ func TestDiscovery(t *testing.T) {
 			asked.Add(1)
 			active(w)
 		default:
-			w.WriteHeader(404)
+			w.WriteHeader(http.StatusNotFound)
 		}
 	})
 	base = s.URL

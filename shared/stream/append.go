@@ -48,7 +48,9 @@ func (l *Log) MaxSize() int {
 // ends in ErrConflict if it had happened.
 //
 // While the log has no leader, as in an election, Append keeps trying until ctx
-// ends, or for 15 s if ctx has no end.
+// ends, or for 15 s if ctx has no end. What was on its way to a leader that dies
+// is never answered: give ctx a few seconds and repeat the append, rather than
+// wait for such an answer for long.
 func (l *Log) Append(ctx context.Context, last uint64, topic string, data []byte, id string) (uint64, error) {
 	sequence, err := l.append(ctx, last, topic, data, id)
 	if err != nil {

@@ -21,8 +21,8 @@ import (
 func explain(t *testing.T, refusal error, compact string) {
 	t.Helper()
 	parts := strings.Split(compact, ".")
-	holds := false
-	switch refusal { //nolint:errorlint // constants
+	var holds bool
+	switch refusal {
 	case token.ErrSize:
 		holds = len(compact) > token.DefaultSize
 	case token.ErrEncrypted:
@@ -60,7 +60,7 @@ func isTextRefusal(refusal error, text string) bool {
 	var object map[string]json.RawMessage
 	broken := json.Unmarshal([]byte(text), &object) != nil || object == nil
 	w := walk(text)
-	switch refusal { //nolint:errorlint // constants
+	switch refusal {
 	case token.ErrUTF8:
 		return !utf8.ValidString(text)
 	case token.ErrJSON:
@@ -85,7 +85,7 @@ func isHeaderRefusal(refusal error, text string) bool {
 		return false
 	}
 	has := func(name string) bool { _, ok := header[name]; return ok }
-	switch refusal { //nolint:errorlint // constants
+	switch refusal {
 	case token.ErrAlgorithm:
 		return !regexp.MustCompile(`^((RS|PS|ES|HS)(256|384|512)|EdDSA|Ed25519)$`).MatchString(textOf(header["alg"]))
 	case token.ErrCritical:
@@ -109,7 +109,7 @@ func isClaimsRefusal(refusal error, text string) bool {
 	if d.Decode(&claims) != nil {
 		return false
 	}
-	switch refusal { //nolint:errorlint // constants
+	switch refusal {
 	case token.ErrIssuer:
 		return isNoText(claims, "iss")
 	case token.ErrSubject:

@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -38,6 +39,8 @@ type question struct {
 	Headers map[string][]string `json:"headers,omitempty"`
 	Token   string              `json:"token,omitempty"`
 	Client  string              `json:"client,omitempty"`
+	// Certificate is in PEM.
+	Certificate string `json:"certificate,omitempty"`
 }
 
 // explanation is what a node answers.
@@ -92,6 +95,7 @@ func readQuestion(args []string, stdin io.Reader, stdout io.Writer) (admin strin
 	headers := flags.StringArray("header", nil, "a header field, `'Name: value'`; may be repeated")
 	flags.StringVar(&q.Token, "token", "", "send it as Authorization: Bearer; - reads it from standard input")
 	flags.StringVar(&q.Client, "client", "", "the client's address")
+	certificate := flags.String("certificate", "", "PEM `file` with the client's TLS certificate")
 	flags.Usage = func() {
 		fmt.Fprintf(stdout, "Explain asks a running node how it would decide about a request, and why. Nothing is\n"+
 			"sent upstream and nothing is counted. It exits with 0 if the request is allowed, 1 if it\n"+
@@ -116,6 +120,13 @@ func readQuestion(args []string, stdin io.Reader, stdout io.Writer) (admin strin
 		}
 		q.Headers[name] = append(q.Headers[name], strings.TrimSpace(value))
 	}
+	if *certificate != "" {
+		text, err := os.ReadFile(*certificate)
+		if err != nil {
+			return "", question{}, fmt.Errorf("--certificate: %w", err)
+		}
+		q.Certificate = string(text)
+	}
 	if q.Token == "-" {
 		text, err := io.ReadAll(io.LimitReader(stdin, 64<<10))
 		if err != nil {
@@ -136,12 +147,12 @@ func askNode(ctx context.Context, admin string, q question) (*explanation, error
 	if !strings.Contains(admin, "://") {
 		admin = "http://" + admin
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(admin, "/")+"/explain", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(admin, "/")+"/explain", bytes.NewReader(body)) //nolint:gosec // the operator names the node
 	if err != nil {
 		return nil, fmt.Errorf("--admin: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := http.DefaultClient.Do(req) //nolint:gosec // as above
 	if err != nil {
 		return nil, fmt.Errorf("ask the node: %w", err)
 	}

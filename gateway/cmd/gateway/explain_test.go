@@ -56,6 +56,7 @@ plan: orders-jwt
 	}
 	cfg := gateway.DefaultConfig()
 	cfg.Listen, cfg.AdminListen, cfg.Resources = "127.0.0.1:0", "127.0.0.1:0", []string{file}
+	cfg.DataDir = filepath.Dir(file)
 	listening := make(chan string, 1)
 	cfg.Listening = func(_, admin string) { listening <- "http://" + admin }
 	ctx, cancel := context.WithCancel(context.Background())

@@ -143,7 +143,8 @@ func TestExplain(t *testing.T) {
 		`{"url": "http://a/%2f"}`:            "percent-encoding",
 		`{"url": "http://a/", "client":"x"}`: "client:",
 		`{"url": "http://a/"} {}`:            "more than one",
-		`{"url": "` + strings.Repeat("x", maxExplain) + `"}`: "too large",
+		`{"url": "http://a/", "certificate": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"}`: "certificate: it has something else",
+		`{"url": "` + strings.Repeat("x", maxExplain) + `"}`:                                                  "too large",
 	} {
 		if code, got := call(t, "POST", base+"/explain", body); code != 400 || !strings.Contains(got, want) {
 			t.Errorf("%.60s: %d %s, want %q", body, code, got, want)

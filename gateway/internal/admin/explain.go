@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +32,9 @@ type question struct {
 	Token string `json:"token"`
 	// Client is the client's address.
 	Client string `json:"client"`
+	// Certificate is the client's TLS certificate, in PEM, with what comes behind
+	// it. That the client has its key is taken for granted.
+	Certificate string `json:"certificate"`
 }
 
 // values are one or more strings.
@@ -86,6 +91,11 @@ func (q *question) request(now time.Time) (*request.Request, error) {
 			return nil, fmt.Errorf("client: %w", err)
 		}
 	}
+	if q.Certificate != "" {
+		if r.Peer, r.PeerChain, err = parseCertificates(q.Certificate); err != nil {
+			return nil, fmt.Errorf("certificate: %w", err)
+		}
+	}
 	var fields request.Fields
 	for name, list := range q.Headers {
 		for _, value := range list {
@@ -97,6 +107,29 @@ func (q *question) request(now time.Time) (*request.Request, error) {
 	}
 	r.Header = fields
 	return r, nil
+}
+
+// parseCertificates reads the client's certificate and those that come behind it.
+func parseCertificates(text string) (peer *x509.Certificate, chain []*x509.Certificate, err error) {
+	rest := []byte(text)
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			return nil, nil, errors.New("it has something else than certificates")
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, nil, fmt.Errorf("parse it: %w", err)
+		}
+		chain = append(chain, c)
+	}
+	if len(chain) == 0 {
+		return nil, nil, errors.New("it has no certificate in PEM")
+	}
+	return chain[0], chain[1:], nil
 }
 
 // locate finds the canonical host and path. What it says of a fault does not

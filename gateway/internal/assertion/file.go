@@ -30,7 +30,7 @@ func Generate() ([]byte, error) {
 // writes it there, readable by its owner alone. A file that is there and cannot
 // be understood is an error: it is never overwritten.
 func LoadOrMake(path string) (*Signer, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // the operator names the directory
+	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		text, err = makeFile(path)
 	}
@@ -58,7 +58,7 @@ func makeFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(file.Name()) //nolint:errcheck // a leftover does no harm
+	defer os.Remove(file.Name()) // a leftover does no harm
 	_, err = file.Write(text)
 	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return nil, err
@@ -66,5 +66,5 @@ func makeFile(path string) ([]byte, error) {
 	if err := os.Link(file.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	return os.ReadFile(path) //nolint:gosec // the operator names the directory
+	return os.ReadFile(path)
 }

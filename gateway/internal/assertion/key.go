@@ -37,39 +37,45 @@ type Signer struct {
 // first one signs; the others are only published, so that a fleet can change its
 // key node by node: new key behind the old one, then before it, then alone.
 func Parse(text []byte) (*Signer, error) {
-	var s *Signer
-	var published []jwk
-	for rest := text; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			if strings.TrimSpace(string(rest)) != "" {
-				return nil, errors.New("it has something that is not a whole PEM block")
-			}
-			break
-		}
-		if block.Type == "EC PARAMETERS" { // what openssl ecparam writes before the key
-			continue
-		}
-		key, err := parseBlock(block)
-		if err != nil {
-			return nil, fmt.Errorf("key %d: %w", len(published)+1, err)
-		}
-		if len(published) == maxKeys {
-			return nil, fmt.Errorf("it has more than %d keys", maxKeys)
-		}
-		if s == nil {
-			s = key.signer()
-		}
-		published = append(published, key.jwk)
+	keys, err := parseKeys(text)
+	if err != nil {
+		return nil, err
 	}
-	if s == nil {
+	if len(keys) == 0 {
 		return nil, errors.New("it has no private key in PEM")
 	}
-	var err error
+	published := make([]jwk, len(keys))
+	for i := range keys {
+		published[i] = keys[i].jwk
+	}
+	s := keys[0].signer()
 	if s.jwks, err = json.Marshal(map[string][]jwk{"keys": published}); err != nil {
 		return nil, fmt.Errorf("encode the key set: %w", err)
 	}
 	return s, nil
+}
+
+func parseKeys(rest []byte) ([]key, error) {
+	var keys []key
+	for {
+		var block *pem.Block
+		block, rest = pem.Decode(rest)
+		switch {
+		case block == nil && strings.TrimSpace(string(rest)) != "":
+			return nil, errors.New("it has something that is not a whole PEM block")
+		case block == nil:
+			return keys, nil
+		case block.Type == "EC PARAMETERS": // what openssl ecparam writes before the key
+			continue
+		case len(keys) == maxKeys:
+			return nil, fmt.Errorf("it has more than %d keys", maxKeys)
+		}
+		k, err := parseBlock(block)
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", len(keys)+1, err)
+		}
+		keys = append(keys, k)
+	}
 }
 
 // KeyID is the kid of the key that signs.

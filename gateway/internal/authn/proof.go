@@ -3,6 +3,7 @@ package authn
 import (
 	"bytes"
 	"crypto/subtle"
+	"errors"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
@@ -70,10 +71,11 @@ func (a *Authenticator) Prove(t *Token, r *request.Request, compact []byte, reco
 	switch {
 	case err == nil:
 		return Failure{}
-	case err == dpop.ErrFull: //nolint:errorlint // a constant, never wrapped
+	case errors.Is(err, dpop.ErrFull):
 		return Failure{Denial: denial.ProofsUnavailable, Reason: err.Error()}
+	default:
+		return badProof(err.Error())
 	}
-	return badProof(err.Error())
 }
 
 // sameURL holds htu against the request, both normalised (RFC 3986 sections

@@ -28,7 +28,7 @@ type Token struct {
 
 	askAgain int64 // when an introspected token must be asked about anew
 	keyUntil int64 // last second the key may be used; 0: no bound
-	clean    atomic.Pointer[catalog.Revocations]
+	clean    atomic.Pointer[catalog.Edition]
 	memo     atomic.Pointer[[]remembered]
 }
 
@@ -59,7 +59,7 @@ func (t *Token) Facts() catalog.TokenFacts {
 
 // RevocationMemo holds the revocations that were last found not to name the token.
 // They need not be searched again, since time only ends revocations.
-func (t *Token) RevocationMemo() *atomic.Pointer[catalog.Revocations] { return &t.clean }
+func (t *Token) RevocationMemo() *atomic.Pointer[catalog.Edition] { return &t.clean }
 
 type remembered struct{ key, value any }
 

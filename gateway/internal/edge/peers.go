@@ -7,6 +7,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"net/netip"
+	"slices"
 	"strings"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -73,12 +74,11 @@ func (p *peers) mark(b *request.Block) {
 // client on. What is no address ends the search at the proxy that wrote it.
 func (p *peers) client(b *request.Block, remote netip.Addr, via []netip.Addr) (netip.Addr, []netip.Addr) {
 	client := remote
-	lines := b.Lines()
-	for i := len(lines) - 1; i >= 0; i-- {
-		if lines[i].Kind != request.Forwarding || !bytes.EqualFold(lines[i].Name, []byte("X-Forwarded-For")) {
+	for _, line := range slices.Backward(b.Lines()) {
+		if line.Kind != request.Forwarding || !bytes.EqualFold(line.Name, []byte("X-Forwarded-For")) {
 			continue
 		}
-		for list := lines[i].Value; list != nil; {
+		for list := line.Value; list != nil; {
 			var element []byte
 			element, list = cutLast(list)
 			a, ok := parseForwarded(element)
@@ -120,18 +120,15 @@ func parseForwarded(element []byte) (netip.Addr, bool) {
 // secure is what a trusted proxy says in X-Forwarded-Proto, the last word of it;
 // direct if it says nothing that can be understood.
 func secure(b *request.Block, direct bool) bool {
-	lines := b.Lines()
-	for i := len(lines) - 1; i >= 0; i-- {
-		if lines[i].Kind != request.Forwarding || !bytes.EqualFold(lines[i].Name, []byte("X-Forwarded-Proto")) {
+	for _, line := range slices.Backward(b.Lines()) {
+		if line.Kind != request.Forwarding || !bytes.EqualFold(line.Name, []byte("X-Forwarded-Proto")) {
 			continue
 		}
-		switch scheme, _ := cutLast(lines[i].Value); {
-		case bytes.EqualFold(scheme, []byte("https")):
+		scheme, _ := cutLast(line.Value)
+		if bytes.EqualFold(scheme, []byte("https")) {
 			return true
-		case bytes.EqualFold(scheme, []byte("http")):
-			return false
 		}
-		break
+		return direct && !bytes.EqualFold(scheme, []byte("http"))
 	}
 	return direct
 }

@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
+	"hash/maphash"
 	"io"
 	"log/slog"
 	"math/big"
@@ -232,6 +233,13 @@ func TestOpenKeypairRefuses(t *testing.T) {
 	cert, key := write(t, dir, certificate(t, "a"))
 	_, otherKey := write(t, t.TempDir(), certificate(t, "b"))
 	logger := slog.New(slog.DiscardHandler)
+	pair, err := OpenKeypair(cert, key, logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := pair.look(); changed || err != nil {
+		t.Errorf("read again without a change: %v, %v", changed, err)
+	}
 	for name, files := range map[string][2]string{
 		"no file": {filepath.Join(dir, "none"), key}, "no key": {cert, filepath.Join(dir, "none")},
 		"a key of another": {cert, otherKey}, "swapped": {key, cert},
@@ -259,7 +267,7 @@ func header(c tls.Certificate) string {
 	return ":" + base64.StdEncoding.EncodeToString(c.Certificate[0]) + ":"
 }
 
-var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")} //nolint:gochecknoglobals // constant
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}
 
 func TestTrustedProxies(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -411,7 +419,7 @@ func TestProxysOwnCertificate(t *testing.T) {
 	}
 }
 
-func TestParsedCertificatesAreBounded(t *testing.T) {
+func TestParsedCertificatesAreKept(t *testing.T) {
 	p, err := newPeers(nil, "Client-Cert")
 	if err != nil {
 		t.Fatal(err)
@@ -428,5 +436,15 @@ func TestParsedCertificatesAreBounded(t *testing.T) {
 	}
 	if p.certs.Len() != 3 {
 		t.Errorf("%d certificates kept", p.certs.Len())
+	}
+	// Two texts of one hash are two certificates.
+	alice, bob := []byte(header(certificate(t, "alice"))), []byte(header(certificate(t, "bob")))
+	cert, err := p.parse(alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.certs.Add(maphash.Bytes(p.seed, bob), parsedCert{string(alice), cert})
+	if got, err := p.parse(bob); err != nil || got.Subject.CommonName != "bob" {
+		t.Errorf("bob is %v, %v", got.Subject, err)
 	}
 }

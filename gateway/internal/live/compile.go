@@ -24,7 +24,8 @@ type Compiler struct {
 
 	issuers map[string]*authn.Issuer
 	apis    map[string]compiled
-	planAPI map[string]string // plan → its Api, also for plans that are gone from the state
+	planAPI map[string]string              // plan → its Api
+	good    map[catalog.Ref]catalog.Record // deployments and plans as they were last compiled
 	keyring *authn.Keyring
 	routes  *route.Table[pipeline.Api]
 }
@@ -76,31 +77,40 @@ func (c *Compiler) affected(s *catalog.State, touched []catalog.Ref) (issuers, a
 		switch ref.Kind {
 		case pb.Kind_KIND_ISSUER:
 			issuers[ref.ID] = true
-			for id, a := range c.apis {
-				if len(a.metadata) > 0 {
-					apis[id] = true
-				}
-			}
+			c.markDescribed(apis)
 		case pb.Kind_KIND_KEY_SET:
 			issuers[ref.ID] = true
 		case pb.Kind_KIND_DEPLOYMENT:
 			apis[ref.ID] = true
 		case pb.Kind_KIND_PLAN:
+			if before, ok := c.planAPI[ref.ID]; ok {
+				apis[before] = true // it may have been removed there and made here
+			}
+			delete(c.planAPI, ref.ID)
 			if p, ok := catalog.Lookup[*pb.Plan](s, ref.Kind, ref.ID); ok {
 				c.planAPI[ref.ID] = p.GetApi()
+				apis[p.GetApi()] = true
 			}
-			apis[c.planAPI[ref.ID]] = true
 		default: // the others are read from the state at each request
 		}
 	}
 	return issuers, apis
 }
 
+// markDescribed marks the Apis with metadata.
+func (c *Compiler) markDescribed(apis map[string]bool) {
+	for id, a := range c.apis {
+		if len(a.metadata) > 0 {
+			apis[id] = true
+		}
+	}
+}
+
 // everything marks what is there and what was compiled before. Last good forms
 // survive, but for what the state no longer has.
 func (c *Compiler) everything(s *catalog.State, issuers, apis map[string]bool) map[string]bool {
 	if c.issuers == nil {
-		c.issuers, c.apis = map[string]*authn.Issuer{}, map[string]compiled{}
+		c.issuers, c.apis, c.good = map[string]*authn.Issuer{}, map[string]compiled{}, map[catalog.Ref]catalog.Record{}
 	}
 	c.planAPI = map[string]string{}
 	for r := range s.All(pb.Kind_KIND_ISSUER) {
@@ -148,6 +158,7 @@ func (c *Compiler) api(s *catalog.State, id string) []Fault {
 	deployment, ok := catalog.Lookup[*pb.Deployment](s, pb.Kind_KIND_DEPLOYMENT, id)
 	if !ok {
 		delete(c.apis, id)
+		delete(c.good, catalog.Ref{Kind: pb.Kind_KIND_DEPLOYMENT, ID: id})
 		return nil
 	}
 	var plans []*pb.Plan
@@ -156,14 +167,93 @@ func (c *Compiler) api(s *catalog.State, id string) []Fault {
 			plans = append(plans, p)
 		}
 	}
+	faults := c.compile(s, deployment, plans)
+	if faults == nil {
+		return nil
+	}
+	// One part that cannot be compiled keeps its last good form; what the others
+	// say, and its own lifecycle, is in force all the same.
+	deployment, plans = c.lastGood(s, deployment, plans)
+	if deployment == nil || c.compile(s, deployment, plans) != nil {
+		delete(c.apis, id)
+	}
+	return faults
+}
+
+// compile puts an Api in force, or says what is wrong with it.
+func (c *Compiler) compile(s *catalog.State, deployment *pb.Deployment, plans []*pb.Plan) []Fault {
 	api, err := pipeline.Compile(pipeline.CompileInput{
 		Deployment: deployment, Plans: plans, State: s, Upstreams: c.Upstreams, Signer: c.Signer,
 	})
+	id := deployment.GetId()
 	if err != nil {
 		return []Fault{{catalog.Ref{Kind: pb.Kind_KIND_DEPLOYMENT, ID: id}, err}}
 	}
 	c.apis[id] = compiled{pipeline.Entries(deployment, api), pipeline.MetadataEntries(deployment, api)}
+	c.remember(s, deployment, plans)
 	return nil
+}
+
+// remember notes what compiled, but for what is itself a last good form.
+func (c *Compiler) remember(s *catalog.State, deployment *pb.Deployment, plans []*pb.Plan) {
+	refs := []catalog.Ref{{Kind: pb.Kind_KIND_DEPLOYMENT, ID: deployment.GetId()}}
+	versions := []uint64{deployment.GetMeta().GetVersion()}
+	for _, p := range plans {
+		refs = append(refs, catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: p.GetId()})
+		versions = append(versions, p.GetMeta().GetVersion())
+	}
+	for i, ref := range refs {
+		if r, ok := s.Get(ref.Kind, ref.ID); ok && r.Version() == versions[i] {
+			c.good[ref] = r
+		}
+	}
+}
+
+// lastGood replaces what cannot be compiled by what could be. Whether a plan
+// serves, and whether the Api is stopped, stays as the state says. A part that
+// never compiled is left out; without a deployment there is no Api.
+func (c *Compiler) lastGood(s *catalog.State, deployment *pb.Deployment, plans []*pb.Plan) (*pb.Deployment, []*pb.Plan) {
+	compiles := func(d *pb.Deployment, plans ...*pb.Plan) bool {
+		_, err := pipeline.Compile(pipeline.CompileInput{Deployment: d, Plans: plans, State: s, Upstreams: c.Upstreams, Signer: c.Signer})
+		return err == nil
+	}
+	if !compiles(deployment) {
+		stopped := deployment.GetStopped()
+		if deployment = recalled[*pb.Deployment](c, pb.Kind_KIND_DEPLOYMENT, deployment.GetId()); deployment == nil {
+			return nil, nil
+		}
+		deployment.Stopped = stopped
+	}
+	var usable []*pb.Plan
+	for _, p := range plans {
+		status := p.GetStatus()
+		if !compiles(deployment, p) {
+			if p = recalled[*pb.Plan](c, pb.Kind_KIND_PLAN, p.GetId()); p == nil {
+				continue
+			}
+			p.Status = status
+		}
+		usable = append(usable, p)
+	}
+	return deployment, usable
+}
+
+// recalled is a resource as it was last compiled.
+func recalled[T catalog.Resource](c *Compiler, kind pb.Kind, id string) T {
+	var none T
+	r, ok := c.good[catalog.Ref{Kind: kind, ID: id}]
+	if !ok {
+		return none
+	}
+	m, err := r.Decode()
+	if err != nil {
+		return none
+	}
+	t, ok := m.(T)
+	if !ok {
+		return none
+	}
+	return t
 }
 
 // route makes the table. Two Apis on one place cannot come out of the control

@@ -41,7 +41,7 @@ func (l *Live) watchFiles(ctx context.Context) error {
 			return fmt.Errorf("watch %s: %w", dir, err)
 		}
 	}
-	last, err := l.readFiles(nil)
+	last, err := l.readFiles(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (l *Live) watchFiles(ctx context.Context) error {
 				return nil
 			}
 		}
-		next, err := l.readFiles(last)
+		next, err := l.readFiles(ctx, last)
 		if err != nil {
 			l.cfg.Metrics.badFiles.Inc()
 			l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "resource files are refused, the old state stays", slog.Any("error", err))
@@ -96,19 +96,12 @@ func directories(files []string) []string {
 
 // readFiles installs what the files say, if it differs from last. It returns
 // the contents, so that a bad edit is reported once.
-func (l *Live) readFiles(last []string) ([]string, error) {
-	contents := make([]string, len(l.cfg.Resources))
-	for i, file := range l.cfg.Resources {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return last, fmt.Errorf("read resources: %w", err)
-		}
-		contents[i] = string(b)
+func (l *Live) readFiles(ctx context.Context, last []string) ([]string, error) {
+	contents, err := l.settled(ctx, last)
+	if err != nil || slices.Equal(contents, last) {
+		return last, err
 	}
-	if slices.Equal(contents, last) {
-		return last, nil
-	}
-	s, err := fromFiles(l.cfg.Resources, contents)
+	s, err := fromFiles(l.cfg.Resources, contents, l.current())
 	if err != nil {
 		return contents, err
 	}
@@ -126,7 +119,37 @@ func (l *Live) readFiles(last []string) ([]string, error) {
 	return contents, nil
 }
 
-func fromFiles(files, contents []string) (*catalog.State, error) {
+// settled reads the files, and after an edit again until two readings agree:
+// many an editor empties a file before it writes it, and an empty file must not
+// take everything out of force. What does not settle is left for the next look.
+func (l *Live) settled(ctx context.Context, last []string) ([]string, error) {
+	contents, err := l.contents()
+	if err != nil || last == nil || slices.Equal(contents, last) {
+		return contents, err
+	}
+	for end := time.Now().Add(settleMost); time.Now().Before(end) && sleep(ctx, settle); {
+		again, err := l.contents()
+		if err != nil || slices.Equal(again, contents) {
+			return again, err
+		}
+		contents = again
+	}
+	return last, nil
+}
+
+func (l *Live) contents() ([]string, error) {
+	contents := make([]string, len(l.cfg.Resources))
+	for i, file := range l.cfg.Resources {
+		b, err := os.ReadFile(file) //nolint:gosec // the operator names the files
+		if err != nil {
+			return nil, fmt.Errorf("read resources: %w", err)
+		}
+		contents[i] = string(b)
+	}
+	return contents, nil
+}
+
+func fromFiles(files, contents []string, last *catalog.State) (*catalog.State, error) {
 	var docs []resource.Document
 	var faults []error
 	for i, file := range files {
@@ -143,7 +166,7 @@ func fromFiles(files, contents []string) (*catalog.State, error) {
 	for i, d := range docs {
 		all[i] = d.Resource
 	}
-	s, err := catalog.FromResources(all, time.Now())
+	s, err := catalog.FromResources(all, last, time.Now())
 	if problems, ok := errors.AsType[catalog.Problems](err); ok {
 		return nil, resource.Locate(docs, problems)
 	}

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -40,5 +41,29 @@ func TestFilesBesideABusyOne(t *testing.T) {
 	eventually(t, "pause in force", func() bool { return !n.live() })
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("the edit was read after %s", took)
+	}
+}
+
+// TestFilesThatAreBeingWritten: a file that was emptied in order to be written is
+// not taken for an empty one.
+func TestFilesThatAreBeingWritten(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "resources.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	l := New(Config{Resources: []string{file}, Logger: slog.New(slog.DiscardHandler)})
+	write("")
+	rest := time.AfterFunc(settle/2, func() { write("new") })
+	defer rest.Stop()
+	got, err := l.settled(t.Context(), []string{"old"})
+	if err != nil || got[0] != "new" {
+		t.Errorf("got %q, %v, want the whole new text", got, err)
+	}
+	write("")
+	if got, err := l.settled(t.Context(), []string{"new"}); err != nil || got[0] != "" {
+		t.Errorf("got %q, %v, want a file that stays empty", got, err)
 	}
 }

@@ -17,6 +17,8 @@ import (
 const (
 	retryMinimum = 200 * time.Millisecond
 	retryMaximum = 10 * time.Second
+	// Between snapshots that do not help: they are large.
+	resyncMaximum = 2 * time.Minute
 )
 
 // runFleet connects to NATS, and then follows the log and exchanges signals.
@@ -55,7 +57,7 @@ func (l *Live) connect(ctx context.Context) (*stream.Bus, error) {
 				l.trouble(ctx, "take a first snapshot", err)
 			}
 		}
-		if !pause(ctx, failures) {
+		if !pause(ctx, failures, retryMaximum) {
 			return nil, ctx.Err()
 		}
 	}
@@ -64,22 +66,27 @@ func (l *Live) connect(ctx context.Context) (*stream.Bus, error) {
 // follow keeps the state at the head of the log until ctx ends.
 func (l *Live) follow(ctx context.Context, bus *stream.Bus) {
 	for failures := 0; ctx.Err() == nil; failures++ {
-		before := l.appliedSequence()
+		began := time.Now()
 		err := l.followOnce(ctx, bus)
 		if ctx.Err() != nil {
 			return
 		}
-		if l.appliedSequence() > before {
+		// A snapshot that does not help is not taken again and again: only a node
+		// that has followed for a while begins to count anew.
+		if time.Since(began) > l.timing.calm {
 			failures = 0
 		}
+		most := retryMaximum
 		if needsSnapshot(err) {
-			err = l.resync(ctx, err)
-			if err == nil {
+			if err = l.resync(ctx, err); err == nil && failures == 0 {
 				continue
 			}
+			most = resyncMaximum
 		}
-		l.trouble(ctx, "follow the log", err)
-		if !pause(ctx, failures) {
+		if err != nil {
+			l.trouble(ctx, "follow the log", err)
+		}
+		if !pause(ctx, failures, most) {
 			return
 		}
 	}
@@ -168,13 +175,6 @@ func (l *Live) resync(ctx context.Context, because error) error {
 	return l.takeSnapshot(ctx)
 }
 
-func (l *Live) appliedSequence() uint64 {
-	if s := l.current(); s != nil {
-		return s.Position().Sequence
-	}
-	return 0
-}
-
 // trouble reports what keeps the node from being current.
 func (l *Live) trouble(ctx context.Context, doing string, err error) {
 	if ctx.Err() != nil {
@@ -185,8 +185,8 @@ func (l *Live) trouble(ctx context.Context, doing string, err error) {
 }
 
 // pause waits with capped, fully jittered back-off. It is false if ctx ended first.
-func pause(ctx context.Context, failures int) bool {
-	most := min(retryMinimum<<min(failures, 10), retryMaximum)
+func pause(ctx context.Context, failures int, most time.Duration) bool {
+	most = min(retryMinimum<<min(failures, 10), most)
 	return sleep(ctx, retryMinimum+rand.N(most)) //nolint:gosec // jitter
 }
 

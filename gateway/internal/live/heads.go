@@ -22,10 +22,12 @@ type timing struct {
 	resync time.Duration
 	// A resync is put off by up to this, so that a fleet does not ask all at once.
 	jitter time.Duration
+	// A node that has followed the log for this long is well.
+	calm time.Duration
 }
 
 func defaultTiming() timing {
-	return timing{silent: 10 * time.Second, renew: 3 * time.Second, resync: 10 * time.Second, jitter: 2 * time.Second}
+	return timing{silent: 10 * time.Second, renew: 3 * time.Second, resync: 10 * time.Second, jitter: 2 * time.Second, calm: time.Minute}
 }
 
 // headSeen takes a control-plane replica's head.
@@ -75,7 +77,9 @@ func (l *Live) watchHeads(ctx context.Context) {
 		case behind > l.timing.renew && behind < l.timing.renew+2*beatEvery:
 			l.endFollowing(errRenew)
 		default:
-			l.status.liveIfStale()
+			if l.status.liveIfStale() {
+				l.fetcher.SetIssuers(nil) // the control plane fetches for us again
+			}
 		}
 	}
 }

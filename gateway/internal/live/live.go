@@ -139,6 +139,9 @@ func (l *Live) installLocked(s *catalog.State, touched []catalog.Ref) error {
 	}
 	l.state = s
 	l.view.Store(view)
+	if touched == nil {
+		l.history = ring{} // of another log, perhaps
+	}
 	l.history.add(s.Position().Sequence, s.SetHash())
 	l.status.applied(s)
 	l.cfg.Metrics.sequence.Set(float64(s.Position().Sequence))

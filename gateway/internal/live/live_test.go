@@ -17,7 +17,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
@@ -213,7 +217,7 @@ func start(t *testing.T, cfg Config) *node {
 	cfg.Compiler = &Compiler{Upstreams: pool}
 	cfg.Counters = func() (uint64, uint64) { return 0, 0 }
 	n.Live = New(cfg)
-	n.timing = timing{silent: 2 * time.Second, renew: 300 * time.Millisecond, resync: time.Second, jitter: 50 * time.Millisecond}
+	n.timing = timing{silent: 2 * time.Second, renew: 300 * time.Millisecond, resync: time.Second, jitter: 50 * time.Millisecond, calm: 3 * time.Second}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx) }()
@@ -517,5 +521,144 @@ func TestBadFilesAtTheStart(t *testing.T) {
 	err := l.Run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "resources.yaml:18") || !strings.Contains(err.Error(), "acme") {
 		t.Errorf("error %v, want file, line and the nearest issuer", err)
+	}
+}
+
+// open tells whether a request without a credential would go through.
+func (n *node) open(t *testing.T, path string) bool {
+	t.Helper()
+	v := n.View()
+	if v == nil {
+		return false
+	}
+	r := &request.Request{
+		Method: []byte("GET"), Host: []byte("any.test"), Path: []byte(path), Header: request.Fields{}, Now: time.Now().Unix(),
+	}
+	var d pipeline.Decision
+	return pipeline.New(authn.New(authn.Config{}), restrict.NewStore(10)).Decide(v, r, &d) == nil
+}
+
+const openPlan = "kind: Plan\nid: open\napi: orders\nsecurity: KEYLESS\nstatus: PUBLISHED\n"
+
+func (f *fleet) applyYAML(text string) {
+	f.Helper()
+	docs, err := resource.DecodeYAML("more.yaml", []byte(text))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.change(false, func(d *catalog.Draft) {
+		for _, doc := range docs {
+			d.Apply(doc.Resource)
+		}
+		d.DeployTouched()
+	})
+}
+
+// A plan that is removed from one Api and made again under another, in one
+// batch, must not stay in force where it was.
+func TestPlanThatMovesLeavesItsApi(t *testing.T) {
+	f := newFleet(t)
+	f.applyWorld()
+	f.applyYAML("kind: Api\nid: other\ncontext_path: /other\nupstream: {targets: [{url: 'http://127.0.0.1:9'}]}\n---\n" + openPlan)
+	n := f.node("")
+	eventually(t, "open", func() bool { return n.open(t, "/orders/1") })
+	moved := &pb.Plan{Api: "other", Security: pb.Plan_KEYLESS, Status: pb.Plan_PUBLISHED}
+	encoded, _ := proto.Marshal(moved)
+	f.append(false,
+		&pb.Change{Kind: pb.Kind_KIND_PLAN, Id: "open", Version: 2, Removed: true},
+		&pb.Change{Kind: pb.Kind_KIND_PLAN, Id: "open", Version: 1, Resource: encoded})
+	eventually(t, "applied", func() bool { return n.Status().Position == f.state.Position() })
+	if n.open(t, "/orders/1") {
+		t.Error("the plan is still in force on its first Api")
+	}
+}
+
+// One plan that cannot be compiled must not keep another one open that was closed.
+func TestFaultyPlanFreezesNothingElse(t *testing.T) {
+	f := newFleet(t)
+	f.applyWorld()
+	f.applyYAML(openPlan)
+	n := f.node("")
+	eventually(t, "open", func() bool { return n.open(t, "/orders/1") })
+	bad, _ := proto.Marshal(&pb.Plan{
+		Api: "orders", Security: pb.Plan_JWT, Status: pb.Plan_PUBLISHED, SelectionRule: "not CEL (",
+		Jwt: &pb.JwtSettings{Issuers: []string{"acme"}},
+	})
+	f.append(false, &pb.Change{Kind: pb.Kind_KIND_PLAN, Id: "gold", Version: 2, Resource: bad})
+	eventually(t, "applied", func() bool { return n.Status().Position == f.state.Position() })
+	if !n.live() || !n.open(t, "/orders/1") {
+		t.Fatal("a plan that cannot be compiled took the Api away")
+	}
+	f.change(false, func(d *catalog.Draft) { d.Step(catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: "open"}, "close", 0) })
+	eventually(t, "the other plan closed", func() bool { return !n.open(t, "/orders/1") })
+}
+
+// A control plane whose snapshot never agrees with its head is not asked all the time.
+func TestFruitlessResyncBacksOff(t *testing.T) {
+	f := newFleet(t)
+	f.applyWorld()
+	n := f.node("")
+	eventually(t, "live", n.live)
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		f.head(f.state.SetHash() + 1)
+	}
+	if got := f.snapshots(); got < 2 || got > 12 {
+		t.Errorf("%d snapshots in 5 s of divergence", got)
+	}
+}
+
+func TestStatusOfABusyNode(t *testing.T) {
+	var s status
+	now := time.Now()
+	s.followed(0)
+	// One entry behind each head, but coming on: not stuck, and nearly current.
+	for i := range uint64(30) {
+		now = now.Add(time.Second)
+		s.headSeen(i+2, i, now)
+		s.position.Sequence = i + 1
+		s.compare(now)
+	}
+	if behind, _ := s.behind(now); behind > 2*time.Second {
+		t.Errorf("behind for %s", behind)
+	}
+	// Ahead of every head heard: current.
+	for i := range uint64(30) {
+		now = now.Add(time.Second)
+		s.position.Sequence = 100 + i
+		s.headSeen(90+i, 100+i, now)
+	}
+	if age := s.lag(now); age != 0 {
+		t.Errorf("age %s of a node that is ahead of all heads", age)
+	}
+	// The same head for long, and nothing comes: stuck.
+	s.headSeen(1000, s.position.Sequence, now)
+	now = now.Add(11 * time.Second)
+	s.headSeen(1001, s.position.Sequence, now)
+	if behind, _ := s.behind(now); behind < 11*time.Second {
+		t.Errorf("behind for %s only", behind)
+	}
+}
+
+// The age of a state counts from when it was current, however often the node restarts.
+func TestAgeSurvivesRestarts(t *testing.T) {
+	f := newFleet(t)
+	f.applyWorld()
+	dir := t.TempDir()
+	n := f.node(dir)
+	eventually(t, "live", n.live)
+	n.stop()
+	f.control.Close()
+	f.nats.Stop(t)
+	stopped := time.Now()
+	for range 2 {
+		n = f.node(dir)
+		eventually(t, "a view from disk", func() bool { return n.View() != nil })
+		time.Sleep(1500 * time.Millisecond)
+		n.stop()
+	}
+	n = f.node(dir)
+	eventually(t, "a view from disk", func() bool { return n.View() != nil })
+	if age, least := n.Status().Age, time.Since(stopped); age < least {
+		t.Errorf("age %s after %s without news", age, least)
 	}
 }

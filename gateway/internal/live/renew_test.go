@@ -17,7 +17,7 @@ func TestRenewedKeySetKeepsTheIssuer(t *testing.T) {
 	const url = "https://idp.test/jwks"
 	s, err := catalog.FromResources([]catalog.Resource{
 		&pb.Issuer{Id: "idp", Issuer: "https://idp.test", Keys: &pb.Keys{JwksUrls: []string{url}}},
-	}, time.Now())
+	}, nil, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

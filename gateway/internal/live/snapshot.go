@@ -197,7 +197,7 @@ func (l *Live) keepSaved(ctx context.Context) {
 	if l.cfg.Disk == nil {
 		return
 	}
-	var last *catalog.State
+	last := l.current() // as loaded: on disk already
 	for {
 		select {
 		case <-ctx.Done():
@@ -221,7 +221,7 @@ func (l *Live) save(ctx context.Context, last *catalog.State) *catalog.State {
 		return last
 	}
 	p := s.Position()
-	header := s.SnapshotHeader(time.Now(), l.cfg.NodeID+" "+l.cfg.Version)
+	header := s.SnapshotHeader(l.status.currentAt(time.Now()), l.cfg.NodeID+" "+l.cfg.Version)
 	err := l.cfg.Disk.Save(p.Epoch, p.Sequence, func(w io.Writer) error { return snapshot.Write(w, header, s.Changes()) })
 	if err != nil {
 		l.cfg.Metrics.diskFaults.Inc()

@@ -23,6 +23,7 @@ type status struct {
 	headAt      time.Time // when a head was last heard
 	atHead      time.Time // when the node last knew itself at the head
 	behindSince time.Time // zero: not behind
+	target      uint64    // the head that was news when the node was first behind it
 
 	// The log is being followed, and ended at goal when that began. A state that
 	// has reached it is current; before, it is not, whatever the connection is like.
@@ -57,8 +58,9 @@ func (l *Live) Status() Status {
 // Drain says that the node is about to end. Nothing else is said from then on.
 func (l *Live) Drain() {
 	l.status.mu.Lock()
-	defer l.status.mu.Unlock()
 	l.status.state = pb.Heartbeat_DRAINING
+	l.status.mu.Unlock()
+	signal(l.beat)
 }
 
 func (s *status) entriesBehind() uint64 {
@@ -110,20 +112,27 @@ func (s *status) unfollowed() {
 	s.following, s.current = false, false
 }
 
+// staleIfLive also makes the node prove itself current again, by reaching the
+// highest head it has heard of.
 func (s *status) staleIfLive() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.current, s.goal = false, max(s.goal, s.head)
 	if s.state == pb.Heartbeat_LIVE {
 		s.state = pb.Heartbeat_STALE
 	}
 }
 
-func (s *status) liveIfStale() {
+// liveIfStale is true if the node has come back to the head just now.
+func (s *status) liveIfStale() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	was := s.state
+	s.reach()
 	if s.state == pb.Heartbeat_STALE && s.current {
 		s.state = pb.Heartbeat_LIVE
 	}
+	return was == pb.Heartbeat_STALE && s.state == pb.Heartbeat_LIVE
 }
 
 // applied notes the position of a newly installed state.
@@ -139,18 +148,20 @@ func (s *status) headSeen(head, applied uint64, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.head, s.headAt = max(s.head, head), now
-	if head == applied {
+	if max(applied, s.position.Sequence) >= s.head {
 		s.atHead = now
 	}
 	s.compare(now)
 }
 
+// compare times how long one and the same head has not been reached. A node that
+// comes on, but is always a little behind, is not stuck.
 func (s *status) compare(now time.Time) {
 	switch {
 	case s.position.Sequence >= s.head:
 		s.behindSince = time.Time{}
-	case s.behindSince.IsZero():
-		s.behindSince = now
+	case s.behindSince.IsZero() || s.position.Sequence >= s.target:
+		s.behindSince, s.target = now, s.head
 	}
 }
 
@@ -171,6 +182,9 @@ func (s *status) behind(now time.Time) (behind, silent time.Duration) {
 	}
 	return behind, now.Sub(s.headAt)
 }
+
+// currentAt is when the state was last known to be current.
+func (s *status) currentAt(now time.Time) time.Time { return now.Add(-s.lag(now)) }
 
 // lag is the time since the node last knew itself current; 0 while it is. The
 // head is told each second only, so a live node that heard it a moment ago is.

@@ -101,7 +101,7 @@ func TestDecideAllocatesNothingForTheOthers(t *testing.T) {
 	introspected.Header = &adapter{authorization: []byte("Bearer 0paque")}
 	decideWithoutAllocating(t, both, []allocation{{"introspected token", introspected, "oauth"}})
 
-	w := newWorld(t, common, api, holder("partner", "{id: c1, sha256: "+fingerprint(peer)+"}"), plan("mtls", "MTLS", cert.pem()), subscribed("partner", "mtls"))
+	w := newWorld(t, common, api, holder("{id: c1, sha256: "+fingerprint(peer)+"}"), plan("mtls", "MTLS", cert.pem()), subscribed("partner", "mtls"))
 	withCert := withPeer(get("/orders"), peer)
 	withCert.Header = &adapter{}
 	decideWithoutAllocating(t, w, []allocation{{"certificate", withCert, "mtls"}})

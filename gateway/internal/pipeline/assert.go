@@ -32,7 +32,7 @@ type signedSet struct {
 
 // usable tells whether the JWT says the truth about d, and is accepted at now.
 func (s *signedSet) usable(d *Decision, now int64) bool {
-	return s != nil && now < s.expiresAt && s.sandbox == d.sandbox
+	return s != nil && now < s.expiresAt && s.application == d.Application && s.sandbox == d.sandbox
 }
 
 // assert adds the gateway's own JWT to the fields that go upstream. Towards the

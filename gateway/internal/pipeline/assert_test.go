@@ -43,17 +43,17 @@ func sent(t testing.TB, d *pipeline.Decision, name string) string {
 	return value
 }
 
-func (w *world) assertion(r *request.Request, name string) string {
+func (w *world) assertion(r *request.Request) string {
 	w.t.Helper()
 	d, err := w.decide(r)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return sent(w.t, d, name)
+	return sent(w.t, d, "X-JWT-Assertion")
 }
 
 // opened verifies a JWT as an upstream would do it.
-func (w *world) opened(compact string, at int64) map[string]any {
+func (w *world) opened(compact string) map[string]any {
 	w.t.Helper()
 	set, _, err := keyset.ParseJWKS(w.signer.JWKS(), keyset.Options{})
 	if err != nil {
@@ -63,7 +63,7 @@ func (w *world) opened(compact string, at int64) map[string]any {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := u.Verify(set, at); err != nil {
+	if _, err := u.Verify(set, now); err != nil {
 		w.t.Fatal(err)
 	}
 	claims := map[string]any{}
@@ -81,8 +81,8 @@ func at(seconds int64, r *request.Request) *request.Request {
 func TestSignedJWT(t *testing.T) {
 	w := signing(t, "lifetime: 100s, claims: [tenant]")
 	ask := func() *request.Request { return get("/orders", bearer(`"tenant":"acme"`)) }
-	first := w.assertion(ask(), "X-JWT-Assertion")
-	claims := w.opened(first, now)
+	first := w.assertion(ask())
+	claims := w.opened(first)
 	for name, want := range map[string]any{
 		"iss": "portcullis", "aud": "orders", "sub": "alice", "client_id": "mobile-app", "tenant": "acme",
 		"iat": float64(now), "exp": float64(now + 100), "urn:portcullis:issuer": "https://acme.test",
@@ -97,19 +97,19 @@ func TestSignedJWT(t *testing.T) {
 	if err != nil || sent(t, d, "X-Tenant") != "acme" || sent(t, d, "X-JWT-Assertion") != first {
 		t.Errorf("again: %v, %v", err, d.Forward.Set)
 	}
-	if got := w.assertion(at(79, ask()), "X-JWT-Assertion"); got != first {
+	if got := w.assertion(at(79, ask())); got != first {
 		t.Error("signed anew before its time")
 	}
-	second := w.assertion(at(80, ask()), "X-JWT-Assertion")
-	if second == first || w.opened(second, now)["exp"] != float64(now+180) {
+	second := w.assertion(at(80, ask()))
+	if second == first || w.opened(second)["exp"] != float64(now+180) {
 		t.Error("not signed anew in its last fifth")
 	}
 	// The token lives until now+600, and so does what is signed for it.
-	last := w.assertion(at(599, ask()), "X-JWT-Assertion")
-	if got := w.opened(last, now)["exp"]; got != float64(now+600) {
+	last := w.assertion(at(599, ask()))
+	if got := w.opened(last)["exp"]; got != float64(now+600) {
 		t.Errorf("exp %v, later than the token's", got)
 	}
-	if other := w.assertion(get("/orders", bearer(`"tenant":"b"`)), "X-JWT-Assertion"); w.opened(other, now)["tenant"] != "b" {
+	if other := w.assertion(get("/orders", bearer(`"tenant":"b"`))); w.opened(other)["tenant"] != "b" {
 		t.Error("one token's JWT was sent for another")
 	}
 }
@@ -118,24 +118,24 @@ func TestSignedJWT(t *testing.T) {
 // client over is named at once.
 func TestSignedJWTFollowsTheState(t *testing.T) {
 	w := signing(t, "")
-	before := w.assertion(get("/orders", bearer()), "X-JWT-Assertion")
+	before := w.assertion(get("/orders", bearer()))
 	w.fold("{kind: Application, id: mobile, name: Mobile}", "{kind: Application, id: other, name: Other, clients: [{issuer: acme, client_id: mobile-app}]}",
 		"{kind: Subscription, id: other-orders, application: other, plan: orders-jwt, status: ACCEPTED}")
-	after := w.assertion(get("/orders", bearer()), "X-JWT-Assertion")
-	if before == after || w.opened(after, now)["urn:portcullis:application"] != "other" {
-		t.Errorf("still %v", w.opened(after, now))
+	after := w.assertion(get("/orders", bearer()))
+	if before == after || w.opened(after)["urn:portcullis:application"] != "other" {
+		t.Errorf("still %v", w.opened(after))
 	}
 	w.put(`{kind: Api, id: orders, name: Orders, version: "1", context_path: /orders, upstream: {targets: [{url: "http://127.0.0.1:9"}], sandbox_targets: [{url: "http://127.0.0.1:8"}]}}`)
-	production := w.assertion(get("/orders", bearer()), "X-JWT-Assertion")
+	production := w.assertion(get("/orders", bearer()))
 	w.fold("{kind: Application, id: other, name: Other, clients: [{issuer: acme, client_id: mobile-app, environment: SANDBOX}]}")
-	sandbox := w.assertion(get("/orders", bearer()), "X-JWT-Assertion")
+	sandbox := w.assertion(get("/orders", bearer()))
 	for compact, want := range map[string]string{production: "PRODUCTION", sandbox: "SANDBOX"} {
-		if got := w.opened(compact, now)["urn:portcullis:environment"]; got != want {
+		if got := w.opened(compact)["urn:portcullis:environment"]; got != want {
 			t.Errorf("environment %v, want %s", got, want)
 		}
 	}
 	w.put("{kind: Plan, id: orders-jwt, api: orders, security: JWT, status: PUBLISHED, jwt: {issuers: [acme], signed_jwt: {audience: backend}}}")
-	if anew := w.assertion(get("/orders", bearer()), "X-JWT-Assertion"); w.opened(anew, now)["aud"] != "backend" {
+	if anew := w.assertion(get("/orders", bearer())); w.opened(anew)["aud"] != "backend" {
 		t.Error("the plan's settings of before")
 	}
 }
@@ -167,7 +167,7 @@ jwt: {issuers: [acme], signed_jwt: {}, backend_jwt: {claim: backendJwt, header: 
 	if err != nil || sent(t, d, "x-jwt-assertion") != "given" || sent(t, d, "X-JWT-Assertion") != "" {
 		t.Errorf("%v %v", err, d.Forward.Set)
 	}
-	if got := w.assertion(get("/orders", bearer()), "X-JWT-Assertion"); w.opened(got, now)["sub"] != "alice" {
+	if got := w.assertion(get("/orders", bearer())); w.opened(got)["sub"] != "alice" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -185,7 +185,7 @@ func TestSignedOnce(t *testing.T) {
 		var group sync.WaitGroup
 		for range 50 {
 			group.Go(func() {
-				got := w.assertion(at(later, get("/orders", header)), "X-JWT-Assertion")
+				got := w.assertion(at(later, get("/orders", header)))
 				mu.Lock()
 				seen[got]++
 				mu.Unlock()

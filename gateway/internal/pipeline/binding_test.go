@@ -88,7 +88,10 @@ type prover struct {
 	used int
 }
 
-func newProver(t testing.TB) *prover { return &prover{t: t, key: newKey(t)} }
+func newProver(t testing.TB) *prover {
+	t.Helper()
+	return &prover{t: t, key: newKey(t)}
+}
 
 func (p *prover) jwk() map[string]any {
 	point, err := p.key.PublicKey.Bytes()

@@ -44,12 +44,12 @@ func recall(plan *Plan, t *authn.Token) *verdict {
 // was last found clean in: nothing becomes revoked by time alone.
 func revoked(v *View, t *authn.Token, now int64) bool {
 	revocations := v.State.Revocations()
-	if t.RevocationMemo().Load() == revocations {
+	if t.RevocationMemo().Load() == revocations.Edition() {
 		return false
 	}
 	if revocations.Revoked(t.Facts(), now) {
 		return true
 	}
-	t.RevocationMemo().Store(revocations)
+	t.RevocationMemo().Store(revocations.Edition())
 	return false
 }

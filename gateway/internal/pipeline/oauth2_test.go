@@ -33,6 +33,7 @@ type idp struct {
 }
 
 func newIDP(t testing.TB) *idp {
+	t.Helper()
 	s := &idp{tokens: map[string]string{}}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.calls.Add(1)
@@ -187,13 +188,13 @@ func TestIntrospectionServerMisbehaves(t *testing.T) {
 	other := newIDP(t)
 	other.knows("t", answer())
 	tests := map[string]http.HandlerFunc{
-		"500": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
-		"400": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(400) },
-		"401": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) },
-		"204": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) },
+		"500": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+		"400": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) },
+		"401": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
+		"204": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
 		"201 active": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(201)
+			w.WriteHeader(http.StatusCreated)
 			_, _ = io.WriteString(w, answer())
 		},
 		"redirect": func(w http.ResponseWriter, r *http.Request) {
@@ -344,7 +345,7 @@ oauth2: {issuers: [other]}
 	one.knows("e", answer(`"exp":1899999000`))
 	two.knows("e", answer())
 	w.expect("what has expired is not asked about elsewhere", get("/orders", bear("e")), deny(denial.TokenExpired))
-	one.responds(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
+	one.responds(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 	two.knows("v", answer())
 	w.expect("first is down", get("/orders", bear("v")), allow("also", ""))
 	w.expect("first is down, and the second does not know", get("/orders", bear("x")), deny(denial.IntrospectionUnavailable))
@@ -453,7 +454,7 @@ func TestIntrospectionIsSharedAndBroken(t *testing.T) {
 	}
 
 	// A server that fails is not asked for long.
-	s.responds(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })
+	s.responds(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	s.calls.Store(0)
 	for i := range 100 {
 		w.expect("broken", get("/orders", bear(fmt.Sprintf("b%d", i))), deny(denial.IntrospectionUnavailable))

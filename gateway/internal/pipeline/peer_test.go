@@ -80,9 +80,9 @@ func fingerprint(c *x509.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// holder is an application that holds certificates.
-func holder(id string, certificates ...string) string {
-	return "kind: Application\nid: " + id + "\nname: X\ncertificates: [" + strings.Join(certificates, ", ") + "]"
+// holder is the application partner, which holds certificates.
+func holder(certificates ...string) string {
+	return "kind: Application\nid: partner\nname: X\ncertificates: [" + strings.Join(certificates, ", ") + "]"
 }
 
 func withPeer(r *request.Request, c *x509.Certificate) *request.Request {
@@ -94,12 +94,13 @@ func TestMTLS(t *testing.T) {
 	ours, theirs := newAuthority(t), newAuthority(t)
 	good, server, foreign, unknown, ended := ours.client(x509.ExtKeyUsageClientAuth), ours.client(x509.ExtKeyUsageServerAuth),
 		theirs.client(x509.ExtKeyUsageClientAuth), ours.client(), ours.client(x509.ExtKeyUsageClientAuth)
-	partner := holder("partner", "{id: c1, sha256: "+fingerprint(good)+"}", "{id: c2, sha256: "+fingerprint(foreign)+"}",
+	partner := holder("{id: c1, sha256: "+fingerprint(good)+"}", "{id: c2, sha256: "+fingerprint(foreign)+"}",
 		"{id: c3, sha256: "+fingerprint(server)+"}", "{id: c4, sha256: "+fingerprint(ended)+", expires_at: "+date(now)+"}")
 	mtls, sub := plan("mtls", "MTLS"), subscribed("partner", "mtls")
 	rooted := plan("mtls", "MTLS", ours.pem())
 	jwt, free := plan("jwt", "JWT", acme), plan("free", "KEYLESS")
 	apiKey := plan("key", "API_KEY")
+	stranger := withPeer(get("/orders", bear(tokenOf("https://acme.test", "stranger"))), good)
 	late := func(r *request.Request, seconds int64) *request.Request {
 		r.Now += seconds
 		return r
@@ -138,8 +139,7 @@ func TestMTLS(t *testing.T) {
 		{"none, keyless", []string{mtls, free}, get("/orders"), allow("free", "")},
 		{"one that nobody takes, keyless", []string{free}, withPeer(get("/orders"), good), allow("free", "")},
 		{"rule of its plan not holding", []string{plan("mtls", "MTLS", `selection_rule: "false"`), free}, withPeer(get("/orders"), good), deny(denial.MissingCredentials)},
-		{"certificate's application does not lend its subscription to a token", []string{mtls, jwt, subscribed("partner", "jwt")},
-			withPeer(get("/orders", bear(tokenOf("https://acme.test", "stranger"))), good), deny(denial.SubscriptionNotFound)},
+		{"certificate lends no subscription to a token", []string{mtls, jwt, subscribed("partner", "jwt")}, stranger, deny(denial.SubscriptionNotFound)},
 	}
 	for _, tt := range tests {
 		w := newWorld(t, append([]string{common, api, partner}, tt.world...)...)
@@ -162,7 +162,7 @@ func TestMTLS(t *testing.T) {
 		r.PeerChain = []*x509.Certificate{middle.cert}
 		return r
 	}
-	w := newWorld(t, common, api, rooted, sub, holder("partner", "{id: c1, sha256: "+fingerprint(below)+"}"))
+	w := newWorld(t, common, api, rooted, sub, holder("{id: c1, sha256: "+fingerprint(below)+"}"))
 	w.expect("an authority in between is missing", withPeer(get("/orders"), below), deny(denial.InvalidCertificate))
 	w.expect("an authority in between", withChain(), allow("mtls", "partner"))
 	w.expect("its last second", late(withChain(), 50), allow("mtls", "partner"))
@@ -171,7 +171,7 @@ func TestMTLS(t *testing.T) {
 	w = newWorld(t, common, api, partner, rooted, sub)
 	w.expect("before", withPeer(get("/orders"), good), allow("mtls", "partner"))
 	w.expect("a remembered chain ends", late(withPeer(get("/orders"), good), 101), deny(denial.InvalidCertificate))
-	w.fold(holder("partner"))
+	w.fold(holder())
 	w.expect("taken away", withPeer(get("/orders"), good), deny(denial.InvalidCertificate))
 	w.fold(partner)
 	w.expect("given back", withPeer(get("/orders"), good), allow("mtls", "partner"))

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/valyala/fasthttp"
@@ -205,9 +206,9 @@ func appendForwarding(dst []byte, in *Inbound, clientHost []byte) []byte {
 	if in.Client.IsValid() {
 		dst = append(dst, "X-Forwarded-For: "...)
 		dst = in.Client.AppendTo(dst)
-		for i := len(in.Via) - 1; i >= 0; i-- {
+		for _, proxy := range slices.Backward(in.Via) {
 			dst = append(dst, ',', ' ')
-			dst = in.Via[i].AppendTo(dst)
+			dst = proxy.AppendTo(dst)
 		}
 		dst = append(dst, '\r', '\n')
 	}

@@ -14,8 +14,14 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
 
-// Pause before an append is repeated whose outcome is not known.
-const unsurePause = 100 * time.Millisecond
+const (
+	// Pause before an append is repeated whose outcome is not known.
+	unsurePause = 100 * time.Millisecond
+	// A leader that is killed answers nothing to what is on its way to it, and no
+	// later one does. So an answer is waited for as long as a live leader may take
+	// at worst, and then the append is repeated; an election takes a few of these.
+	attemptTimeout = 2500 * time.Millisecond
+)
 
 // outcome of an attempt to append.
 type outcome int
@@ -46,12 +52,7 @@ func (l *Ledger) append(ctx context.Context, log *stream.Log, state *catalog.Sta
 		return d.requests(), err
 	case how == overtaken:
 		l.metrics.appends.WithLabelValues("conflict").Inc()
-		if _, err := l.cfg.View.WaitFor(ctx, last+1); errors.Is(err, context.DeadlineExceeded) {
-			return d.requests(), ErrContended
-		} else if err != nil {
-			return d.requests(), timedOut(err)
-		}
-		return d.requests(), nil
+		return d.requests(), l.giveWay(ctx, last+1)
 	}
 	l.metrics.appends.WithLabelValues("landed").Inc()
 	l.metrics.group.Observe(float64(len(d.accepted)))
@@ -69,43 +70,78 @@ func (l *Ledger) append(ctx context.Context, log *stream.Log, state *catalog.Sta
 	return d.later, nil
 }
 
+// giveWay waits for the entry that was faster than ours. One that its writer had
+// on the way to a leader that was killed then never comes: after a while it is
+// decided again all the same.
+func (l *Ledger) giveWay(ctx context.Context, sequence uint64) error {
+	attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	_, err := l.cfg.View.WaitFor(attempt, sequence)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() == nil && attempt.Err() != nil:
+		return nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return ErrContended
+	}
+	return timedOut(err)
+}
+
 // send appends, and finds out what happened if the log's answer was lost.
 func (l *Ledger) send(ctx context.Context, log *stream.Log, last uint64, topic string, data []byte) (outcome, error) {
 	id := ulid.Make().String()
 	unsure := false
 	for {
-		_, err := log.Append(ctx, last, topic, data, id)
+		late, err := l.attempt(ctx, log, last, topic, data, id)
 		switch {
 		case err == nil:
 			return landed, nil
 		case errors.Is(err, stream.ErrConflict) && !unsure:
 			return overtaken, nil
 		case errors.Is(err, stream.ErrConflict):
-			return l.settle(ctx, last+1, id)
+			if how, settled, err := l.settle(ctx, last+1, id); settled {
+				return how, err
+			}
 		case errors.Is(err, stream.ErrUnknown):
 			l.metrics.unknown.Inc()
 			unsure = true
-		case !unsure:
+		case !unsure && !late:
 			return 0, &Unavailable{Reason: err.Error()}
 		}
 		// Repeating it is safe: the same expected sequence lets one of them in at most.
 		if pause(ctx, unsurePause) != nil {
+			if !unsure {
+				return 0, &Unavailable{Reason: err.Error()}
+			}
 			return 0, ErrUncertain
 		}
 	}
 }
 
-// settle looks who stands where an append of unknown outcome was to stand.
-func (l *Ledger) settle(ctx context.Context, sequence uint64, id string) (outcome, error) {
-	if _, err := l.cfg.View.WaitFor(ctx, sequence); err != nil {
-		return 0, ErrUncertain
+// attempt appends once. late: only the time of this attempt was up.
+func (l *Ledger) attempt(ctx context.Context, log *stream.Log, last uint64, topic string, data []byte, id string) (late bool, err error) {
+	attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	_, err = log.Append(attempt, last, topic, data, id)
+	return attempt.Err() != nil && ctx.Err() == nil, err
+}
+
+// settle looks who stands where an append of unknown outcome was to stand. It is
+// not settled if nobody stands there yet: what was in the append's way may have
+// been lost with the leader it was on its way to.
+func (l *Ledger) settle(ctx context.Context, sequence uint64, id string) (how outcome, settled bool, err error) {
+	attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	if _, err := l.cfg.View.WaitFor(attempt, sequence); err != nil {
+		return 0, ctx.Err() != nil || attempt.Err() == nil, ErrUncertain
 	}
 	if found, ok := l.cfg.View.EntryID(sequence); !ok {
-		return 0, ErrUncertain
+		return 0, true, ErrUncertain
 	} else if found == id {
-		return landed, nil
+		return landed, true, nil
 	}
-	return overtaken, nil
+	return overtaken, true, nil
 }
 
 // confirm answers requests that need no entry, once it is sure that the state

@@ -93,7 +93,10 @@ type Head struct {
 	// The replica's id.
 	Replica string `protobuf:"bytes,5,opt,name=replica,proto3" json:"replica,omitempty"`
 	// Milliseconds since 1970, by the replica's clock.
-	Time          int64 `protobuf:"varint,6,opt,name=time,proto3" json:"time,omitempty"`
+	Time int64 `protobuf:"varint,6,opt,name=time,proto3" json:"time,omitempty"`
+	// The replica follows the log and can write: only then may it lead. A replica
+	// on hold goes on telling its position, but leaves the work to others.
+	Writable      bool `protobuf:"varint,7,opt,name=writable,proto3" json:"writable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -168,6 +171,13 @@ func (x *Head) GetTime() int64 {
 		return x.Time
 	}
 	return 0
+}
+
+func (x *Head) GetWritable() bool {
+	if x != nil {
+		return x.Writable
+	}
+	return false
 }
 
 // Heartbeat is sent by every node each second, and at once after applying an
@@ -436,14 +446,15 @@ var File_portcullis_v1_fleet_proto protoreflect.FileDescriptor
 
 const file_portcullis_v1_fleet_proto_rawDesc = "" +
 	"\n" +
-	"\x19portcullis/v1/fleet.proto\x12\rportcullis.v1\"\x9d\x01\n" +
+	"\x19portcullis/v1/fleet.proto\x12\rportcullis.v1\"\xb9\x01\n" +
 	"\x04Head\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\bfounding\x18\x02 \x01(\tR\bfounding\x12\x1a\n" +
 	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x19\n" +
 	"\bset_hash\x18\x04 \x01(\x06R\asetHash\x12\x18\n" +
 	"\areplica\x18\x05 \x01(\tR\areplica\x12\x12\n" +
-	"\x04time\x18\x06 \x01(\x03R\x04time\"\xbb\x03\n" +
+	"\x04time\x18\x06 \x01(\x03R\x04time\x12\x1a\n" +
+	"\bwritable\x18\a \x01(\bR\bwritable\"\xbb\x03\n" +
 	"\tHeartbeat\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +

@@ -125,16 +125,17 @@ func (c *Config) Validate() error {
 
 // Run is a node. It returns when ctx has ended and everything it started has.
 func Run(ctx context.Context, cfg Config) error {
-	front, err := net.Listen("tcp", cfg.Listen)
+	var listen net.ListenConfig
+	front, err := listen.Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	defer front.Close() //nolint:errcheck // closed by the server before
-	back, err := net.Listen("tcp", cfg.AdminListen)
+	defer front.Close() // closed by the server before
+	back, err := listen.Listen(ctx, "tcp", cfg.AdminListen)
 	if err != nil {
 		return fmt.Errorf("admin-listen: %w", err)
 	}
-	defer back.Close() //nolint:errcheck // closed by the server before
+	defer back.Close() // closed by the server before
 	n, err := build(cfg, front.Addr().String())
 	if err != nil {
 		return err

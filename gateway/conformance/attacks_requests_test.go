@@ -206,6 +206,7 @@ func oracle(rs key) attack {
 			}
 		}
 		n.ask(call{target: "/a?access_token=" + tokens[3], header: []string{bearer(rs.token("acme", right)), "Cookie: token=" + tokens[3]}})
+		n.ask(call{target: "/a?access_token=" + tokens[3], header: []string{"Cookie: token=" + tokens[3]}})
 		text := log.String()
 		if !strings.Contains(text, "invalid_token") {
 			t.Fatalf("no log of the refusals: %s", text)

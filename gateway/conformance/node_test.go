@@ -135,6 +135,7 @@ func config(file string) gateway.Config {
 	cfg.Listen, cfg.AdminListen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.Resources, cfg.DataDir = []string{file}, filepath.Dir(file)
 	cfg.ReadTimeout = 2 * time.Second
+	cfg.LookupEnv = func(string) (string, bool) { return "", false }
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	return cfg
 }

@@ -43,7 +43,8 @@ func (a answer) problem() (p problem) {
 
 // version is the number in an ETag.
 func (a answer) version() uint64 {
-	v, _ := strconv.ParseUint(strings.Trim(a.header.Get("ETag"), `"`), 10, 64)
+	number, _, _ := strings.Cut(strings.Trim(a.header.Get("ETag"), `"`), "-")
+	v, _ := strconv.ParseUint(number, 10, 64)
 	return v
 }
 

@@ -89,11 +89,11 @@ func TestKeyServerAttacks(t *testing.T) {
 		tokens[name] = v.token()
 		n.becomes(t, "/"+name, tokens[name], http.StatusOK)
 	}
-	fetched := time.Now()
 	for _, a := range list {
 		victims[a.name].misbehave(a.handler)
 	}
 	wrong.turn()
+	fetched := time.Now() // the last good fetches were before
 	list = append(list, attack{"tls", "unreachable", nil})
 	old := good.token()
 	n.becomes(t, "/good", old, http.StatusOK)

@@ -77,11 +77,8 @@ func (t *together) issuer(ref Ref, n *pb.Issuer) {
 func (t *together) places(ref Ref, api *pb.Api, proposed map[hostPath]string, held func(hostPath) []string) {
 	for _, at := range placesOf(api) {
 		other, taken := proposed[at]
-		for _, id := range held(at) {
-			o := Ref{ref.Kind, id}
-			if id != ref.ID && t.exists(o) && t.puts[o] == nil {
-				other, taken = id, true
-			}
+		if id, ok := t.holder(ref, held(at)); ok {
+			other, taken = id, true
 		}
 		if taken && other != ref.ID {
 			host := "every host"
@@ -99,6 +96,18 @@ func (t *together) places(ref Ref, api *pb.Api, proposed map[hostPath]string, he
 		}
 		proposed[at] = ref.ID
 	}
+}
+
+// holder finds another resource among those that hold something, unless the
+// draft changes it and so speaks for it.
+func (t *together) holder(ref Ref, ids []string) (string, bool) {
+	for _, id := range ids {
+		o := Ref{ref.Kind, id}
+		if id != ref.ID && t.exists(o) && t.puts[o] == nil {
+			return id, true
+		}
+	}
+	return "", false
 }
 
 func (s *State) draftedAt(at hostPath) []string {

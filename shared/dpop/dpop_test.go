@@ -85,6 +85,8 @@ func TestParseAndVerify(t *testing.T) {
 		{"none", `{"typ":"dpop+jwt","alg":"none","jwk":` + jwk + `}}`, claims, dpop.ErrAlgorithm},
 		{"typ", `{"typ":"at+jwt","alg":"ES256","jwk":` + jwk + `}}`, claims, dpop.ErrType},
 		{"htm a number", header(jwk + `}`), strings.Replace(claims, `"GET"`, `1`, 1), dpop.ErrClaims},
+		{"no iat", header(jwk + `}`), strings.Replace(claims, `"iat":1800000000,`, ``, 1), dpop.ErrClaims},
+		{"no ath", header(jwk + `}`), strings.Replace(claims, `"x"`, `""`, 1), dpop.ErrClaims},
 		{"jti a number", header(jwk + `}`), strings.Replace(claims, `"j"`, `1`, 1), dpop.ErrMalformed},
 		{"iat as text", header(jwk + `}`), strings.Replace(claims, `1800000000`, `"1800000000"`, 1), dpop.ErrMalformed},
 		{"long", header(jwk + `}`), strings.Replace(claims, `"x"`, `"`+strings.Repeat("x", 4<<10)+`"`, 1), dpop.ErrMalformed},

@@ -1,6 +1,7 @@
 package introspect
 
 import (
+	"errors"
 	"testing"
 	"time"
 )
@@ -71,5 +72,22 @@ func TestBreakerPausesAreBounded(t *testing.T) {
 			t.Fatal("not tried again after the longest pause")
 		}
 		b.done(now, false)
+	}
+}
+
+// When enough questions wait already, the next is refused at once.
+func TestWaitingIsBounded(t *testing.T) {
+	c := NewClient(&Settings{timeout: time.Minute})
+	for range maxAtATime {
+		c.places <- struct{}{}
+	}
+	c.waiting.Store(maxWaiting)
+	start := time.Now()
+	_, err := c.Ask(t.Context(), "t")
+	if failure, ok := errors.AsType[*Error](err); !ok || failure.Outcome != Busy || time.Since(start) > 10*time.Second {
+		t.Errorf("%v after %s", err, time.Since(start))
+	}
+	if n := c.waiting.Load(); n != maxWaiting {
+		t.Errorf("%d wait", n)
 	}
 }

@@ -397,3 +397,15 @@ func TestPool(t *testing.T) {
 		t.Error("another issuer has the same client")
 	}
 }
+
+// An answer is never cut off to what can be read of it.
+func TestTooLarge(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"active":true}`+strings.Repeat(" ", 64<<10))
+	})
+	c := introspect.NewClient(compile(t, issuer(func(i *pb.Introspection) { i.Url = s.URL })))
+	if _, err := c.Ask(t.Context(), "t"); outcome(t, err) != introspect.TooLarge {
+		t.Error(err)
+	}
+}

@@ -214,6 +214,26 @@ func TestQuestionEndsWithItsConnection(t *testing.T) {
 	}
 }
 
+// A question that falls into an election is never answered: it is asked again,
+// long before the time for all of it is up.
+func TestUnansweredListingIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	server := streamtest.New(t)
+	log := found(t, server.Connect(t, "founder"))
+	wire := newWire(t, strings.TrimPrefix(server.URL(), "nats://"))
+	bus := streamtest.Connect(t, "nats://"+wire.address(), "reader")
+	wire.hold(true, false)
+	time.AfterFunc(300*time.Millisecond, func() { wire.hold(false, false) })
+	began := time.Now()
+	again, err := bus.Find(t.Context())
+	if err != nil || again.Identity() != log.Identity() || again.First() != 1 {
+		t.Fatalf("found %+v, %v", again, err)
+	}
+	if d := time.Since(began); d > 3*time.Second {
+		t.Errorf("it took %s", d)
+	}
+}
+
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)

@@ -61,6 +61,10 @@ func streamName(epoch uint64) string { return fmt.Sprintf("%s%06d", streamPrefix
 // Identity returns which log this is.
 func (l *Log) Identity() Identity { return l.identity }
 
+// First returns the sequence that the log's first message had or will have. What
+// stands before it belongs to earlier epochs.
+func (l *Log) First() uint64 { return l.first }
+
 // Find returns the log of the highest epoch, or ErrNoLog.
 func (b *Bus) Find(ctx context.Context) (*Log, error) {
 	epoch, err := b.newestEpoch(ctx)
@@ -161,10 +165,25 @@ func (b *Bus) defaultReplicas() int {
 	return 1
 }
 
-// newestEpoch returns the highest epoch that has a stream; 0 if none has.
+// newestEpoch returns the highest epoch that has a stream; 0 if none has. Like
+// info, it asks again each second: a question that falls into an election of the
+// cluster's leader is never answered.
 func (b *Bus) newestEpoch(ctx context.Context) (uint64, error) {
 	ctx, done := b.asking(ctx, requestTimeout)
 	defer done()
+	newest, err := b.listEpochs(ctx)
+	for errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		newest, err = b.listEpochs(ctx)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("list streams: %w", unavailable(ctx, err))
+	}
+	return newest, nil
+}
+
+func (b *Bus) listEpochs(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	newest := uint64(0)
 	names := b.js.StreamNames(ctx, jetstream.WithStreamListSubject(subjectPrefix+"*.log.>"))
 	for name := range names.Name() {
@@ -172,10 +191,7 @@ func (b *Bus) newestEpoch(ctx context.Context) (uint64, error) {
 			newest = max(newest, epoch)
 		}
 	}
-	if err := names.Err(); err != nil {
-		return 0, fmt.Errorf("list streams: %w", unavailable(ctx, err))
-	}
-	return newest, nil
+	return newest, names.Err()
 }
 
 func epochOf(stream string) (uint64, bool) {

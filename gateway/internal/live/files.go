@@ -140,7 +140,7 @@ func (l *Live) settled(ctx context.Context, last []string) ([]string, error) {
 func (l *Live) contents() ([]string, error) {
 	contents := make([]string, len(l.cfg.Resources))
 	for i, file := range l.cfg.Resources {
-		b, err := os.ReadFile(file) //nolint:gosec // the operator names the files
+		b, err := os.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("read resources: %w", err)
 		}

@@ -153,13 +153,13 @@ func (f *fleet) append(awaited bool, changes ...*pb.Change) uint64 {
 	return sequence
 }
 
-func (f *fleet) applyWorld() uint64 {
+func (f *fleet) applyWorld() {
 	f.Helper()
 	docs, err := resource.DecodeYAML("world.yaml", []byte(world))
 	if err != nil {
 		f.Fatal(err)
 	}
-	return f.change(false, func(d *catalog.Draft) {
+	f.change(false, func(d *catalog.Draft) {
 		for _, doc := range docs {
 			d.Apply(doc.Resource)
 		}
@@ -525,14 +525,14 @@ func TestBadFilesAtTheStart(t *testing.T) {
 }
 
 // open tells whether a request without a credential would go through.
-func (n *node) open(t *testing.T, path string) bool {
+func (n *node) open(t *testing.T) bool {
 	t.Helper()
 	v := n.View()
 	if v == nil {
 		return false
 	}
 	r := &request.Request{
-		Method: []byte("GET"), Host: []byte("any.test"), Path: []byte(path), Header: request.Fields{}, Now: time.Now().Unix(),
+		Method: []byte("GET"), Host: []byte("any.test"), Path: []byte("/orders/1"), Header: request.Fields{}, Now: time.Now().Unix(),
 	}
 	var d pipeline.Decision
 	return pipeline.New(authn.New(authn.Config{}), restrict.NewStore(10)).Decide(v, r, &d) == nil
@@ -561,14 +561,14 @@ func TestPlanThatMovesLeavesItsApi(t *testing.T) {
 	f.applyWorld()
 	f.applyYAML("kind: Api\nid: other\ncontext_path: /other\nupstream: {targets: [{url: 'http://127.0.0.1:9'}]}\n---\n" + openPlan)
 	n := f.node("")
-	eventually(t, "open", func() bool { return n.open(t, "/orders/1") })
+	eventually(t, "open", func() bool { return n.open(t) })
 	moved := &pb.Plan{Api: "other", Security: pb.Plan_KEYLESS, Status: pb.Plan_PUBLISHED}
 	encoded, _ := proto.Marshal(moved)
 	f.append(false,
 		&pb.Change{Kind: pb.Kind_KIND_PLAN, Id: "open", Version: 2, Removed: true},
 		&pb.Change{Kind: pb.Kind_KIND_PLAN, Id: "open", Version: 1, Resource: encoded})
 	eventually(t, "applied", func() bool { return n.Status().Position == f.state.Position() })
-	if n.open(t, "/orders/1") {
+	if n.open(t) {
 		t.Error("the plan is still in force on its first Api")
 	}
 }
@@ -579,18 +579,18 @@ func TestFaultyPlanFreezesNothingElse(t *testing.T) {
 	f.applyWorld()
 	f.applyYAML(openPlan)
 	n := f.node("")
-	eventually(t, "open", func() bool { return n.open(t, "/orders/1") })
+	eventually(t, "open", func() bool { return n.open(t) })
 	bad, _ := proto.Marshal(&pb.Plan{
 		Api: "orders", Security: pb.Plan_JWT, Status: pb.Plan_PUBLISHED, SelectionRule: "not CEL (",
 		Jwt: &pb.JwtSettings{Issuers: []string{"acme"}},
 	})
 	f.append(false, &pb.Change{Kind: pb.Kind_KIND_PLAN, Id: "gold", Version: 2, Resource: bad})
 	eventually(t, "applied", func() bool { return n.Status().Position == f.state.Position() })
-	if !n.live() || !n.open(t, "/orders/1") {
+	if !n.live() || !n.open(t) {
 		t.Fatal("a plan that cannot be compiled took the Api away")
 	}
 	f.change(false, func(d *catalog.Draft) { d.Step(catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: "open"}, "close", 0) })
-	eventually(t, "the other plan closed", func() bool { return !n.open(t, "/orders/1") })
+	eventually(t, "the other plan closed", func() bool { return !n.open(t) })
 }
 
 // A control plane whose snapshot never agrees with its head is not asked all the time.

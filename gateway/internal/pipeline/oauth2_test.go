@@ -303,6 +303,12 @@ func TestIntrospectionCache(t *testing.T) {
 		t.Errorf("%+v", stats)
 	}
 
+	at("inactive", "other", 6, deny(denial.InvalidToken))
+	s.knows("other", answer())
+	w.compile()
+	at("inactive, of another generation", "other", 6, good)
+	s.calls.Store(0)
+
 	w.put(strings.Replace(s.issuer("opaque"), "timeout: 0.5s", "cache_ttl: 0s", 1))
 	at("no cache", "unknown", 7, good)
 	at("no cache", "unknown", 7, good)

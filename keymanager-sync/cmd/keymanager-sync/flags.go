@@ -50,7 +50,7 @@ func newOptions(p process, name string, write bool) *options {
 
 // withIfMatch adds the flag for a condition on the present version.
 func (o *options) withIfMatch() *options {
-	o.ifMatch = o.String("if-match", "", "refuse unless the resource is at this version")
+	o.ifMatch = o.String("if-match", "", "refuse unless the resource is at this version: a number, or an ETag")
 	return o
 }
 

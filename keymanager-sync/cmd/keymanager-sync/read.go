@@ -143,6 +143,7 @@ type fleetAnswer struct {
 		Sequence   uint64 `json:"sequence"`
 		Lag        uint64 `json:"lag"`
 		OtherEpoch bool   `json:"other_epoch"`
+		Duplicate  bool   `json:"duplicate"`
 		Requests   uint64 `json:"requests"`
 		Denials    uint64 `json:"denials"`
 		Rejects    []any  `json:"rejects"`
@@ -152,6 +153,7 @@ type fleetAnswer struct {
 		Live     bool   `json:"live"`
 		Self     bool   `json:"self"`
 		Diverged bool   `json:"diverged"`
+		Writable bool   `json:"writable"`
 		Sequence uint64 `json:"sequence"`
 	} `json:"replicas"`
 }
@@ -198,6 +200,9 @@ func (f fleetAnswer) table(out io.Writer) error {
 		if r.Diverged {
 			remarks += " DIVERGED"
 		}
+		if r.Live && !r.Writable {
+			remarks += " cannot write"
+		}
 		_, _ = fmt.Fprintf(w, "%s\t%t\t%d\t%s\n", r.ID, r.Live, r.Sequence, remarks)
 	}
 	_, _ = fmt.Fprintln(w, "\nNODE\tLIVE\tSTATE\tSEQUENCE\tBEHIND\tREQUESTS\tDENIALS\tVERSION\tREMARKS")
@@ -205,6 +210,9 @@ func (f fleetAnswer) table(out io.Writer) error {
 		remarks := ""
 		if n.OtherEpoch {
 			remarks = "another epoch"
+		}
+		if n.Duplicate {
+			remarks += " SEVERAL PROCESSES WITH THIS ID"
 		}
 		if len(n.Rejects) > 0 {
 			remarks += fmt.Sprintf(" cannot read %d resources", len(n.Rejects))

@@ -95,6 +95,7 @@ type nodeAnswer struct {
 	Sequence   uint64         `json:"sequence"`
 	Lag        uint64         `json:"lag"`
 	OtherEpoch bool           `json:"other_epoch,omitempty"`
+	Duplicate  bool           `json:"duplicate,omitempty"`
 	Seen       time.Time      `json:"seen"`
 	StartedAt  time.Time      `json:"started_at"`
 	Requests   uint64         `json:"requests"`
@@ -115,6 +116,7 @@ type replicaAnswer struct {
 	Live     bool      `json:"live"`
 	Self     bool      `json:"self,omitempty"`
 	Diverged bool      `json:"diverged,omitempty"`
+	Writable bool      `json:"writable"`
 	Epoch    uint64    `json:"epoch"`
 	Sequence uint64    `json:"sequence"`
 	SetHash  string    `json:"set_hash"`
@@ -135,7 +137,8 @@ func (s *Server) getFleet(w http.ResponseWriter, r *http.Request) error {
 	}
 	for i, p := range report.Replicas {
 		answer.Replicas[i] = replicaAnswer{
-			ID: p.Head.GetReplica(), Live: p.Live, Self: p.Self, Diverged: p.Diverged, Epoch: p.Head.GetEpoch(),
+			ID: p.Head.GetReplica(), Live: p.Live, Self: p.Self, Diverged: p.Diverged,
+			Writable: p.Head.GetWritable(), Epoch: p.Head.GetEpoch(),
 			Sequence: p.Head.GetSequence(), SetHash: fmt.Sprintf("%016x", p.Head.GetSetHash()), Seen: p.Seen.UTC(),
 		}
 	}
@@ -153,7 +156,7 @@ func describeNode(n fleet.Node) nodeAnswer {
 	h := n.Heartbeat
 	answer := nodeAnswer{
 		ID: h.GetNode(), Version: h.GetVersion(), Live: n.Live, State: h.GetState().String(),
-		Epoch: h.GetEpoch(), Sequence: h.GetSequence(), Lag: n.Lag, OtherEpoch: n.OtherEpoch, Seen: n.Seen.UTC(),
+		Epoch: h.GetEpoch(), Sequence: h.GetSequence(), Lag: n.Lag, OtherEpoch: n.OtherEpoch, Duplicate: n.Duplicate, Seen: n.Seen.UTC(),
 		StartedAt: time.UnixMilli(h.GetStartedAt()).UTC(),
 		Requests:  h.GetRequests(), Denials: h.GetDenials(), Resyncs: h.GetResyncs(),
 	}

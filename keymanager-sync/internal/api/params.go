@@ -137,7 +137,7 @@ func precondition(r *http.Request, createOnly bool) (command.Precondition, error
 	for tag := range strings.SplitSeq(tags, ",") {
 		version, ok := versionOf(strings.TrimSpace(tag))
 		if !ok {
-			return cond, badRequest(fmt.Sprintf("If-Match: %s is not an ETag of this API (hint: it looks like \"7\", with the quotes)", strings.TrimSpace(tag)))
+			return cond, badRequest(fmt.Sprintf("If-Match: %s is not an ETag of this API (hint: it looks like \"7-t5ve0h\", or \"7\" for version 7 whenever it was made; with the quotes)", strings.TrimSpace(tag)))
 		}
 		cond.Versions = append(cond.Versions, version)
 	}
@@ -153,18 +153,17 @@ func unconditional(r *http.Request) error {
 }
 
 // etag is a resource's version as an entity tag.
-func etag(version uint64) string { return `"` + strconv.FormatUint(version, 10) + `"` }
+func etag(record catalog.Record) string { return `"` + command.VersionOf(record).String() + `"` }
 
-func versionOf(tag string) (uint64, bool) {
+func versionOf(tag string) (command.Version, bool) {
 	text, ok := strings.CutPrefix(tag, `"`)
 	if !ok {
-		return 0, false
+		return command.Version{}, false
 	}
 	if text, ok = strings.CutSuffix(text, `"`); !ok {
-		return 0, false
+		return command.Version{}, false
 	}
-	version, err := strconv.ParseUint(text, 10, 64)
-	return version, err == nil && version > 0
+	return command.ParseVersion(text)
 }
 
 // unchanged tells whether If-None-Match names the tag, by the weak comparison of RFC 9110 section 8.8.3.2.

@@ -113,6 +113,10 @@ func ledgerProblem(err error) *problem {
 		return newProblem(http.StatusUnprocessableEntity, "key-reuse", reuse.Error())
 	}
 	switch {
+	case errors.Is(err, ledger.ErrKeyTooLong):
+		return badRequest(err.Error())
+	case errors.Is(err, ledger.ErrInternal):
+		return newProblem(http.StatusInternalServerError, "internal", err.Error())
 	case errors.Is(err, ledger.ErrUncertain):
 		return newProblem(http.StatusServiceUnavailable, "uncertain", err.Error()).retryAfter(1)
 	case errors.Is(err, ledger.ErrContended):

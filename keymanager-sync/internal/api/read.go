@@ -33,9 +33,10 @@ func (s *Server) get(kind pb.Kind) action {
 			return absent(state, kind, id)
 		}
 		setSequence(w, state.Position().Sequence)
-		w.Header().Set("ETag", etag(record.Version()))
+		tag := etag(record)
+		w.Header().Set("ETag", tag)
 		w.Header().Set("Cache-Control", "no-cache")
-		if unchanged(r, etag(record.Version())) {
+		if unchanged(r, tag) {
 			w.WriteHeader(http.StatusNotModified)
 			return nil
 		}

@@ -75,6 +75,8 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request, wr writing, cmd 
 
 // waitFleet waits until every live node has applied a result, and says it as the
 // header Portcullis-Fleet does: "in_force; nodes=3", or "pending; applied=2; behind=gw-3".
+// Nodes that are not heard any more follow ("; silent=gw-4"), and ids that several
+// processes use ("; duplicate=gw-1").
 func (s *Server) waitFleet(ctx context.Context, timeout time.Duration, result ledger.Result) (text string, behind bool) {
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -90,6 +92,9 @@ func (s *Server) waitFleet(ctx context.Context, timeout time.Duration, result le
 	}
 	if len(a.Silent) > 0 {
 		text += "; silent=" + strings.Join(a.Silent, ",")
+	}
+	if len(a.Duplicates) > 0 {
+		text += "; duplicate=" + strings.Join(a.Duplicates, ",")
 	}
 	return text, !strings.HasPrefix(text, "in_force")
 }
@@ -255,7 +260,7 @@ func writeResult(w http.ResponseWriter, status int, result ledger.Result, ref ca
 		w.Header().Del("Location")
 		return notFound(fmt.Sprintf("%s was written with this Idempotency-Key at sequence %d, and has been removed since", ref, result.Sequence))
 	}
-	w.Header().Set("ETag", etag(record.Version()))
+	w.Header().Set("ETag", etag(record))
 	w.Header().Set("Cache-Control", "no-store")
 	return writeRecord(w, status, record)
 }

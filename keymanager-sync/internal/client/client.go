@@ -59,7 +59,7 @@ type Write struct {
 	Wait bool
 	// Timeout of the wait; 0: the server's default.
 	Timeout time.Duration
-	// IfMatch is an ETag; empty: unconditional.
+	// IfMatch is an ETag, or a version number in quotes; empty: unconditional.
 	IfMatch string
 	// IdempotencyKey makes a repetition harmless; empty: none.
 	IdempotencyKey string

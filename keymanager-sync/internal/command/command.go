@@ -22,7 +22,7 @@ import (
 )
 
 // Command is one request to change the state: Create, Replace, Remove, Step,
-// Apply, Import, PutKeySet or Sweep.
+// Apply, Import, PutKeySet, Sweep or CloseOrphans.
 type Command interface {
 	// String says what is asked, for the audit in the log: "pause subscription/mobile-orders".
 	String() string
@@ -96,6 +96,14 @@ type Sweep struct {
 	Revocations []string
 	// Before is compared with each revocation's expires_at.
 	Before time.Time
+}
+
+// CloseOrphans closes open subscriptions of plans that are closed: those that
+// were too many to be closed together with the plan. Others are left alone.
+type CloseOrphans struct {
+	unconditional
+
+	Subscriptions []string
 }
 
 // Decide finds the changes that carry cmd out against s. No changes: there is
@@ -200,6 +208,27 @@ func (c Sweep) propose(s *catalog.State, d *catalog.Draft) {
 			d.Remove(catalog.Ref{Kind: pb.Kind_KIND_REVOCATION, ID: id}, false)
 		}
 	}
+}
+
+func (c CloseOrphans) String() string {
+	return fmt.Sprintf("close %d subscriptions of closed plans", len(c.Subscriptions))
+}
+
+func (c CloseOrphans) propose(s *catalog.State, d *catalog.Draft) {
+	for _, id := range c.Subscriptions {
+		r, ok := catalog.Lookup[*pb.Subscription](s, pb.Kind_KIND_SUBSCRIPTION, id)
+		if !ok || !Open(r.GetStatus()) {
+			continue
+		}
+		if p, ok := catalog.Lookup[*pb.Plan](s, pb.Kind_KIND_PLAN, r.GetPlan()); ok && p.GetStatus() == pb.Plan_CLOSED {
+			d.Step(catalog.Ref{Kind: pb.Kind_KIND_SUBSCRIPTION, ID: id}, "close", 0)
+		}
+	}
+}
+
+// Open tells whether a subscription of this status can still be closed.
+func Open(s pb.Subscription_Status) bool {
+	return s == pb.Subscription_PENDING || s == pb.Subscription_ACCEPTED || s == pb.Subscription_PAUSED
 }
 
 // Expired tells whether a revocation no longer matters at the given time.

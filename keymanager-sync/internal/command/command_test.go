@@ -50,22 +50,88 @@ func TestPreconditions(t *testing.T) {
 		cmd  command.Command
 		pass bool
 	}{
-		"right version":        {command.Replace{Resource: changed, If: command.Precondition{Versions: []uint64{7, 1}}}, true},
-		"wrong version":        {command.Replace{Resource: changed, If: command.Precondition{Versions: []uint64{2}}}, false},
-		"version of nothing":   {command.Replace{Resource: other, If: command.Precondition{Versions: []uint64{1}}}, false},
+		"right version":        {command.Replace{Resource: changed, If: command.Precondition{Versions: []command.Version{{Number: 7}, {Number: 1}}}}, true},
+		"wrong version":        {command.Replace{Resource: changed, If: command.Precondition{Versions: []command.Version{{Number: 2}}}}, false},
+		"version of nothing":   {command.Replace{Resource: other, If: command.Precondition{Versions: []command.Version{{Number: 1}}}}, false},
 		"exists":               {command.Replace{Resource: changed, If: command.Precondition{Exists: true}}, true},
 		"does not exist":       {command.Replace{Resource: other, If: command.Precondition{Exists: true}}, false},
 		"absent":               {command.Replace{Resource: other, If: command.Precondition{Absent: true}}, true},
 		"not absent":           {command.Replace{Resource: changed, If: command.Precondition{Absent: true}}, false},
-		"remove right version": {command.Remove{Ref: issuer, If: command.Precondition{Versions: []uint64{1}}}, true},
-		"remove wrong version": {command.Remove{Ref: issuer, If: command.Precondition{Versions: []uint64{3}}}, false},
-		"step wrong version":   {command.Step{Ref: issuer, Verb: "publish", If: command.Precondition{Versions: []uint64{3}}}, false},
+		"remove right version": {command.Remove{Ref: issuer, If: command.Precondition{Versions: []command.Version{{Number: 1}}}}, true},
+		"remove wrong version": {command.Remove{Ref: issuer, If: command.Precondition{Versions: []command.Version{{Number: 3}}}}, false},
+		"step wrong version":   {command.Step{Ref: issuer, Verb: "publish", If: command.Precondition{Versions: []command.Version{{Number: 3}}}}, false},
 	} {
 		_, err := command.Decide(s, c.cmd, now())
 		_, failed := errors.AsType[*command.PreconditionError](err)
 		if failed == c.pass || (c.pass && err != nil) {
 			t.Errorf("%s: %v, want pass %t", name, err, c.pass)
 		}
+	}
+}
+
+// A resource that was removed and made anew has another version, whatever its number.
+func TestVersionsTellResourcesApart(t *testing.T) {
+	issuer := ref(pb.Kind_KIND_ISSUER, "idp")
+	first := after(t, catalog.Empty(), command.Create{Resource: idp()})
+	record, _ := first.Get(issuer.Kind, issuer.ID)
+	before := command.VersionOf(record)
+	if again, ok := command.ParseVersion(before.String()); !ok || again != before || before.Number != 1 || before.Made == 0 {
+		t.Fatalf("version %+v, read again as %+v", before, again)
+	}
+	p, err := command.Decide(catalog.Empty(), command.Create{Resource: idp()}, now().Add(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := catalog.Empty().WithChanges(p.Changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	remove := func(v command.Version) command.Command {
+		return command.Remove{Ref: issuer, If: command.Precondition{Versions: []command.Version{v}}}
+	}
+	if _, err := command.Decide(first, remove(before), now()); err != nil {
+		t.Errorf("the version itself: %v", err)
+	}
+	_, err = command.Decide(second, remove(before), now())
+	if _, ok := errors.AsType[*command.PreconditionError](err); !ok || !strings.Contains(err.Error(), "made anew") {
+		t.Errorf("the version of one that was removed: %v", err)
+	}
+	if _, err := command.Decide(second, remove(command.Version{Number: 1}), now()); err != nil {
+		t.Errorf("the number alone: %v", err)
+	}
+	for _, text := range []string{"", "0", "-1", "1-", "1-0", "1--1", "1-x-y", "1-!", "x", "1-zzzzzzzzzzzzzzzzz"} {
+		if v, ok := command.ParseVersion(text); ok {
+			t.Errorf("%q is read as %+v", text, v)
+		}
+	}
+}
+
+func TestCloseOrphans(t *testing.T) {
+	resources := []catalog.Resource{
+		idp(),
+		&pb.Api{Id: "orders", Name: "Orders", ContextPath: "/orders", Upstream: &pb.Upstream{Targets: []*pb.Target{{Url: "http://127.0.0.1:1"}}}},
+		&pb.Application{Id: "a", Name: "a"},
+		&pb.Application{Id: "b", Name: "b"},
+	}
+	for _, id := range []string{"ended", "going"} {
+		resources = append(resources,
+			&pb.Plan{Id: id, Api: "orders", Name: id, Security: pb.Plan_JWT, Status: pb.Plan_PUBLISHED, Jwt: &pb.JwtSettings{Issuers: []string{"idp"}}},
+			&pb.Subscription{Id: id + "-a", Application: "a", Plan: id, Status: pb.Subscription_ACCEPTED},
+			&pb.Subscription{Id: id + "-b", Application: "b", Plan: id, Status: pb.Subscription_REJECTED})
+	}
+	s := after(t, catalog.Empty(), command.Apply{Resources: resources})
+	p, err := command.Decide(s, command.Step{Ref: ref(pb.Kind_KIND_PLAN, "ended"), Verb: "close"}, now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As if there had been too many: only the plan is closed.
+	p.Changes = slices.DeleteFunc(p.Changes, func(c *pb.Change) bool { return c.GetKind() != pb.Kind_KIND_PLAN })
+	if s, err = s.WithChanges(p.Changes); err != nil {
+		t.Fatal(err)
+	}
+	p, err = command.Decide(s, command.CloseOrphans{Subscriptions: []string{"ended-a", "ended-b", "going-a", "nobody"}}, now())
+	if err != nil || len(p.Changes) != 1 || p.Changes[0].GetId() != "ended-a" || !p.Changes[0].GetRestrictive() {
+		t.Errorf("changes %v, %v; want that of ended-a alone", p, err)
 	}
 }
 

@@ -31,6 +31,9 @@ const (
 	settleTime = 2500 * time.Millisecond
 	// Heartbeats of more nodes than this are ignored: memory is bounded.
 	mostNodes = 20_000
+	// Processes with one node's id that are told apart; of more, the one that was
+	// silent for longest is forgotten.
+	mostTwins = 8
 
 	headInterval  = time.Second
 	sweepInterval = 250 * time.Millisecond
@@ -59,6 +62,19 @@ type Node struct {
 	Lag uint64
 	// OtherEpoch: the node stands in another epoch, so Lag says nothing.
 	OtherEpoch bool
+	// Duplicate: several processes use this id at the same time, told apart by when
+	// they started. Heartbeat is the one heard last; to count as having applied a
+	// change, all of them must have. Give each node an id of its own.
+	Duplicate bool
+
+	processes []process // heard within the last 5 seconds
+	twins     time.Time // when a process was heard again after another of the same id
+}
+
+// process is one of the processes that use a node's id.
+type process struct {
+	beat *pb.Heartbeat
+	seen time.Time
 }
 
 // Replica is one control-plane replica as its last head tells it.
@@ -87,6 +103,7 @@ type Fleet struct {
 
 	mu       sync.Mutex
 	since    time.Time // when listening began; zero: not yet
+	able     time.Time // since when this replica listens and can write; zero: it cannot
 	nodes    map[string]Node
 	replicas map[string]Replica
 	changed  chan struct{} // closed and replaced when a node moved
@@ -131,6 +148,9 @@ func (f *Fleet) Run(ctx context.Context) error {
 	}
 }
 
+// writable tells whether this replica can write now.
+func (f *Fleet) writable() bool { return f.cfg.View.Status().Phase == view.Live }
+
 // Announce broadcasts the head now. It does not block.
 func (f *Fleet) Announce() {
 	select {
@@ -140,6 +160,15 @@ func (f *Fleet) Announce() {
 }
 
 func (f *Fleet) publishHead() {
+	writable := f.writable()
+	f.mu.Lock()
+	switch {
+	case !writable:
+		f.able = time.Time{}
+	case f.able.IsZero():
+		f.able = time.Now()
+	}
+	f.mu.Unlock()
 	if !f.cfg.View.Vouches() {
 		return
 	}
@@ -148,7 +177,7 @@ func (f *Fleet) publishHead() {
 	// What cannot be sent now, the next head makes up for.
 	_ = f.cfg.Bus.PublishHead(&pb.Head{
 		Epoch: p.Epoch, Founding: p.Founding, Sequence: p.Sequence,
-		SetHash: state.SetHash(), Replica: f.cfg.Replica, Time: time.Now().UnixMilli(),
+		SetHash: state.SetHash(), Replica: f.cfg.Replica, Time: time.Now().UnixMilli(), Writable: writable,
 	})
 }
 
@@ -177,21 +206,6 @@ func (f *Fleet) divergent(h *pb.Head) bool {
 	return true
 }
 
-func (f *Fleet) heardBeat(b *pb.Heartbeat) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	before, known := f.nodes[b.GetNode()]
-	if !known && len(f.nodes) >= mostNodes {
-		return
-	}
-	f.nodes[b.GetNode()] = Node{Heartbeat: b, Seen: time.Now()}
-	if !known || before.Heartbeat.GetSequence() != b.GetSequence() || before.Heartbeat.GetEpoch() != b.GetEpoch() ||
-		before.Heartbeat.GetState() != b.GetState() {
-		close(f.changed)
-		f.changed = make(chan struct{})
-	}
-}
-
 // forget drops who has been silent for long, and who said goodbye and went.
 func (f *Fleet) forget(now time.Time) {
 	f.mu.Lock()
@@ -218,6 +232,7 @@ func (f *Fleet) Report() Report {
 	var report Report
 	for _, n := range f.nodes {
 		n.Live = now.Sub(n.Seen) < LiveFor
+		n.Duplicate = n.duplicate(now)
 		n.OtherEpoch = n.Heartbeat.GetEpoch() != p.Epoch
 		if at := n.Heartbeat.GetSequence(); !n.OtherEpoch && at < p.Sequence {
 			n.Lag = p.Sequence - at
@@ -238,17 +253,22 @@ func (f *Fleet) Report() Report {
 }
 
 // Leader tells whether this replica is the one to do what one replica is enough
-// for: the live one with the lowest id. Two may believe it for some seconds, so
-// what the leader does must be harmless when done twice.
+// for: of the live ones that can write, the one with the lowest id. It listens
+// for a while, able to write, before it believes so of itself. Two may believe it
+// for some seconds all the same, so what the leader does must be harmless when
+// done twice.
 func (f *Fleet) Leader() bool {
+	if !f.writable() {
+		return false
+	}
 	now := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.since.IsZero() || now.Sub(f.since) < settleTime {
+	if f.able.IsZero() || now.Sub(f.able) < settleTime {
 		return false
 	}
 	for id, r := range f.replicas {
-		if id < f.cfg.Replica && now.Sub(r.Seen) < LiveFor {
+		if id < f.cfg.Replica && r.Head.GetWritable() && now.Sub(r.Seen) < LiveFor {
 			return false
 		}
 	}

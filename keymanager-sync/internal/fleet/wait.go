@@ -17,6 +17,9 @@ type Applied struct {
 	// Silent were heard in the last ten minutes, did not say goodbye, and are
 	// not live: whether they serve, and what, is unknown. They are not waited for.
 	Silent []string
+	// Duplicates are ids that several live processes use, see Node.Duplicate. They
+	// are among Nodes or Laggards too.
+	Duplicates []string
 }
 
 // Everywhere tells whether all live nodes have applied it.
@@ -50,14 +53,18 @@ func (f *Fleet) applied(epoch, sequence uint64) (a Applied, changed <-chan struc
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for id, n := range f.nodes {
-		at := n.Heartbeat
-		switch {
-		case now.Sub(n.Seen) >= LiveFor:
-			if at.GetState() != pb.Heartbeat_DRAINING {
+		if now.Sub(n.Seen) >= LiveFor {
+			if n.Heartbeat.GetState() != pb.Heartbeat_DRAINING {
 				a.Silent = append(a.Silent, id)
 			}
-		case at.GetState() == pb.Heartbeat_LOADING:
-		case at.GetEpoch() > epoch, at.GetEpoch() == epoch && at.GetSequence() >= sequence:
+			continue
+		}
+		if n.duplicate(now) {
+			a.Duplicates = append(a.Duplicates, id)
+		}
+		switch applied, loading := n.applied(epoch, sequence, now); {
+		case loading:
+		case applied:
 			a.Nodes = append(a.Nodes, id)
 		default:
 			a.Laggards = append(a.Laggards, id)
@@ -66,5 +73,6 @@ func (f *Fleet) applied(epoch, sequence uint64) (a Applied, changed <-chan struc
 	slices.Sort(a.Nodes)
 	slices.Sort(a.Laggards)
 	slices.Sort(a.Silent)
+	slices.Sort(a.Duplicates)
 	return a, f.changed, !f.since.IsZero() && now.Sub(f.since) >= settleTime
 }

@@ -2,6 +2,7 @@ package issuers
 
 import (
 	"context"
+	"maps"
 	"sync"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
@@ -14,10 +15,11 @@ type inbox struct {
 	mu      sync.Mutex
 	waiting map[string][]*pb.KeySet_Source
 	order   []string
+	written map[string]bool // issuers whose key set this replica has written to the log
 }
 
 func newInbox() *inbox {
-	return &inbox{signal: make(chan struct{}, 1), waiting: make(map[string][]*pb.KeySet_Source)}
+	return &inbox{signal: make(chan struct{}, 1), waiting: make(map[string][]*pb.KeySet_Source), written: make(map[string]bool)}
 }
 
 // put replaces what is waiting for the issuer.
@@ -68,4 +70,23 @@ func (b *inbox) take(ctx context.Context) (string, []*pb.KeySet_Source, error) {
 			return "", nil, ctx.Err()
 		}
 	}
+}
+
+// wrote notes that an issuer's key set stands in the log; unwritten, that it was removed.
+func (b *inbox) wrote(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.written[id] = true
+}
+
+func (b *inbox) unwritten(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.written, id)
+}
+
+func (b *inbox) writtenTo() map[string]bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return maps.Clone(b.written)
 }

@@ -1,6 +1,7 @@
-// Package issuers keeps what time changes by itself: issuers' key sets, which it
-// fetches and writes to the log, and revocations, which it removes when they
-// have outlived every token they concern.
+// Package issuers keeps what changes by itself: issuers' key sets, which it
+// fetches and writes to the log; revocations, which it removes when they have
+// outlived every token they concern; and subscriptions of closed plans that were
+// too many to be closed together with the plan.
 //
 // One replica is enough for that, the leader (see fleet.Leader). Nothing breaks
 // if two believe to be it for a moment: keys are compared with the state when
@@ -11,6 +12,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,7 +58,8 @@ type Config struct {
 	// RefreshFloor is the shortest time between two fetches for one issuer that
 	// nodes ask for. Default 10s.
 	RefreshFloor time.Duration
-	// SweepInterval is how often expired revocations are looked for. Default 1m.
+	// SweepInterval is how often expired revocations, and open subscriptions of
+	// closed plans, are looked for. Default 1m.
 	SweepInterval time.Duration
 	// SweepGrace is how long after its end a revocation is removed: longer than any
 	// issuer's clock_skew, so that no token comes back. Default 15m.
@@ -104,7 +108,7 @@ func (k *Keeper) leads() bool {
 
 // lead works until this replica does not lead any more.
 func (k *Keeper) lead(ctx context.Context) {
-	k.cfg.Logger.LogAttrs(context.Background(), slog.LevelInfo, "this replica fetches key sets and sweeps revocations")
+	k.cfg.Logger.LogAttrs(context.Background(), slog.LevelInfo, "this replica fetches key sets and sweeps")
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -131,20 +135,32 @@ func (k *Keeper) lead(ctx context.Context) {
 	running.Go(func() { fetcher.Run(ctx) })
 	running.Go(func() { k.write(ctx, inbox) })
 	running.Go(func() { k.sweepRegularly(ctx) })
-	k.steer(ctx, fetcher)
+	k.steer(ctx, fetcher, inbox)
 }
 
 // steer tells the fetcher which issuers there are, as long as this replica leads.
-func (k *Keeper) steer(ctx context.Context, fetcher *jwks.Fetcher) {
+func (k *Keeper) steer(ctx context.Context, fetcher *jwks.Fetcher, inbox *inbox) {
 	ticker := time.NewTicker(leadInterval)
 	defer ticker.Stop()
-	var told map[string]uint64
+	var told map[string]look
 	for {
 		changed := k.cfg.View.Changed()
-		if list, versions := issuersOf(k.cfg.View.State()); !equal(told, versions) {
+		// Before the state: what is written from now on, it need not contain.
+		written := inbox.writtenTo()
+		list, seen := issuersOf(k.cfg.View.State())
+		if remade := remade(told, seen, written); len(remade) > 0 {
+			if k.begin(ctx, fetcher, inbox, list, remade) != nil {
+				return
+			}
+		} else if !maps.Equal(told, seen) || told == nil {
 			fetcher.SetIssuers(list)
-			told = versions
 		}
+		for id := range told {
+			if _, ok := seen[id]; !ok {
+				inbox.unwritten(id)
+			}
+		}
+		told = seen
 		select {
 		case <-ctx.Done():
 			return
@@ -161,28 +177,54 @@ func (k *Keeper) steer(ctx context.Context, fetcher *jwks.Fetcher) {
 	}
 }
 
-func issuersOf(s *catalog.State) ([]*pb.Issuer, map[string]uint64) {
-	list, versions := make([]*pb.Issuer, 0, s.Len(pb.Kind_KIND_ISSUER)), make(map[string]uint64)
+// look is what was seen of an issuer.
+type look struct {
+	raw     string // its Change
+	version uint64
+	keys    bool // it has a key set in the log
+}
+
+func issuersOf(s *catalog.State) ([]*pb.Issuer, map[string]look) {
+	list, seen := make([]*pb.Issuer, 0, s.Len(pb.Kind_KIND_ISSUER)), make(map[string]look)
 	for record := range s.All(pb.Kind_KIND_ISSUER) {
 		resource, err := record.Decode()
 		if issuer, ok := resource.(*pb.Issuer); ok && err == nil {
 			list = append(list, issuer)
-			versions[issuer.GetId()] = record.Version()
+			_, keys := s.Get(pb.Kind_KIND_KEY_SET, issuer.GetId())
+			seen[issuer.GetId()] = look{raw: record.Raw(), version: record.Version(), keys: keys}
 		}
 	}
-	return list, versions
+	return list, seen
 }
 
-func equal(a, b map[string]uint64) bool {
-	if a == nil || len(a) != len(b) {
-		return false
-	}
-	for id, version := range a {
-		if other, ok := b[id]; !ok || other != version {
-			return false
+// remade are the issuers that were removed and made anew since they were looked
+// at last. Their key sets went with them, and the fetcher, to whom they may look
+// the same as before, must not go on as if these were still in the log.
+func remade(told, seen map[string]look, written map[string]bool) []string {
+	var ids []string
+	for id, now := range seen {
+		before, known := told[id]
+		if known && ((before.raw != now.raw && now.version <= before.version) || ((before.keys || written[id]) && !now.keys)) {
+			ids = append(ids, id)
 		}
 	}
-	return true
+	return ids
+}
+
+// begin makes the fetcher begin anew with some issuers.
+func (k *Keeper) begin(ctx context.Context, fetcher *jwks.Fetcher, inbox *inbox, list []*pb.Issuer, remade []string) error {
+	others := slices.DeleteFunc(slices.Clone(list), func(i *pb.Issuer) bool { return slices.Contains(remade, i.GetId()) })
+	fetcher.SetIssuers(others)
+	if err := pause(ctx, settleTime); err != nil {
+		return err
+	}
+	fetcher.SetIssuers(list)
+	for _, id := range remade {
+		inbox.unwritten(id)
+		// Should the fetcher have seen only the list, it still fetches.
+		fetcher.Refresh(id)
+	}
+	return nil
 }
 
 func (k *Keeper) known(id string) []*pb.KeySet_Source {
@@ -210,7 +252,7 @@ func (k *Keeper) write(ctx context.Context, inbox *inbox) {
 		if err != nil {
 			return
 		}
-		if err := k.put(ctx, id, sources); err != nil {
+		if err := k.put(ctx, inbox, id, sources); err != nil {
 			k.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, "key set could not be written to the log", slog.String("issuer", id), slog.Any("error", err))
 			inbox.putBack(id, sources)
 			if pause(ctx, retryPause) != nil {
@@ -220,7 +262,7 @@ func (k *Keeper) write(ctx context.Context, inbox *inbox) {
 	}
 }
 
-func (k *Keeper) put(ctx context.Context, id string, sources []*pb.KeySet_Source) error {
+func (k *Keeper) put(ctx context.Context, inbox *inbox, id string, sources []*pb.KeySet_Source) error {
 	issuer, ok := catalog.Lookup[*pb.Issuer](k.cfg.View.State(), pb.Kind_KIND_ISSUER, id)
 	if !ok {
 		return nil // removed meanwhile
@@ -238,6 +280,7 @@ func (k *Keeper) put(ctx context.Context, id string, sources []*pb.KeySet_Source
 	if err != nil {
 		return err
 	}
+	inbox.wrote(id)
 	if len(result.Changes) > 0 {
 		k.metrics.written.Inc()
 		set, _ := catalog.Lookup[*pb.KeySet](result.State, pb.Kind_KIND_KEY_SET, id)

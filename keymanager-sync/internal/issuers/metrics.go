@@ -7,6 +7,7 @@ type metrics struct {
 	refreshes *prometheus.CounterVec
 	written   prometheus.Counter
 	swept     prometheus.Counter
+	closed    prometheus.Counter
 }
 
 func newMetrics(registry prometheus.Registerer) metrics {
@@ -24,9 +25,12 @@ func newMetrics(registry prometheus.Registerer) metrics {
 		swept: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "portcullis_revocations_swept_total", Help: "Revocations removed after their end.",
 		}),
+		closed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "portcullis_subscriptions_swept_total", Help: "Open subscriptions of closed plans that were closed afterwards.",
+		}),
 	}
 	if registry != nil {
-		registry.MustRegister(m.fetches, m.refreshes, m.written, m.swept)
+		registry.MustRegister(m.fetches, m.refreshes, m.written, m.swept, m.closed)
 	}
 	return m
 }

@@ -9,10 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/stream"
 	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
 )
 
@@ -91,4 +95,91 @@ func TestLeaderStopsDuringWrites(t *testing.T) {
 		t.Errorf("accepted and not there: %v", accepted)
 	}
 	t.Logf("%d uncertain, writes went on after %s", len(uncertain), time.Since(stopped))
+}
+
+// The server that leads the log is killed in the middle of writes. What was on
+// its way to it is never answered; writes go on as soon as there is a new leader.
+func TestLeaderIsKilledDuringWrites(t *testing.T) {
+	if testing.Short() {
+		t.Skip("an election takes up to ten seconds")
+	}
+	servers := streamtest.Processes(t, 3)
+	setup := streamtest.Connect(t, streamtest.URLs(servers...), "setup")
+	var log *stream.Log
+	for end := time.Now().Add(40 * time.Second); log == nil && time.Now().Before(end); {
+		log, _ = setup.Found(t.Context(), 1, 1, 0)
+	}
+	if log == nil {
+		t.Fatal("no log could be founded")
+	}
+	leader, others := leaderOf(t, servers, log.Identity().Stream)
+	v, err := view.Open(view.Config{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bus := streamtest.Connect(t, streamtest.URLs(others...), "a")
+	r := &replica{view: v, bus: bus, ledger: ledger.New(ledger.Config{View: v, Logger: slog.New(slog.DiscardHandler)})}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = v.Run(ctx, bus) })
+	running.Go(func() { _ = r.ledger.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+		_ = v.Close()
+	})
+	r.await(t, view.Live)
+	r.must(t, command.Create{Resource: issuer()})
+
+	killed := make(chan time.Time, 1)
+	time.AfterFunc(300*time.Millisecond, func() {
+		leader.Kill()
+		killed <- time.Now()
+	})
+	var at time.Time
+	for i := 0; at.IsZero() || time.Since(at) < time.Second; i++ {
+		id := fmt.Sprintf("app-%d", i)
+		began := time.Now()
+		_, err := r.submit(command.Create{Resource: application(id, id)}, "")
+		if took := time.Since(began); err != nil || took > 15*time.Second {
+			t.Fatalf("write %d took %s: %v", i, took, err)
+		} else if took > time.Second {
+			t.Logf("write %d took %s", i, took)
+		}
+		if at.IsZero() {
+			select {
+			case at = <-killed:
+			default:
+			}
+		}
+	}
+}
+
+// leaderOf tells the server that leads a stream from the others.
+func leaderOf(t *testing.T, servers []*streamtest.Process, name string) (leader *streamtest.Process, others []*streamtest.Process) {
+	t.Helper()
+	conn, err := nats.Connect(streamtest.URLs(servers...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := js.Stream(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range servers {
+		if p.Name() == s.CachedInfo().Cluster.Leader {
+			leader = p
+		} else {
+			others = append(others, p)
+		}
+	}
+	if leader == nil {
+		t.Fatal("nobody leads")
+	}
+	return leader, others
 }

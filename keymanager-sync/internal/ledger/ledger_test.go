@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if spec := os.Getenv(streamtest.ProcessVariable); spec != "" {
+		streamtest.ServeProcess(spec)
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -112,7 +116,7 @@ func TestSubmitAnswersWhenDurable(t *testing.T) {
 	if ps, ok := errors.AsType[catalog.Problems](err); !ok || !ps.Has(catalog.Exists) {
 		t.Errorf("second create: %v, want Exists", err)
 	}
-	_, err = r.submit(command.Replace{Resource: issuer(), If: command.Precondition{Versions: []uint64{7}}}, "")
+	_, err = r.submit(command.Replace{Resource: issuer(), If: command.Precondition{Versions: []command.Version{{Number: 7}}}}, "")
 	if _, ok := errors.AsType[*command.PreconditionError](err); !ok {
 		t.Errorf("replace of another version: %v, want a precondition error", err)
 	}

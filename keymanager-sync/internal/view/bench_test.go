@@ -47,7 +47,7 @@ func BenchmarkMillion(b *testing.B) {
 		figures[unit] = float64(time.Since(began).Microseconds()) / 1000
 	}
 	state := large(b, n)
-	took("replace-ms", func() { err = v.disk.replace(state) })
+	took("replace-ms", func() { err = replace(v.disk, state) })
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package view
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -23,10 +22,13 @@ import (
 const (
 	fileName   = "view.db"
 	fileFormat = 1
+	// Beside the file: the one that will replace it, the one that it replaced, and
+	// the latter's name for a moment.
+	suffixNew     = ".new"
+	suffixBefore  = ".before"
+	suffixLinking = ".linking"
 	// Address space for the file's mapping, so that growing seldom has to wait for readers.
 	mapping = 256 << 20
-	// A snapshot is written to disk in transactions of this many changes.
-	loadChunk = 20_000
 )
 
 // The file's buckets. A resource's key is its kind and its id, so the ids of a
@@ -42,11 +44,14 @@ const (
 	keyLastID   = "last-id"  // the id of the entry at the position
 )
 
+// errNotOpen: the file was replaced and could not be opened since, see reopen.
+var errNotOpen = errors.New("the view's file is not open")
+
 // disk is the view's file. mu is held for writing only while the file is replaced.
 type disk struct {
 	path string
 	mu   sync.RWMutex
-	db   *bbolt.DB
+	db   *bbolt.DB // nil: it could not be opened after it was replaced
 }
 
 func openDisk(dir string) (*disk, error) {
@@ -55,8 +60,49 @@ func openDisk(dir string) (*disk, error) {
 	}
 	d := &disk{path: filepath.Join(dir, fileName)}
 	var err error
-	d.db, err = openFile(d.path)
-	return d, err
+	if d.db, err = openFile(d.path); err != nil {
+		return nil, err
+	}
+	// The file is locked, so nobody else is replacing it: what is there was left
+	// behind by a process that was killed.
+	if err := remove(d.path+suffixNew, d.path+suffixLinking); err != nil {
+		return nil, errors.Join(err, d.db.Close())
+	}
+	return d, nil
+}
+
+// remove removes files, if they are there.
+func remove(paths ...string) error {
+	for _, path := range paths {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// reopen opens the file again if that failed after it was replaced, and returns
+// the state that it holds; nil: it was open.
+func (d *disk) reopen() (*catalog.State, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.db != nil {
+		return nil, nil //nolint:nilnil // there was nothing to do
+	}
+	db, err := openFile(d.path)
+	if err != nil {
+		return nil, err
+	}
+	var state *catalog.State
+	err = db.View(func(tx *bbolt.Tx) error {
+		state, err = load(tx, d.path)
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	d.db = db
+	return state, nil
 }
 
 func openFile(path string) (*bbolt.DB, error) {
@@ -86,51 +132,61 @@ func openFile(path string) (*bbolt.DB, error) {
 func (d *disk) close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.db == nil {
+		return nil
+	}
 	return d.db.Close()
 }
 
 func (d *disk) read(fn func(*bbolt.Tx) error) error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
+	if d.db == nil {
+		return errNotOpen
+	}
 	return d.db.View(fn)
 }
 
-// load builds the State from the file and checks it against the set hash that
-// was written with it.
-func (d *disk) load() (*catalog.State, error) {
-	state := catalog.Empty()
-	err := d.read(func(tx *bbolt.Tx) error {
-		raw := tx.Bucket([]byte(bucketMeta)).Get([]byte(keyPosition))
-		if raw == nil {
-			return nil
-		}
-		header := new(pb.SnapshotHeader)
-		if err := proto.Unmarshal(raw, header); err != nil {
-			return fmt.Errorf("read position: %w", err)
-		}
-		if header.GetFormat() != fileFormat {
-			return fmt.Errorf("the file has format %d, this version reads %d", header.GetFormat(), fileFormat)
-		}
-		builder := catalog.NewBuilder(catalog.Position{
-			Epoch: header.GetEpoch(), Founding: header.GetFounding(), Sequence: header.GetSequence(),
-		}, nil)
-		for _, name := range []string{bucketChanges, bucketRejects} {
-			err := tx.Bucket([]byte(name)).ForEach(func(_, value []byte) error {
-				builder.Add(string(value))
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-		}
-		state = builder.State()
-		if state.SetHash() != header.GetSetHash() {
-			return fmt.Errorf("%s is damaged: its set hash is %016x, and %016x was written (hint: move the file away; the replica then starts over from the log or from a peer)",
-				d.path, state.SetHash(), header.GetSetHash())
-		}
-		return nil
+// load builds the State from the file.
+func (d *disk) load() (state *catalog.State, err error) {
+	err = d.read(func(tx *bbolt.Tx) error {
+		state, err = load(tx, d.path)
+		return err
 	})
 	return state, err
+}
+
+// load builds a State and checks it against the set hash that was written with it.
+func load(tx *bbolt.Tx, path string) (*catalog.State, error) {
+	raw := tx.Bucket([]byte(bucketMeta)).Get([]byte(keyPosition))
+	if raw == nil {
+		return catalog.Empty(), nil
+	}
+	header := new(pb.SnapshotHeader)
+	if err := proto.Unmarshal(raw, header); err != nil {
+		return nil, fmt.Errorf("read position: %w", err)
+	}
+	if header.GetFormat() != fileFormat {
+		return nil, fmt.Errorf("the file has format %d, this version reads %d", header.GetFormat(), fileFormat)
+	}
+	builder := catalog.NewBuilder(catalog.Position{
+		Epoch: header.GetEpoch(), Founding: header.GetFounding(), Sequence: header.GetSequence(),
+	}, nil)
+	for _, name := range []string{bucketChanges, bucketRejects} {
+		err := tx.Bucket([]byte(name)).ForEach(func(_, value []byte) error {
+			builder.Add(string(value))
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	state := builder.State()
+	if state.SetHash() != header.GetSetHash() {
+		return nil, fmt.Errorf("%s is damaged: its set hash is %016x, and %016x was written (hint: move the file away; the replica then starts over from the log or from a peer)",
+			path, state.SetHash(), header.GetSetHash())
+	}
+	return state, nil
 }
 
 // lastID is the id of the entry at the position; empty if it is not known.
@@ -154,6 +210,9 @@ type step struct {
 func (d *disk) write(s step) error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
+	if d.db == nil {
+		return errNotOpen
+	}
 	return d.db.Update(func(tx *bbolt.Tx) error {
 		changes := tx.Bucket([]byte(bucketChanges))
 		for _, ref := range sorted(s.touched) {
@@ -270,103 +329,6 @@ func rejected(state *catalog.State) func(func(string) bool) {
 			}
 		}
 	}
-}
-
-// replace puts another state in the place of the whole file. The file that was
-// there is kept beside it until the next replacement.
-func (d *disk) replace(state *catalog.State) error {
-	fresh := d.path + ".new"
-	if err := os.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if err := writeWhole(fresh, state); err != nil {
-		return err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := d.db.Close(); err != nil {
-		return err
-	}
-	if err := swap(d.path, fresh); err != nil {
-		db, reopen := openFile(d.path)
-		if reopen == nil {
-			d.db = db
-		}
-		return errors.Join(err, reopen)
-	}
-	db, err := openFile(d.path)
-	if err != nil {
-		return err
-	}
-	d.db = db
-	return nil
-}
-
-func swap(path, fresh string) error {
-	if err := os.Link(path, path+".linking"); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".linking", path+".before"); err != nil {
-		return err
-	}
-	if err := os.Rename(fresh, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
-type pair struct {
-	key []byte
-	raw string
-}
-
-func writeChunk(db *bbolt.DB, chunk []pair) error {
-	return db.Update(func(tx *bbolt.Tx) error {
-		bucket := tx.Bucket([]byte(bucketChanges))
-		bucket.FillPercent = 0.9 // keys arrive in order
-		for _, p := range chunk {
-			if err := bucket.Put(p.key, []byte(p.raw)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// writeWhole writes a state to a new file. Until the position is written, in the
-// last transaction, the file counts as empty.
-func writeWhole(path string, state *catalog.State) error {
-	db, err := openFile(path)
-	if err != nil {
-		return err
-	}
-	pairs := make([]pair, 0, state.ChangeCount())
-	for _, kind := range catalog.Kinds() {
-		for record := range state.All(kind) {
-			pairs = append(pairs, pair{resourceKey(record.Ref()), record.Raw()})
-		}
-	}
-	slices.SortFunc(pairs, func(a, b pair) int { return bytes.Compare(a.key, b.key) })
-	for chunk := range slices.Chunk(pairs, loadChunk) {
-		if err := writeChunk(db, chunk); err != nil {
-			return errors.Join(err, db.Close())
-		}
-	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		if err := writeRejects(tx, step{before: catalog.Empty(), after: state}); err != nil {
-			return err
-		}
-		return writePosition(tx, state, "")
-	})
-	return errors.Join(err, db.Close())
 }
 
 // size is the file's size in bytes, for metrics.

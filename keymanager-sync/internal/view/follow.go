@@ -19,6 +19,12 @@ const (
 	// Pause between attempts to find a log to follow.
 	attachMinimum = 500 * time.Millisecond
 	attachMaximum = 3 * time.Second
+	// The longest pause while one snapshot after the other does not help.
+	catchUpMaximum = 15 * time.Second
+	// How long somebody may know of a log that cannot be found: where replicas start
+	// together, one hears of the log before its own server knows it.
+	appearTimeout = 4 * time.Second
+	appearPause   = 100 * time.Millisecond
 
 	suspicions     = 3
 	suspicionPause = 400 * time.Millisecond
@@ -36,20 +42,49 @@ func (v *View) Run(ctx context.Context, bus *stream.Bus) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil //nolint:nilerr // being told to end is no trouble
-		case err == nil:
+		case err == nil && v.catches <= 1:
 			continue // a snapshot was taken: follow from there
+		case err != nil:
+			v.trouble(err)
 		}
-		v.trouble(err)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(attachMinimum + rand.N(attachMaximum-attachMinimum)): //nolint:gosec // spreads load, hides nothing
+		case <-time.After(v.respite()):
 		}
 	}
 }
 
+// respite is the pause before the next attempt; longer and longer while
+// snapshots are taken, or asked for, in vain: they are large.
+func (v *View) respite() time.Duration {
+	d := attachMinimum + rand.N(attachMaximum-attachMinimum) //nolint:gosec // spreads load, hides nothing
+	for range v.catches - 1 {
+		if d *= 2; d >= catchUpMaximum {
+			return catchUpMaximum
+		}
+	}
+	return d
+}
+
+// reopen opens the file if that failed when it was replaced. What it holds then
+// may be what was there before, or the replacement.
+func (v *View) reopen() error {
+	state, err := v.disk.reopen()
+	if err != nil {
+		return holdf("the view cannot be read from %s: %v (hint: look at the disk; the replica keeps trying)", v.disk.path, err)
+	}
+	if state != nil {
+		v.restart(state)
+	}
+	return nil
+}
+
 // once attaches to the log and follows it as long as that goes well.
 func (v *View) once(ctx context.Context, bus *stream.Bus) error {
+	if err := v.reopen(); err != nil {
+		return err
+	}
 	log, err := v.attach(ctx, bus)
 	if err != nil {
 		return err
@@ -134,6 +169,7 @@ func (v *View) audit(ctx context.Context, log *stream.Log) {
 func (v *View) begin(log *stream.Log, last uint64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.catches = 0
 	v.log, v.last, v.stream = log, last, log.Identity().Stream
 	v.known(last)
 	if v.State().Position().Sequence >= last {
@@ -295,7 +331,7 @@ func (v *View) firstStart(ctx context.Context, bus *stream.Bus) (*stream.Log, er
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case who := <-heard:
-		return nil, holdf("there is no log, but %s: nothing is founded over what exists (hint: bring the NATS servers' data back, or run `keymanager-sync found` on the most advanced replica; to start all over, stop the nodes first)", who)
+		return v.appearing(ctx, bus, who)
 	case <-time.After(listenBeforeFounding):
 	}
 	log, err := bus.Found(ctx, 1, 1, v.cfg.Replicas)
@@ -304,4 +340,24 @@ func (v *View) firstStart(ctx context.Context, bus *stream.Bus) (*stream.Log, er
 	}
 	v.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "log founded", slog.String("stream", log.Identity().Stream))
 	return log, v.join(ctx, log)
+}
+
+// appearing waits for a log that somebody knows of. If it does not come, it was lost.
+func (v *View) appearing(ctx context.Context, bus *stream.Bus, who string) (*stream.Log, error) {
+	for end := time.Now().Add(appearTimeout); ; {
+		log, err := bus.Find(ctx)
+		switch {
+		case err == nil:
+			return log, v.join(ctx, log)
+		case !errors.Is(err, stream.ErrNoLog):
+			return nil, err
+		case time.Now().After(end):
+			return nil, holdf("there is no log, but %s: nothing is founded over what exists (hint: bring the NATS servers' data back, or run `keymanager-sync found` on the most advanced replica; to start all over, stop the nodes first)", who)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(appearPause):
+		}
+	}
 }

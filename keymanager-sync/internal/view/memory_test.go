@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"testing"
 	"time"
 
@@ -31,6 +32,15 @@ func write(t *testing.T, v *View, memories ...memory) {
 	if err := v.disk.write(step{before: v.State(), after: v.State(), memories: memories}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// replace puts another state in the place of the file, with all its memories.
+func replace(d *disk, state *catalog.State) error {
+	fresh, err := d.prepare(state, math.MaxUint64)
+	if err != nil {
+		return err
+	}
+	return d.install(fresh)
 }
 
 func knows(t *testing.T, v *View, key string) bool {

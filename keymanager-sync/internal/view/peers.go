@@ -17,8 +17,12 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
 
-// Of one download of a peer's snapshot.
-const downloadTimeout = 5 * time.Minute
+const (
+	// Of one download of a peer's snapshot.
+	downloadTimeout = 5 * time.Minute
+	// Of reading what a snapshot lacks from the log.
+	recallTimeout = 5 * time.Minute
+)
 
 // encode writes a state as nodes and peers download it.
 func encode(state *catalog.State, stream, writer string) ([]byte, error) {
@@ -37,16 +41,21 @@ func (v *View) catchUp(ctx context.Context, log *stream.Log, why string) error {
 	if len(v.cfg.Peers) == 0 {
 		return holdf("%s: a snapshot of another replica is needed (hint: name the other replicas in the setting peers)", why)
 	}
+	v.catches++
+	first, _, err := log.Bounds(ctx)
+	if err != nil {
+		return err
+	}
 	v.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "taking a snapshot from a peer", slog.String("reason", why))
 	var faults []error
 	for _, i := range rand.Perm(len(v.cfg.Peers)) { //nolint:gosec // spreads load, hides nothing
 		peer := strings.TrimSuffix(v.cfg.Peers[i], "/")
-		state, err := v.download(ctx, peer, log.Identity())
+		state, err := v.download(ctx, peer, log.Identity(), first)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", peer, err))
 			continue
 		}
-		if err := v.disk.replace(state); err != nil {
+		if err := v.replace(ctx, log, first, state); err != nil {
 			return holdf("the view cannot be written to %s: %v (hint: look at the disk; the replica keeps trying)", v.disk.path, err)
 		}
 		v.restart(state)
@@ -54,6 +63,66 @@ func (v *View) catchUp(ctx context.Context, log *stream.Log, why string) error {
 		return nil
 	}
 	return holdf("%s, and no peer gave a snapshot: %v (hint: the replica keeps trying)", why, errors.Join(faults...))
+}
+
+// replace puts a peer's state on disk. A snapshot has no idempotency keys: those
+// that the present file has are kept, and those of the entries in between are
+// read from the log, as far back as it goes.
+func (v *View) replace(ctx context.Context, log *stream.Log, first uint64, state *catalog.State) error {
+	known := v.State().Position()
+	switch id := log.Identity(); {
+	case known.Epoch == id.Epoch && known.Founding == id.Founding:
+	case known.Epoch+1 == id.Epoch:
+		// What this replica had beyond the founder was given up: it may be asked for again.
+		known.Sequence = min(known.Sequence, log.First()-1)
+	default:
+		// Which entries were given up in the epochs between is not known.
+		known.Sequence = 0
+	}
+	fresh, err := v.disk.prepare(state, known.Sequence)
+	if err != nil {
+		return err
+	}
+	if err := v.recall(ctx, log, max(first, known.Sequence+1), state.Position().Sequence, fresh); err != nil {
+		if ctx.Err() != nil {
+			return errors.Join(ctx.Err(), fresh.discard())
+		}
+		v.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "idempotency keys of entries that this replica has skipped are not known to it",
+			slog.Uint64("from", known.Sequence+1), slog.Uint64("to", state.Position().Sequence), slog.Any("error", err))
+	}
+	return v.disk.install(fresh)
+}
+
+// recall reads the idempotency keys of the entries from one sequence to another.
+func (v *View) recall(ctx context.Context, log *stream.Log, from, to uint64, fresh *replacement) error {
+	if to >= memoryLimit { // more could not be remembered
+		from = max(from, to-memoryLimit+1)
+	}
+	if from > to {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, recallTimeout)
+	defer cancel()
+	done := errors.New("all has been read")
+	err := log.Follow(ctx, from-1, func(batch []stream.Message) error {
+		var found []memory
+		for _, m := range batch {
+			if m.Sequence <= to {
+				found = append(found, memoriesOf(m.Sequence, m.Data)...)
+			}
+		}
+		if err := fresh.remember(found); err != nil {
+			return err
+		}
+		if batch[len(batch)-1].Sequence >= to {
+			return done
+		}
+		return nil
+	})
+	if errors.Is(err, done) {
+		return nil
+	}
+	return err
 }
 
 // restart shows a state that does not follow from the one before it.
@@ -64,8 +133,8 @@ func (v *View) restart(state *catalog.State) {
 	v.publish(state, nil)
 }
 
-// download builds a peer's state aside.
-func (v *View) download(ctx context.Context, peer string, id stream.Identity) (*catalog.State, error) {
+// download builds a peer's state aside. first is where the log begins.
+func (v *View) download(ctx context.Context, peer string, id stream.Identity, first uint64) (*catalog.State, error) {
 	ctx, cancel := context.WithTimeout(ctx, downloadTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, peer+"/v1/snapshot", http.NoBody)
@@ -88,10 +157,10 @@ func (v *View) download(ctx context.Context, peer string, id stream.Identity) (*
 		return nil, err
 	}
 	defer reader.Close()
-	return v.build(reader, id)
+	return v.build(reader, id, first)
 }
 
-func (v *View) build(reader *snapshot.Reader, id stream.Identity) (*catalog.State, error) {
+func (v *View) build(reader *snapshot.Reader, id stream.Identity, first uint64) (*catalog.State, error) {
 	header, before := reader.Header(), v.State()
 	if header.GetEpoch() != id.Epoch || header.GetFounding() != id.Founding {
 		return nil, fmt.Errorf("its snapshot is of epoch %d, founding %q; the log is of epoch %d, founding %q",
@@ -99,6 +168,9 @@ func (v *View) build(reader *snapshot.Reader, id stream.Identity) (*catalog.Stat
 	}
 	if before.Position().Epoch == id.Epoch && header.GetSequence() < before.Position().Sequence {
 		return nil, fmt.Errorf("its snapshot is of sequence %d, this replica has %d", header.GetSequence(), before.Position().Sequence)
+	}
+	if header.GetSequence()+1 < first {
+		return nil, fmt.Errorf("its snapshot is of sequence %d, and the log begins at %d", header.GetSequence(), first)
 	}
 	builder := catalog.NewBuilder(catalog.Position{
 		Epoch: header.GetEpoch(), Founding: header.GetFounding(), Sequence: header.GetSequence(),

@@ -107,6 +107,10 @@ type View struct {
 	foreign bool   // the newest log is not the one that this view is of
 	bus     *stream.Bus
 	recent  recent
+
+	// catches is how often a snapshot was asked for since the log was followed last.
+	// Only Run's goroutine uses it.
+	catches int
 }
 
 // Open opens the view's file, or makes it, and loads the State it holds. The

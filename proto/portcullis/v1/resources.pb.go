@@ -629,7 +629,7 @@ func (Subscription_Status) EnumDescriptor() ([]byte, []int) {
 // Meta is what the control plane knows about a resource besides its content.
 type Meta struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Counts up by one with every accepted change; the ETag of REST answers.
+	// Counts up by one with every accepted change; the ETag of REST answers begins with it.
 	Version       uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
@@ -3293,9 +3293,10 @@ type Revocation struct {
 	//	*Revocation_ClientId
 	//	*Revocation_Subject
 	Target isRevocation_Target `protobuf_oneof:"target"`
-	// With client_id or subject: tokens with an earlier `iat`; absent: the time of the revocation.
+	// With client_id or subject: tokens with an earlier `iat`; absent: those issued up to now.
 	IssuedBefore *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=issued_before,json=issuedBefore,proto3" json:"issued_before,omitempty"`
-	// When the tokens it concerns have expired by themselves.
+	// When the tokens it concerns have expired by themselves; nodes add the greatest
+	// clock_skew. Absent: never. It can be moved to a later time only.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	Reason    string                 `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Output only.

@@ -31,7 +31,8 @@ func parameters() object {
 		{"import_id", query("id", "The import's name. The same name goes on where an earlier attempt stopped. Absent: made from Idempotency-Key, or at random.",
 			object{{"type", "string"}, {"pattern", `^[A-Za-z0-9._-]{1,64}$`}})},
 		{"if_match", header("If-Match",
-			"One or more ETags: the write is refused with 412 unless the resource is at one of these versions. `*`: it must exist.")},
+			"One or more ETags: the write is refused with 412 unless the resource is at one of these versions. "+
+				"A bare version number in quotes, as in `\"7\"`, is accepted too, and means that version whenever the resource was made. `*`: it must exist.")},
 		{"if_none_match_write", header("If-None-Match", "`*`: create only; 412 if the resource exists.")},
 		{"if_none_match", header("If-None-Match", "The ETag of a copy you have: 304 if it is still current.")},
 		{"idempotency_key", object{
@@ -49,9 +50,9 @@ func headers() object {
 			{"description", "On a write: its place in the log. On a read: the sequence that the answer is exact at."},
 			{"schema", object{{"type", "integer"}, {"minimum", 0}}},
 		}},
-		{"etag", object{{"description", "The resource's version, in quotes."}, {"schema", text()}}},
+		{"etag", object{{"description", "The resource's version and when it was made, in quotes, as in `\"7-t5ve0h\"`: a resource that was removed and made anew has another."}, {"schema", text()}}},
 		{"fleet", object{
-			{"description", "With wait=fleet: `in_force; nodes=3`, or `pending; applied=2; behind=gw-3`."},
+			{"description", "With wait=fleet: `in_force; nodes=3`, or `pending; applied=2; behind=gw-3`. Then may follow `; silent=gw-4` (not heard any more, not waited for) and `; duplicate=gw-1` (an id that several processes use; all of them count)."},
 			{"schema", text()},
 		}},
 		{"request_id", object{{"description", "Names the request in the log of the process."}, {"schema", text()}}},

@@ -143,6 +143,11 @@ func TestReplaysForgetOnlyWhatHasExpired(t *testing.T) {
 	if entries != len(kept) || entries > 640 || refused != uint64(2000-len(kept)) {
 		t.Errorf("%d entries, %d refused, %d kept", entries, refused, len(kept))
 	}
+	for i := range 200 { // sweeps all shards
+		if err := r.Use("k2", fmt.Sprint(i), now+30, now+90); !errors.Is(err, dpop.ErrFull) {
+			t.Fatalf("room was made for another: %v", err)
+		}
+	}
 	for jti := range kept {
 		if !r.Used("k", jti, now+60) {
 			t.Fatal("a fresh proof was forgotten")

@@ -430,8 +430,19 @@ func TestJWTAndOAuth2(t *testing.T) {
 			t.Errorf("%s: a secret is in %s", tt.name, text)
 		}
 	}
+	// One issuer for both plans: what its keys have not signed is not asked about.
+	w := newWorld(t, append(world, plan("same", "JWT", "jwt: {issuers: [opaque]}"), subscribed("web", "same"))...)
+	bad := strings.Join(append(strings.Split(ofOpaque, ".")[:2], encode(make([]byte, 32))), ".")
+	s.knows(bad, answer())
+	s.calls.Store(0)
+	w.expect("forged, of the issuer of both", get("/orders", bear(bad)), deny(denial.InvalidToken))
+	w.expect("expired, of the issuer of both", get("/orders", bear(tokenOf("https://opaque.test", "opaque-app", `"exp":1899999000`))), deny(denial.TokenExpired))
+	w.expect("good, of the issuer of both", get("/orders", bear(ofOpaque)), allow("same", "web"))
+	if s.calls.Load() != 0 {
+		t.Error("a JWT that its own plan had judged was introspected")
+	}
 	// Without the OAUTH2 plan in the way, a JWT plan judges all.
-	w := newWorld(t, common, api, plan("jwt", "JWT", acme), subscribed("mobile", "jwt"))
+	w = newWorld(t, common, api, plan("jwt", "JWT", acme), subscribed("mobile", "jwt"))
 	w.expect("expired, of an issuer that the plan does not trust", get("/orders", bear(tokenOf("https://partner.test", "x", `"exp":1899999000`))), deny(denial.TokenExpired))
 }
 

@@ -236,6 +236,7 @@ func TestRefused(t *testing.T) {
 		{"revocation of nothing", apply(rev2), "revocation/two ", catalog.Invalid},
 		{"revocation of unknown issuer", apply(strings.Replace(rev2, "acme", "acne", 1) + "jti: x"), "revocation/two issuer", catalog.Dangling},
 		{"revoked hash is no hash", apply("kind: Revocation\nid: two\ntoken_sha256: x"), "revocation/two token_sha256", catalog.Invalid},
+		{"introspection in use", apply("kind: Issuer\nid: asked\nissuer: https://as.test\nkeys: {jwks_urls: ['http://h/j']}"), "issuer/asked introspection", catalog.InUse},
 		{"revocation names another token", apply("kind: Revocation\nid: held\nissuer: acme\njti: other"), "revocation/held ", catalog.Conflict},
 		{"revocation ends earlier", apply("kind: Revocation\nid: held\nissuer: acme\njti: x\nexpires_at: 2026-12-01T00:00:00Z"), "revocation/held expires_at", catalog.Conflict},
 		{"PUT on a plan in staging", replace(strings.Replace(sub2, "gold", "staging", 1)), "subscription/two plan", catalog.Lifecycle},
@@ -265,6 +266,17 @@ id: staging
 api: orders
 security: JWT
 jwt: {issuers: [acme]}
+---
+kind: Issuer
+id: asked
+issuer: https://as.test
+introspection: {url: "http://h/i", client_id: g, client_secret: {value: s}}
+---
+kind: Plan
+id: asking
+api: orders
+security: OAUTH2
+oauth2: {issuers: [asked]}
 ---
 kind: Revocation
 id: held

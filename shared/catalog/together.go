@@ -55,6 +55,7 @@ func (t *together) refers(from Ref, field string, to Ref) bool {
 }
 
 func (t *together) issuer(ref Ref, n *pb.Issuer) {
+	t.keepsIntrospection(ref, n)
 	if t.issuers == nil {
 		t.issuers = map[string]string{}
 		for r := range t.base.All(pb.Kind_KIND_ISSUER) {
@@ -70,6 +71,21 @@ func (t *together) issuer(ref Ref, n *pb.Issuer) {
 			"one Issuer holds all keys and settings of an iss")
 	}
 	t.issuers[n.GetIssuer()] = ref.ID
+}
+
+// keepsIntrospection checks that no OAUTH2 plan is left without a server to ask.
+func (t *together) keepsIntrospection(ref Ref, n *pb.Issuer) {
+	old, ok := Lookup[*pb.Issuer](t.base, ref.Kind, ref.ID)
+	if !ok || old.GetIntrospection() == nil || n.GetIntrospection() != nil {
+		return
+	}
+	for r := range t.base.All(pb.Kind_KIND_PLAN) {
+		p, ok := get[*pb.Plan](t.Draft, pb.Kind_KIND_PLAN, r.c.id)
+		if ok && slices.Contains(p.GetOauth2().GetIssuers(), ref.ID) {
+			t.problem(ref, "introspection", InUse, "is used by "+r.Ref().String(), "take the issuer out of that plan first")
+			return
+		}
+	}
 }
 
 // places checks that no two Apis take the same host and context path, as drafts

@@ -470,7 +470,8 @@ func (Plan_Status) EnumDescriptor() ([]byte, []int) {
 	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{14, 1}
 }
 
-// When proof of possession is asked.
+// When proof of possession is asked. OFF: not at all, so that tokens which are
+// bound to their sender are refused.
 type Confirmation_Mode int32
 
 const (

@@ -271,7 +271,7 @@ func (d *doors) throughFile(t *testing.T, s spoil, text string, line int) {
 	}
 	d.serves(t)
 
-	cmd := exec.Command(program(t, "gateway"), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--resources", d.file+","+d.extra)
+	cmd := exec.Command(program(t, "gateway"), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--resources", d.file+","+d.extra, "--log-level", "error")
 	cmd.Env = environment()
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -41,13 +41,6 @@ func (a answer) problem() (p problem) {
 	return p
 }
 
-// version is the number in an ETag.
-func (a answer) version() uint64 {
-	number, _, _ := strings.Cut(strings.Trim(a.header.Get("ETag"), `"`), "-")
-	v, _ := strconv.ParseUint(number, 10, 64)
-	return v
-}
-
 func send(client *http.Client, req *http.Request) (answer, error) {
 	resp, err := client.Do(req)
 	if err != nil {

@@ -156,7 +156,6 @@ func checkDecisions(t *testing.T, s *standalone, all []*writer, random *rand.Ran
 			if !k.fresh && random.IntN(20) > 0 {
 				continue
 			}
-			k.fresh = false
 			c.token = s.issuer.token(k.id, nil)
 			err := decidedBy(c, k.is)
 			if err != nil && k.maybe != nil {
@@ -198,12 +197,37 @@ func checkResources(t *testing.T, s *standalone, all []*writer) {
 				t.Errorf("%s: got %+v (%+v, %+v), want %+v or %+v", k.id, got, app, sub, k.is, k.maybe)
 			}
 			k.is, k.maybe = got, nil // from now on it is known
+			if k.fresh {
+				k.fresh = false
+				checkOne(t, s.api, k)
+			}
 			delete(applications, k.id)
 			delete(subscriptions, k.id)
 		}
 	}
 	if len(applications)+len(subscriptions) > 0 {
 		t.Errorf("nobody wrote these: %v %v", applications, subscriptions)
+	}
+}
+
+// checkOne asks for the two resources of a pair themselves.
+func checkOne(t *testing.T, api *control, k *known) {
+	t.Helper()
+	for path, version := range map[string]uint64{"/v1/applications/": k.is.App, "/v1/subscriptions/": k.is.Version} {
+		a, err := api.get(path + k.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, one := http.StatusNotFound, listed{}
+		if k.is.There {
+			want = http.StatusOK
+			if err := json.Unmarshal(a.body, &one); err != nil {
+				t.Errorf("%s%s: %v", path, k.id, err)
+			}
+		}
+		if a.status != want || one.Meta.version() != version {
+			t.Errorf("%s%s: got %s, want %d and %+v", path, k.id, a, want, k.is)
+		}
 	}
 }
 

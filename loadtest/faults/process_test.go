@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -20,8 +19,7 @@ const (
 	nodeToken  = "the-node-token-of-these-tests"
 
 	startWithin = time.Minute // on a machine that does much else
-	stopWithin  = 20 * time.Second
-	lastWords   = 6 << 10 // of a log, shown when a test fails
+	lastWords   = 6 << 10     // of a log, shown when a test fails
 )
 
 // process is a program that can be started, killed and started again.
@@ -113,21 +111,6 @@ func (p *process) kill() {
 	if p.running() {
 		_ = p.cmd.Process.Kill() // it may have ended just now
 		<-p.ended
-	}
-}
-
-// stop asks the process to end, as Ctrl-C does.
-func (p *process) stop(t *testing.T) {
-	t.Helper()
-	if !p.running() {
-		return
-	}
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended just now
-	select {
-	case <-p.ended:
-	case <-time.After(stopWithin):
-		p.kill()
-		t.Errorf("%s is still there %s after SIGTERM", p.name, stopWithin)
 	}
 }
 

@@ -120,6 +120,7 @@ func await(try func() error) error {
 // awaited: after the answer of a write with ?wait=fleet, the first request at
 // each gateway is decided by it.
 func (tg *toggler) awaited(t *testing.T, toggles int) {
+	t.Helper()
 	var took []time.Duration
 	for i := range toggles {
 		began := time.Now()

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 )
@@ -41,9 +42,7 @@ func (i *issuer) token(client string, more map[string]any) string {
 		"iss": i.iss, "sub": client, "client_id": client, "azp": client,
 		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(),
 	}
-	for name, value := range more {
-		claims[name] = value
-	}
+	maps.Copy(claims, more)
 	part := func(v any) string {
 		text, err := json.Marshal(v)
 		if err != nil {

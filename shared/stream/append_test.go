@@ -222,7 +222,7 @@ func TestUnansweredListingIsAskedAgain(t *testing.T) {
 	log := found(t, server.Connect(t, "founder"))
 	wire := newWire(t, strings.TrimPrefix(server.URL(), "nats://"))
 	bus := streamtest.Connect(t, "nats://"+wire.address(), "reader")
-	wire.hold(true, false)
+	wire.hold(false, true)
 	time.AfterFunc(300*time.Millisecond, func() { wire.hold(false, false) })
 	began := time.Now()
 	again, err := bus.Find(t.Context())

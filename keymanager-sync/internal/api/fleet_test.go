@@ -66,6 +66,28 @@ func TestWaitIsNeverAnsweredTooEarly(t *testing.T) {
 	}
 }
 
+// Two processes with the same node id are shown, and both are waited for.
+func TestNodesWithOneID(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	c.seed()
+	began := time.Now()
+	both := func() {
+		c.beatOf("gw-1", began.Add(-time.Minute), 1)
+		c.beatOf("gw-1", began, 100)
+	}
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(c.must(200, "GET", "/v1/fleet", "").body, `"duplicate": true`); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the fleet does not show it")
+		}
+		both()
+	}
+	a := c.must(http.StatusAccepted, "POST", "/v1/subscriptions/mobile-gold/pause?wait=fleet&timeout=500ms", "")
+	if got := a.header.Get("Portcullis-Fleet"); got != "pending; applied=0; behind=gw-1; duplicate=gw-1" {
+		t.Errorf("Portcullis-Fleet: %s", got)
+	}
+}
+
 func TestFleet(t *testing.T) {
 	t.Parallel()
 	c := start(t, options{})
@@ -81,8 +103,8 @@ func TestFleet(t *testing.T) {
 			Rejects            []struct{ Kind, ID, Reason string }
 		}
 		Replicas []struct {
-			ID   string
-			Self bool
+			ID             string
+			Self, Writable bool
 		}
 	}
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end) && (len(f.Nodes) == 0 || len(f.Replicas) == 0); time.Sleep(10 * time.Millisecond) {
@@ -93,7 +115,7 @@ func TestFleet(t *testing.T) {
 	if len(f.Nodes) != 1 || f.Nodes[0].ID != "gw-1" || !f.Nodes[0].Live || f.Nodes[0].State != "LIVE" || f.Nodes[0].Requests != 7 || len(f.Nodes[0].Rejects) != 1 {
 		t.Errorf("nodes %+v", f.Nodes)
 	}
-	if len(f.Replicas) != 1 || f.Replicas[0].ID != "cp-1" || !f.Replicas[0].Self || f.Phase != "LIVE" || f.Sequence == 0 {
+	if len(f.Replicas) != 1 || f.Replicas[0].ID != "cp-1" || !f.Replicas[0].Self || !f.Replicas[0].Writable || f.Phase != "LIVE" || f.Sequence == 0 {
 		t.Errorf("%+v", f)
 	}
 }

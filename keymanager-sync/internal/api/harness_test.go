@@ -213,6 +213,13 @@ func (a answer) sequence() uint64 {
 	return n
 }
 
+// version is the number in the ETag.
+func (a answer) version() uint64 {
+	number, _, _ := strings.Cut(strings.Trim(a.header.Get("ETag"), `"`), "-")
+	n, _ := strconv.ParseUint(number, 10, 64)
+	return n
+}
+
 // contains fails the test unless text has all the parts.
 func contains(t *testing.T, text string, parts ...string) {
 	t.Helper()
@@ -264,10 +271,16 @@ func (c *control) seed() {
 // beat says that a node has applied a sequence.
 func (c *control) beat(node string, sequence uint64) {
 	c.t.Helper()
+	c.beatOf(node, time.Now(), sequence)
+}
+
+// beatOf is the heartbeat of a process that started at some time.
+func (c *control) beatOf(node string, started time.Time, sequence uint64) {
+	c.t.Helper()
 	p := c.view.State().Position()
 	err := c.bus.PublishHeartbeat(&pb.Heartbeat{
 		Node: node, Version: "test", Epoch: p.Epoch, Sequence: sequence, State: pb.Heartbeat_LIVE, Time: time.Now().UnixMilli(),
-		StartedAt: time.Now().UnixMilli(), Requests: 7, Rejects: []*pb.Reject{{Kind: "Plan", Id: "odd", Sequence: 3, Reason: "unknown"}},
+		StartedAt: started.UnixMilli(), Requests: 7, Rejects: []*pb.Reject{{Kind: "Plan", Id: "odd", Sequence: 3, Reason: "unknown"}},
 	})
 	if err != nil {
 		c.t.Error(err)

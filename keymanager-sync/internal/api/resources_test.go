@@ -7,29 +7,30 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestCreateReadReplaceRemove(t *testing.T) {
 	t.Parallel()
 	c := start(t, options{})
 	made := c.must(http.StatusCreated, "POST", "/v1/applications", `{"id":"web","name":"Web"}`)
-	if made.header.Get("Location") != "/v1/applications/web" || made.header.Get("ETag") != `"1"` || made.sequence() == 0 {
+	if made.header.Get("Location") != "/v1/applications/web" || made.version() != 1 || made.sequence() == 0 {
 		t.Errorf("headers %v", made.header)
 	}
 	contains(t, c.refused(http.StatusConflict, "POST", "/v1/applications", `{"id":"web"}`).Detail, "web", "exists")
 
 	got := c.must(http.StatusOK, "GET", "/v1/applications/web", "")
-	if got.field("kind") != "Application" || got.field("name") != "Web" || got.header.Get("ETag") != `"1"` {
+	if got.field("kind") != "Application" || got.field("name") != "Web" || got.header.Get("ETag") != made.header.Get("ETag") {
 		t.Errorf("got %s %v", got.body, got.header)
 	}
-	c.must(http.StatusNotModified, "GET", "/v1/applications/web", "", `If-None-Match: "7", W/"1"`)
+	c.must(http.StatusNotModified, "GET", "/v1/applications/web", "", `If-None-Match: "7", W/`+made.header.Get("ETag"))
 	c.must(http.StatusOK, "GET", "/v1/applications/web", "", `If-None-Match: "2"`)
 	if a := c.must(http.StatusOK, "HEAD", "/v1/applications/web", ""); a.body != "" {
 		t.Errorf("HEAD has the body %q", a.body)
 	}
 
 	put := c.must(http.StatusOK, "PUT", "/v1/applications/web", `{"name":"Web shop"}`, `If-Match: "1"`)
-	if put.header.Get("ETag") != `"2"` || put.sequence() <= made.sequence() {
+	if put.version() != 2 || put.sequence() <= made.sequence() {
 		t.Errorf("headers %v", put.header)
 	}
 	if a := c.must(http.StatusCreated, "PUT", "/v1/applications/new", `{"name":"New"}`); a.header.Get("Location") != "/v1/applications/new" {
@@ -41,6 +42,33 @@ func TestCreateReadReplaceRemove(t *testing.T) {
 	}
 	contains(t, c.refused(http.StatusNotFound, "GET", "/v1/applications/web", "").Detail, "application/web")
 	c.refused(http.StatusNotFound, "DELETE", "/v1/applications/web", "")
+}
+
+// A resource that is removed and made anew starts at version 1 again, but is
+// not what somebody read before.
+func TestVersionsOfAnotherLife(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	first := c.must(http.StatusCreated, "POST", "/v1/applications", `{"id":"web","name":"Web"}`).header.Get("ETag")
+	if !regexp.MustCompile(`^"1-[0-9a-z]+"$`).MatchString(first) {
+		t.Fatalf("ETag %s", first)
+	}
+	c.must(http.StatusNoContent, "DELETE", "/v1/applications/web", "", "If-Match: "+first)
+	time.Sleep(1100 * time.Millisecond) // a life is known by its first second
+	second := c.must(http.StatusCreated, "PUT", "/v1/applications/web", `{"name":"Web"}`).header.Get("ETag")
+	if first == second {
+		t.Fatalf("both are %s", first)
+	}
+	contains(t, c.refused(http.StatusPreconditionFailed, "PUT", "/v1/applications/web", `{"name":"b"}`, "If-Match: "+first).Detail, "made anew")
+	c.refused(http.StatusPreconditionFailed, "DELETE", "/v1/applications/web", "", "If-Match: "+first)
+	c.must(http.StatusOK, "GET", "/v1/applications/web", "", "If-None-Match: "+first)
+	c.must(http.StatusNotModified, "GET", "/v1/applications/web", "", "If-None-Match: "+second)
+	put := c.must(http.StatusOK, "PUT", "/v1/applications/web", `{"name":"b"}`, "If-Match: "+first+", "+second)
+	if tag := c.must(http.StatusOK, "GET", "/v1/applications/web", "").header.Get("ETag"); put.version() != 2 || put.header.Get("ETag") != tag {
+		t.Errorf("PUT says %s, GET %s", put.header.Get("ETag"), tag)
+	}
+	// A number is enough for people.
+	c.must(http.StatusOK, "PUT", "/v1/applications/web", `{"name":"c"}`, `If-Match: "2"`)
 }
 
 func TestGeneratedID(t *testing.T) {
@@ -76,7 +104,7 @@ func TestPreconditions(t *testing.T) {
 	c.seed()
 	c.refused(http.StatusPreconditionFailed, "POST", "/v1/subscriptions/mobile-gold/pause", "", `If-Match: "9"`)
 	c.must(http.StatusOK, "POST", "/v1/subscriptions/mobile-gold/pause", "", `If-Match: "1"`)
-	for _, header := range []string{`If-Match: 1`, `If-Match: W/"1"`, `If-Match: "x"`, `If-Match: "1", *`, `If-None-Match: "1"`} {
+	for _, header := range []string{`If-Match: 1`, `If-Match: "1-"`, `If-Match: "1-0"`, `If-Match: "1-!"`, `If-Match: W/"1"`, `If-Match: "x"`, `If-Match: "1", *`, `If-None-Match: "1"`} {
 		c.refused(http.StatusBadRequest, "PUT", "/v1/applications/web", `{"name":"d"}`, header)
 	}
 	c.refused(http.StatusBadRequest, "PUT", "/v1/applications/web", `{"name":"d"}`, `If-Match: "1"`, `If-None-Match: *`)
@@ -151,7 +179,7 @@ func TestLifecycles(t *testing.T) {
 		t.Helper()
 		return c.must(want, "POST", "/v1/"+path, "")
 	}
-	if a := step(200, "subscriptions/mobile-gold/pause"); a.field("status") != "PAUSED" || a.header.Get("ETag") != `"2"` || a.sequence() == 0 {
+	if a := step(200, "subscriptions/mobile-gold/pause"); a.field("status") != "PAUSED" || a.version() != 2 || a.sequence() == 0 {
 		t.Errorf("pause: %s %v", a.body, a.header)
 	}
 	p := c.refused(http.StatusConflict, "POST", "/v1/subscriptions/mobile-gold/accept", "")
@@ -242,7 +270,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 		}
 	}
 	// What was read can be sent back, and keeps the secret.
-	if a := c.must(200, "PUT", "/v1/issuers/hmac", got.body); a.header.Get("ETag") != `"1"` {
+	if a := c.must(200, "PUT", "/v1/issuers/hmac", got.body); a.version() != 1 {
 		t.Errorf("sending back what was read changes it: %v", a.header)
 	}
 }

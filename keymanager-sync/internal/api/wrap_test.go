@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
 )
 
 // What no request can bring about from outside is tested on the wrapping alone.
@@ -84,6 +86,32 @@ func TestUnknownErrorsStayInside(t *testing.T) {
 	_ = answer.Write(body)
 	if answer.StatusCode != http.StatusInternalServerError || strings.Contains(body.String(), "Server closed") {
 		t.Errorf("%s", body)
+	}
+}
+
+func TestLedgerRefusals(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err    error
+		status int
+		text   string
+	}{
+		{ledger.ErrKeyTooLong, http.StatusBadRequest, "256"},
+		{ledger.ErrInternal, http.StatusInternalServerError, "nothing was changed"},
+		{ledger.ErrUncertain, http.StatusServiceUnavailable, "may still take effect"},
+		{&ledger.Unavailable{Reason: "why"}, http.StatusServiceUnavailable, "why"},
+	} {
+		server := wrapped(t, func(http.ResponseWriter, *http.Request) error { return c.err })
+		answer, err := ask(t, server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := new(strings.Builder)
+		_ = answer.Write(body)
+		_ = answer.Body.Close()
+		if answer.StatusCode != c.status || !strings.Contains(body.String(), c.text) {
+			t.Errorf("%v: %s", c.err, body)
+		}
 	}
 }
 

@@ -193,3 +193,103 @@ func TestHeadsTellOfLagAndDivergence(t *testing.T) {
 	head(p.Sequence+3, 0)
 	until(t, "the lag is seen", func() bool { return f.view.Status().Lag > 0 && f.view.Status().Last == p.Sequence+3 })
 }
+
+// A replica that cannot write leaves the leader's work to another.
+func TestLeaderOnHoldStepsAside(t *testing.T) {
+	t.Parallel()
+	server := streamtest.New(t)
+	a, b := start(t, server, "a"), start(t, server, "b")
+	until(t, "a leads", a.Leader)
+	until(t, "b has heard that a can write", func() bool {
+		report := b.Report()
+		return len(report.Replicas) == 2 && report.Replicas[0].Head.GetWritable()
+	})
+	// The disk of a fails: its file is closed under it, so the next entry cannot be stored.
+	if err := a.view.Close(); err != nil {
+		t.Fatal(err)
+	}
+	log, err := server.Connect(t, "w").Find(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := log.Append(t.Context(), 0, "mixed", []byte{8, 1}, "x"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "a is on hold", func() bool { return a.view.Status().Phase == view.Hold })
+	if a.Leader() {
+		t.Error("a replica on hold leads")
+	}
+	until(t, "b leads", b.Leader)
+	// It goes on telling where it stands.
+	if report := b.Report(); !report.Replicas[0].Live || report.Replicas[0].Head.GetWritable() {
+		t.Errorf("replicas %+v", report.Replicas)
+	}
+}
+
+// A table that has listened for long has heard nothing of replicas that could
+// not speak yet: nobody leads just because its view has come to life.
+func TestNobodyLeadsBeforeTheHeadsAreHeard(t *testing.T) {
+	t.Parallel()
+	server := streamtest.New(t)
+	bus, logger := server.Connect(t, "b"), slog.New(slog.DiscardHandler)
+	v, err := view.Open(view.Config{Dir: t.TempDir(), Logger: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := fleet.New(fleet.Config{Bus: bus, View: v, Replica: "b", Logger: logger})
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = f.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+		_ = v.Close()
+	})
+	time.Sleep(3 * time.Second)
+	if f.Leader() {
+		t.Error("a replica without a log leads")
+	}
+	running.Go(func() { _ = v.Run(ctx, bus) })
+	until(t, "the view is live", func() bool { return v.Status().Phase == view.Live })
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if f.Leader() {
+			t.Fatal("it leads before it can have heard the others")
+		}
+	}
+	until(t, "it leads", f.Leader)
+}
+
+// Two processes with one id hide each other from a table of ids: that is
+// noticed, and a change counts as applied when both have it.
+func TestTwoNodesWithOneID(t *testing.T) {
+	t.Parallel()
+	server := streamtest.New(t)
+	f := start(t, server, "r")
+	first := newNode(t, server, "same", 5)
+	first.set(func(b *pb.Heartbeat) { b.StartedAt = 1000 })
+	until(t, "the node is known", func() bool { return len(f.Report().Nodes) == 1 })
+	// A restart is no duplicate.
+	first.stop()
+	second := newNode(t, server, "same", 5)
+	second.set(func(b *pb.Heartbeat) { b.StartedAt = 2000 })
+	until(t, "the restart is seen", func() bool { return f.Report().Nodes[0].Heartbeat.GetStartedAt() == 2000 })
+	time.Sleep(time.Second)
+	if a, _ := wait(f, 5, 5*time.Second); len(a.Duplicates) != 0 || f.Report().Nodes[0].Duplicate {
+		t.Errorf("after a restart: %+v, %+v", a, f.Report().Nodes)
+	}
+	// Another process, which is behind.
+	third := newNode(t, server, "same", 4)
+	third.set(func(b *pb.Heartbeat) { b.StartedAt = 3000 })
+	until(t, "the duplicate is seen", func() bool { return f.Report().Nodes[0].Duplicate })
+	for range 5 {
+		if a, _ := wait(f, 5, 150*time.Millisecond); !slices.Equal(a.Laggards, []string{"same"}) || !slices.Equal(a.Duplicates, []string{"same"}) {
+			t.Errorf("with a duplicate that is behind: %+v", a)
+		}
+	}
+	third.set(func(b *pb.Heartbeat) { b.Sequence = 5 })
+	if a, _ := wait(f, 5, 5*time.Second); !slices.Equal(a.Nodes, []string{"same"}) || !slices.Equal(a.Duplicates, []string{"same"}) || !a.Everywhere() {
+		t.Errorf("with a duplicate that has caught up: %+v", a)
+	}
+	third.stop()
+	until(t, "the duplicate is over", func() bool { return !f.Report().Nodes[0].Duplicate })
+}

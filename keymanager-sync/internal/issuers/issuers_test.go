@@ -256,3 +256,64 @@ func TestExpiredRevocationsAreSwept(t *testing.T) {
 		t.Errorf("swept after %s; the other one is there: %t", time.Since(began), has("long"))
 	}
 }
+
+// An issuer that is removed and made anew looks the same to the fetcher, but its
+// keys went with the first one.
+func TestRemadeIssuerGetsKeys(t *testing.T) {
+	server, provider := streamtest.New(t), newIDP(t)
+	r := start(t, server, "a", issuers.Config{RefreshFloor: 500 * time.Millisecond})
+	issuer := &pb.Issuer{Id: "idp", Issuer: "https://idp.example/", Keys: &pb.Keys{JwksUrls: []string{provider.URL}}}
+	r.submit(t, command.Create{Resource: issuer})
+	for round := range 3 {
+		until(t, "the keys are in the log", r.holds(1, "k1"))
+		if round > 0 {
+			time.Sleep(200 * time.Millisecond) // else the keys are written and removed between two looks
+		}
+		r.submit(t, command.Remove{Ref: catalog.Ref{Kind: pb.Kind_KIND_ISSUER, ID: "idp"}})
+		r.submit(t, command.Create{Resource: issuer})
+	}
+	until(t, "the keys are in the log again", r.holds(1, "k1"))
+}
+
+// A closed plan takes only so many subscriptions with it; the leader closes the rest.
+func TestOrphansAreClosed(t *testing.T) {
+	server := streamtest.New(t)
+	r := start(t, server, "a", issuers.Config{SweepInterval: 100 * time.Millisecond})
+	const many = catalog.MaxDependents + 1_100 // two batches remain
+	r.submit(t, command.Apply{Resources: []catalog.Resource{
+		&pb.Issuer{Id: "idp", Issuer: "https://idp.example/", Keys: &pb.Keys{JwksUrls: []string{"http://127.0.0.1:1/"}}},
+		&pb.Api{Id: "orders", Name: "Orders", ContextPath: "/orders", Upstream: &pb.Upstream{Targets: []*pb.Target{{Url: "http://127.0.0.1:1"}}}},
+		&pb.Plan{Id: "gold", Api: "orders", Name: "Gold", Security: pb.Plan_JWT, Status: pb.Plan_PUBLISHED, Jwt: &pb.JwtSettings{Issuers: []string{"idp"}}},
+		&pb.Plan{Id: "open", Api: "orders", Name: "Open", Security: pb.Plan_JWT, Status: pb.Plan_PUBLISHED, Jwt: &pb.JwtSettings{Issuers: []string{"idp"}}},
+		&pb.Application{Id: "app-0", Name: "first"},
+		&pb.Subscription{Id: "stays", Application: "app-0", Plan: "open", Status: pb.Subscription_ACCEPTED},
+	}})
+	for begin := 0; begin < many; begin += 3000 {
+		var chunk []catalog.Resource
+		for i := begin; i < min(begin+3000, many); i++ {
+			id := fmt.Sprintf("app-%d", i)
+			chunk = append(chunk, &pb.Application{Id: id, Name: id},
+				&pb.Subscription{Id: fmt.Sprintf("s-%d", i), Application: id, Plan: "gold", Status: pb.Subscription_ACCEPTED})
+		}
+		r.submit(t, command.Import{Name: "i", Chunk: begin, Resources: chunk})
+	}
+	r.submit(t, command.Step{Ref: catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: "gold"}, Verb: "close"})
+	accepted := func() (n int) {
+		for record := range r.view.State().All(pb.Kind_KIND_SUBSCRIPTION) {
+			resource, _ := record.Decode()
+			if s, ok := resource.(*pb.Subscription); ok && s.GetStatus() == pb.Subscription_ACCEPTED {
+				n++
+			}
+		}
+		return n
+	}
+	until(t, "only the subscription of the other plan is open", func() bool { return accepted() == 1 })
+	if s, _ := catalog.Lookup[*pb.Subscription](r.view.State(), pb.Kind_KIND_SUBSCRIPTION, "stays"); s.GetStatus() != pb.Subscription_ACCEPTED {
+		t.Errorf("the wrong one is open: %v", s)
+	}
+	at := r.view.State().Position()
+	time.Sleep(300 * time.Millisecond)
+	if r.view.State().Position() != at {
+		t.Error("entries are written although nothing is left to close")
+	}
+}

@@ -181,6 +181,7 @@ func (l *Live) trouble(ctx context.Context, doing string, err error) {
 		return
 	}
 	l.status.set(pb.Heartbeat_STALE)
+	l.status.settle()
 	l.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "state is not current", slog.String("doing", doing), slog.Any("error", err))
 }
 

@@ -337,7 +337,7 @@ func TestStartsFromDiskAlone(t *testing.T) {
 	f.control.Close()
 	f.nats.Stop(t)
 	n = f.node(dir)
-	eventually(t, "a view from disk", func() bool { return n.View() != nil })
+	eventually(t, "ready from disk", func() bool { return n.Status().Ready })
 	if s := n.Status(); s.State != pb.Heartbeat_STALE || !s.Ready {
 		t.Errorf("status %+v, want STALE and ready", s)
 	}
@@ -660,5 +660,21 @@ func TestAgeSurvivesRestarts(t *testing.T) {
 	eventually(t, "a view from disk", func() bool { return n.View() != nil })
 	if age, least := n.Status().Age, time.Since(stopped); age < least {
 		t.Errorf("age %s after %s without news", age, least)
+	}
+}
+
+// A node that restarts is not ready before it has caught up, if it can.
+func TestReadyWhenCaughtUp(t *testing.T) {
+	f := newFleet(t)
+	f.applyWorld()
+	dir := t.TempDir()
+	n := f.node(dir)
+	eventually(t, "live", n.live)
+	n.stop()
+	f.step("pause", false)
+	n = f.node(dir)
+	eventually(t, "ready", func() bool { return n.Status().Ready })
+	if n.live() {
+		t.Error("ready with a state from before the pause")
 	}
 }

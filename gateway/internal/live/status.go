@@ -28,7 +28,9 @@ type status struct {
 	// The log is being followed, and ended at goal when that began. A state that
 	// has reached it is current; before, it is not, whatever the connection is like.
 	following, current bool
-	goal               uint64
+	// The node has been current once, or has found out that it cannot be now.
+	settled bool
+	goal    uint64
 }
 
 // Status is a node's own account of how current it is.
@@ -39,7 +41,7 @@ type Status struct {
 	Age time.Duration
 	// Behind is the number of entries that the log is known to have and the state has not.
 	Behind uint64
-	// Ready: there is a view to serve from.
+	// Ready: there is a view to serve from, and it is current or the best to be had.
 	Ready bool
 	// Rejects are the changes that could not be understood.
 	Rejects int
@@ -48,7 +50,7 @@ type Status struct {
 // Status tells how current the node is.
 func (l *Live) Status() Status {
 	now := time.Now()
-	s := Status{State: l.status.get(), Age: l.status.lag(now), Behind: l.status.entriesBehind(), Ready: l.View() != nil}
+	s := Status{State: l.status.get(), Age: l.status.lag(now), Behind: l.status.entriesBehind(), Ready: l.View() != nil && l.status.isSettled(now, l.started)}
 	if c := l.current(); c != nil {
 		s.Position, s.Rejects = c.Position(), len(c.Rejects())
 	}
@@ -93,13 +95,30 @@ func (s *status) followed(goal uint64) {
 	s.reach()
 }
 
+// A node that has a state from disk waits this long for the newest one before it
+// says that it is ready; it serves whoever asks all the same.
+const settleTime = 3 * time.Second
+
+func (s *status) isSettled(now, started time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.settled || s.state == pb.Heartbeat_LIVE || now.Sub(started) > settleTime
+}
+
+// settle notes that there is no use in waiting for a newer state.
+func (s *status) settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settled = true
+}
+
 // reach makes a state LIVE that has come to what the log held when it began to
 // be followed.
 func (s *status) reach() {
 	if !s.following || s.current || s.position.Sequence < s.goal {
 		return
 	}
-	s.current, s.atHead = true, time.Now()
+	s.current, s.settled, s.atHead = true, true, time.Now()
 	if s.state != pb.Heartbeat_DRAINING {
 		s.state = pb.Heartbeat_LIVE
 	}

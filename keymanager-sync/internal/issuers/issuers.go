@@ -145,22 +145,10 @@ func (k *Keeper) steer(ctx context.Context, fetcher *jwks.Fetcher, inbox *inbox)
 	var told map[string]look
 	for {
 		changed := k.cfg.View.Changed()
-		// Before the state: what is written from now on, it need not contain.
-		written := inbox.writtenTo()
-		list, seen := issuersOf(k.cfg.View.State())
-		if remade := remade(told, seen, written); len(remade) > 0 {
-			if k.begin(ctx, fetcher, inbox, list, remade) != nil {
-				return
-			}
-		} else if !maps.Equal(told, seen) || told == nil {
-			fetcher.SetIssuers(list)
+		var err error
+		if told, err = k.tell(ctx, fetcher, inbox, told); err != nil {
+			return
 		}
-		for id := range told {
-			if _, ok := seen[id]; !ok {
-				inbox.unwritten(id)
-			}
-		}
-		told = seen
 		select {
 		case <-ctx.Done():
 			return
@@ -175,6 +163,27 @@ func (k *Keeper) steer(ctx context.Context, fetcher *jwks.Fetcher, inbox *inbox)
 			return
 		}
 	}
+}
+
+// tell tells the fetcher what has changed since it was told last, and returns
+// what it knows now.
+func (k *Keeper) tell(ctx context.Context, fetcher *jwks.Fetcher, inbox *inbox, told map[string]look) (map[string]look, error) {
+	// Before the state: what is written from now on, it need not contain.
+	written := inbox.writtenTo()
+	list, seen := issuersOf(k.cfg.View.State())
+	if again := remade(told, seen, written); len(again) > 0 {
+		if err := begin(ctx, fetcher, inbox, list, again); err != nil {
+			return nil, err
+		}
+	} else if told == nil || !maps.Equal(told, seen) {
+		fetcher.SetIssuers(list)
+	}
+	for id := range told {
+		if _, ok := seen[id]; !ok {
+			inbox.unwritten(id)
+		}
+	}
+	return seen, nil
 }
 
 // look is what was seen of an issuer.
@@ -212,7 +221,7 @@ func remade(told, seen map[string]look, written map[string]bool) []string {
 }
 
 // begin makes the fetcher begin anew with some issuers.
-func (k *Keeper) begin(ctx context.Context, fetcher *jwks.Fetcher, inbox *inbox, list []*pb.Issuer, remade []string) error {
+func begin(ctx context.Context, fetcher *jwks.Fetcher, inbox *inbox, list []*pb.Issuer, remade []string) error {
 	others := slices.DeleteFunc(slices.Clone(list), func(i *pb.Issuer) bool { return slices.Contains(remade, i.GetId()) })
 	fetcher.SetIssuers(others)
 	if err := pause(ctx, settleTime); err != nil {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -22,6 +21,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
 )
 
 const (
@@ -298,14 +299,9 @@ func echo(t *testing.T) string {
 
 func freeAddresses(t *testing.T, n int) []string {
 	t.Helper()
-	var all []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		all = append(all, l.Addr().String())
+	all := make([]string, n)
+	for i := range all {
+		all[i] = streamtest.FreeAddress(t)
 	}
 	return all
 }

@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -24,6 +23,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
 )
 
 const (
@@ -245,14 +246,9 @@ func run(b *testing.B, cmd *exec.Cmd, line string) {
 
 func freeAddresses(b *testing.B, n int) []string {
 	b.Helper()
-	var all []string
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer ln.Close()
-		all = append(all, ln.Addr().String())
+	all := make([]string, n)
+	for i := range all {
+		all[i] = streamtest.FreeAddress(b)
 	}
 	return all
 }

@@ -7,7 +7,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
 )
 
 // root is the source tree, seen from this folder.
@@ -147,12 +149,7 @@ func freePorts(t *testing.T, n int) []int {
 	t.Helper()
 	ports := make([]int, n)
 	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // after all are taken, so that no two are the same
-		ports[i] = l.Addr().(*net.TCPAddr).Port
+		ports[i] = int(netip.MustParseAddrPort(streamtest.FreeAddress(t)).Port())
 	}
 	return ports
 }

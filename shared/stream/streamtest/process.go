@@ -41,11 +41,11 @@ func Processes(tb testing.TB, n int) []*Process {
 	tb.Helper()
 	var cluster inprocess.Cluster
 	for range n {
-		cluster.Routes = append(cluster.Routes, freeAddress(tb))
+		cluster.Routes = append(cluster.Routes, FreeAddress(tb))
 	}
 	processes := make([]*Process, n)
 	for i := range processes {
-		p := &Process{spec: spec{Dir: tb.TempDir(), Name: fmt.Sprintf("p%d", i+1), Listen: freeAddress(tb)}}
+		p := &Process{spec: spec{Dir: tb.TempDir(), Name: fmt.Sprintf("p%d", i+1), Listen: FreeAddress(tb)}}
 		if n > 1 {
 			p.spec.Cluster = &inprocess.Cluster{Name: "test", Listen: cluster.Routes[i], Routes: cluster.Routes}
 		}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strings"
@@ -31,7 +32,7 @@ func New(tb testing.TB) *Server {
 	tb.Helper()
 	s := &Server{config: inprocess.Config{
 		Dir:    tb.TempDir(),
-		Listen: freeAddress(tb),
+		Listen: FreeAddress(tb),
 		Logger: slog.New(slog.DiscardHandler),
 	}}
 	s.Start(tb)
@@ -131,14 +132,14 @@ func Cluster(tb testing.TB, n int) *Fleet {
 	tb.Helper()
 	routes := make([]string, n)
 	for i := range routes {
-		routes[i] = freeAddress(tb)
+		routes[i] = FreeAddress(tb)
 	}
 	fleet := &Fleet{}
 	for i, route := range routes {
 		s := &Server{config: inprocess.Config{
 			Dir:    tb.TempDir(),
 			Name:   fmt.Sprintf("n%d", i+1),
-			Listen: freeAddress(tb),
+			Listen: FreeAddress(tb),
 			Cluster: &inprocess.Cluster{
 				Name:   "test",
 				Listen: route,
@@ -210,14 +211,20 @@ func (f *Fleet) Leader(tb testing.TB, name string) *Server {
 	return nil
 }
 
-// freeAddress returns a loopback address that nothing listens on at the moment.
-func freeAddress(tb testing.TB) string {
+// FreeAddress returns a loopback address that nothing listens on at the moment.
+func FreeAddress(tb testing.TB) string {
 	tb.Helper()
-	var config net.ListenConfig
-	listener, err := config.Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
+	// Below the ports that the system gives out by itself, so that none of the
+	// many connections of tests takes it before it is listened on.
+	for {
+		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)) //nolint:gosec // any port will do
+		var config net.ListenConfig
+		if listener, err := config.Listen(tb.Context(), "tcp", address); err == nil {
+			_ = listener.Close()
+			return address
+		}
+		if tb.Context().Err() != nil {
+			tb.Fatal("no free port")
+		}
 	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }

@@ -155,16 +155,7 @@ func (f *fleet) append(awaited bool, changes ...*pb.Change) uint64 {
 
 func (f *fleet) applyWorld() {
 	f.Helper()
-	docs, err := resource.DecodeYAML("world.yaml", []byte(world))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.change(false, func(d *catalog.Draft) {
-		for _, doc := range docs {
-			d.Apply(doc.Resource)
-		}
-		d.DeployTouched()
-	})
+	f.applyYAML(world)
 }
 
 func (f *fleet) step(verb string, awaited bool) uint64 {

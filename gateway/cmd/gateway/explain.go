@@ -102,7 +102,7 @@ func readQuestion(args []string, stdin io.Reader, stdout io.Writer) (admin strin
 			"is refused, 2 if that could not be found out.\n\nUsage:\n  gateway explain [flags] --url URL\n\n%s", flags.FlagUsages())
 	}
 	if err := flags.Parse(args); err != nil {
-		return "", question{}, err //nolint:wrapcheck // it names the flag
+		return "", question{}, err
 	}
 	switch {
 	case flags.NArg() > 0:
@@ -178,7 +178,7 @@ func (e *explanation) print(w io.Writer, q question) error {
 		outcome = "refused: " + e.Reason
 	}
 	if _, err := fmt.Fprintf(w, "%s %s\n%s%s, by the state at sequence %d\n\n", q.Method, target, outcome, e.parties(), e.Sequence); err != nil {
-		return err //nolint:wrapcheck // it is wrapped by the caller
+		return err
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	deciding := e.deciding()
@@ -189,10 +189,10 @@ func (e *explanation) print(w io.Writer, q question) error {
 		}
 		line := []string{mark + " " + s.Step, cmp.Or(s.Plan, "-"), s.Outcome, details(s.Detail)}
 		if _, err := fmt.Fprintln(table, strings.TrimRight(strings.Join(line, "\t"), "\t")); err != nil {
-			return err //nolint:wrapcheck // as above
+			return err
 		}
 	}
-	return table.Flush() //nolint:wrapcheck // as above
+	return table.Flush()
 }
 
 func (e *explanation) parties() string {

@@ -81,9 +81,6 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Handler is the whole API, for a server of one's own.
-func (s *Server) Handler() http.Handler { return s.handler }
-
 // Serve answers on l, which it closes, until ctx ends; then /readyz says no for
 // DrainDelay, no new connections are taken, and requests in flight may finish. No
 // request is being answered when it returns. It may be called once.

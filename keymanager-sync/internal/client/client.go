@@ -190,13 +190,6 @@ func (c *Client) Create(ctx context.Context, collection string, body []byte, w W
 	})
 }
 
-// Put makes or replaces a resource from its JSON.
-func (c *Client) Put(ctx context.Context, collection, id string, body []byte, w Write) (Outcome, error) {
-	return c.call(ctx, request{
-		method: http.MethodPut, path: path(collection, id), contentType: "application/json", body: bytes.NewReader(body), write: w,
-	})
-}
-
 // Delete removes a resource; with cascade also what refers to it.
 func (c *Client) Delete(ctx context.Context, collection, id string, cascade bool, w Write) (Outcome, error) {
 	query := url.Values{}

@@ -19,6 +19,11 @@ import (
 
 func start(t *testing.T, status *Status) (base string, stop func() error) {
 	t.Helper()
+	return startWith(t, status, false)
+}
+
+func startWith(t *testing.T, status *Status, pprof bool) (base string, stop func() error) {
+	t.Helper()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "portcullis_test_total", Help: "Of a test."}))
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -33,6 +38,7 @@ func start(t *testing.T, status *Status) (base string, stop func() error) {
 			Gatherer: registry,
 			Logger:   slog.New(slog.DiscardHandler),
 			JWKS:     []byte(`{"keys":[]}`),
+			Pprof:    pprof,
 			Explain: func(r *request.Request) (any, error) {
 				token, count := r.Header.Get("Authorization")
 				return map[string]any{"method": string(r.Method), "host": string(r.Host), "path": string(r.Path), "query": string(r.Query), "token": string(token), "count": count, "client": r.Client.String()}, nil
@@ -106,6 +112,17 @@ func TestHealthAndMetrics(t *testing.T) {
 	}
 	if err := stop(); err != nil {
 		t.Errorf("stop: %v", err)
+	}
+}
+
+func TestProfilesAreOfferedOnlyIfAskedFor(t *testing.T) {
+	for pprof, want := range map[bool]int{false: 404, true: 200} {
+		base, _ := startWith(t, &Status{}, pprof)
+		for _, page := range []string{"", "goroutine?debug=1", "profile?seconds=1", "trace?seconds=1"} {
+			if code, _ := call(t, "GET", base+"/debug/pprof/"+page, ""); code != want {
+				t.Errorf("pprof %t: /debug/pprof/%s answers %d, want %d", pprof, page, code, want)
+			}
+		}
 	}
 }
 

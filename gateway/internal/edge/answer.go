@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/socket"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 )
 
@@ -30,11 +31,20 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, v *visit, err error) {
 		writeDenial(ctx, &v.decision, refused)
 		s.metrics.denied(refused)
 	}
-	ctx.Response.Header.SetBytesV("X-Request-Id", v.id[:])
+	ctx.Response.Header.SetCanonical(requestID, v.id[:])
 	if s.draining.Load() {
 		ctx.SetConnectionClose()
 	}
-	s.metrics.answered(v.decision.Api, ctx.Response.StatusCode(), time.Since(v.began))
+	now := v.inbound.Ended
+	if now == 0 {
+		now = socket.Now()
+	}
+	if ctx.Response.IsBodyStream() {
+		v.conn.rest(0)
+	} else {
+		v.conn.rest(now)
+	}
+	s.metrics.answered(v.decision.Api, ctx.Response.StatusCode(), time.Duration(now-v.began))
 	if refused != nil || s.config.LogAll || ctx.Response.StatusCode() >= fasthttp.StatusInternalServerError {
 		s.log(ctx, v, refused, err)
 	}
@@ -117,10 +127,10 @@ func (s *Server) fail(ctx *fasthttp.RequestCtx, err error) {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		d = denial.RequestTimeout
 	}
-	v := s.visit()
+	v := s.visit(ctx)
 	defer s.leave(ctx, v, nil)
 	writeDenial(ctx, &v.decision, d)
-	ctx.Response.Header.SetBytesV("X-Request-Id", v.id[:])
+	ctx.Response.Header.SetCanonical(requestID, v.id[:])
 	s.metrics.denied(d)
 	s.metrics.answered(nil, ctx.Response.StatusCode(), 0)
 	if !errors.Is(err, io.ErrUnexpectedEOF) {

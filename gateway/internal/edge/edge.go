@@ -95,7 +95,7 @@ type Server struct {
 	ids      *ids
 	peers    *peers
 	draining atomic.Bool
-	visits   sync.Pool // *visit
+	clock    wallClock
 }
 
 // New makes a Server; it serves nothing before Run.
@@ -116,12 +116,10 @@ func New(config Config) (*Server, error) {
 		ErrorHandler:  s.fail,
 		Logger:        printer{config.Logger},
 
-		ReadBufferSize: config.MaxHeader,
-		ReadTimeout:    config.ReadTimeout,
-		WriteTimeout:   config.WriteTimeout,
-		IdleTimeout:    config.IdleTimeout,
-		Concurrency:    config.MaxConns,
-		MaxConnsPerIP:  config.MaxConnsPerIP,
+		// Time limits, and bounds of one address, are the connections' own matter (conn.go).
+		ReadBufferSize:  config.MaxHeader,
+		Concurrency:     config.MaxConns,
+		LazyRequestTime: true,
 
 		// Bodies are streams, of which the server reads as little as it can
 		// ahead; their real bound is the upstream's.
@@ -167,6 +165,7 @@ func fill(c *Config) {
 // in flight have DrainTimeout to end. It closes ln, and returns nil after a
 // drain in which all requests ended.
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
+	ln = s.listener(ln)
 	if s.config.TLS != nil {
 		ln = tls.NewListener(ln, tlsConfig(s.config.TLS))
 		var watching sync.WaitGroup
@@ -195,6 +194,15 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 		return fmt.Errorf("drain %s: %w", ln.Addr(), err)
 	}
 	return nil
+}
+
+// listener gives ln's connections their limits.
+func (s *Server) listener(ln net.Listener) *listener {
+	c := &s.config
+	return &listener{
+		Listener: ln, read: c.ReadTimeout, idle: c.IdleTimeout, write: c.WriteTimeout, secure: c.TLS != nil,
+		perClient: c.MaxConnsPerIP, refused: s.metrics.refused.Inc, conns: map[netip.Addr]int{},
+	}
 }
 
 // tlsConfig asks clients for a certificate without judging it: whether one is

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"runtime/debug"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/portcullis-gateway/portcullis/gateway/internal/socket"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 )
 
@@ -19,7 +19,7 @@ type visitKey struct{}
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	v, _ := ctx.UserValue(visitKey{}).(*visit)
 	if v == nil {
-		v = s.visit()
+		v = s.visit(ctx)
 	}
 	defer func() { s.leave(ctx, v, recover()) }()
 	err := s.admit(ctx, v)
@@ -62,7 +62,7 @@ func (s *Server) decide(v *visit) error {
 // expect is called for a request with Expect: 100-continue. It decides about it
 // before the body is asked for, and returns the status to answer with; 100: go on.
 func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
-	v := s.visit()
+	v := s.visit(ctx)
 	keep := false
 	defer func() {
 		if cause := recover(); cause != nil || !keep {
@@ -88,19 +88,22 @@ func (s *Server) leave(ctx *fasthttp.RequestCtx, v *visit, cause any) {
 	if cause != nil {
 		ctx.SetConnectionClose()
 		s.answer(ctx, v, fmt.Errorf("%w: panic: %v\n%s", denial.Internal, cause, debug.Stack()))
-		// v is not used again: the panic may have left it in any state.
+		v.conn.visit = nil // the panic may have left it in any state
 		return
 	}
 	v.forget()
-	s.visits.Put(v)
 }
 
-func (s *Server) visit() *visit {
-	v, _ := s.visits.Get().(*visit)
-	if v == nil {
-		v = &visit{path: make([]byte, 0, 256), host: make([]byte, 0, 64)}
+// visit begins a visit.
+func (s *Server) visit(ctx *fasthttp.RequestCtx) *visit {
+	c := connOf(ctx)
+	if c.visit == nil {
+		c.visit = &visit{conn: c, path: make([]byte, 0, 256), host: make([]byte, 0, 64)}
 	}
+	v := c.visit
 	s.ids.next(&v.id)
-	v.began = time.Now()
+	v.began = socket.Now()
+	v.now = s.clock.unix(v.began)
+	c.SetWriteDue(0)
 	return v
 }

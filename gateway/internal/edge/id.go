@@ -11,6 +11,9 @@ import (
 // for each process, and 12 that count.
 const idLength = 24
 
+//nolint:gochecknoglobals // a constant
+var requestID = []byte("X-Request-Id")
+
 // ids makes request ids. They are unique, not secret.
 type ids struct {
 	process [idLength / 2]byte

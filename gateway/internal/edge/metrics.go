@@ -26,6 +26,7 @@ type metrics struct {
 	total    atomic.Uint64
 	outside  *classes // of requests that no Api was found for
 	duration prometheus.Histogram
+	refused  prometheus.Counter // connections
 
 	mu   sync.Mutex
 	apis map[string]*classes // by id
@@ -52,13 +53,17 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Name: "portcullis_denials_total",
 			Help: "Requests that the gateway refused, by reason.",
 		}, []string{"reason"}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "portcullis_connections_refused_total",
+			Help: "Connections that were closed at once because their client had too many.",
+		}),
 		apis: map[string]*classes{},
 	}
 	m.outside = m.classes("")
 	if registry == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.denials} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.denials, m.refused} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register the metrics of requests: %w", err)
 		}

@@ -2,9 +2,7 @@ package edge
 
 import (
 	"bytes"
-	"net"
 	"net/netip"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -16,10 +14,12 @@ import (
 
 // visit is the memory of one request on its way through.
 type visit struct {
-	id [idLength]byte
-	// began is when the request was first looked at. (fasthttp's own time is not
-	// set yet when it asks about Expect.)
-	began    time.Time
+	id   [idLength]byte
+	conn *conn
+	// began is when the request was first looked at, by socket.Now.
+	began int64
+	// now is the same in seconds since 1970.
+	now      int64
 	block    request.Block
 	request  request.Request
 	decision pipeline.Decision
@@ -53,7 +53,7 @@ func (v *visit) takeIn(ctx *fasthttp.RequestCtx, p *peers) error {
 		return denial.MethodNotAllowed
 	}
 	r := &v.request
-	*r = request.Request{Method: method, Header: &v.block, Client: clientOf(ctx), Secure: ctx.IsTLS(), Now: v.began.Unix()}
+	*r = request.Request{Method: method, Header: &v.block, Client: v.conn.client, Secure: v.conn.secure, Now: v.now}
 	if err := v.locate(h.RequestURI(), old); err != nil {
 		return denial.BadRequest
 	}
@@ -79,6 +79,9 @@ func (v *visit) meet(ctx *fasthttp.RequestCtx, p *peers) (err error) {
 			r.Peer, r.PeerChain, err = p.certificate(&v.block)
 			return err
 		}
+	}
+	if !v.conn.secure {
+		return nil
 	}
 	if state := ctx.TLSConnectionState(); state != nil && len(state.PeerCertificates) > 0 {
 		r.Peer, r.PeerChain = state.PeerCertificates[0], state.PeerCertificates[1:]
@@ -150,13 +153,6 @@ func isRefused(method []byte) bool {
 		return true
 	}
 	return false
-}
-
-func clientOf(ctx *fasthttp.RequestCtx) netip.Addr {
-	if a, ok := ctx.RemoteAddr().(*net.TCPAddr); ok {
-		return a.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
 }
 
 // forget drops what must not outlive the request, the view above all.

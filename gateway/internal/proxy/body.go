@@ -13,12 +13,13 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/portcullis-gateway/portcullis/gateway/internal/socket"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 )
 
 const (
 	// copySize is the size of the pieces in which bodies are passed on.
-	copySize = 32 << 10
+	copySize = 64 << 10
 	// beforeChunk and afterChunk are the room in a piece for a chunk's size
 	// line and for the CRLF behind it.
 	beforeChunk, afterChunk = 10, 2
@@ -102,7 +103,7 @@ func (u *Upstream) writePiece(c *conn, buf *[copySize]byte, n int, chunked bool)
 }
 
 func (u *Upstream) writeAll(c *conn, piece []byte) error {
-	if err := c.SetDeadline(time.Now().Add(u.responseTimeout)); err != nil {
+	if err := c.setDue(socket.Now() + int64(u.responseTimeout)); err != nil {
 		return sendFault(true, err)
 	}
 	if _, err := c.Write(piece); err != nil {
@@ -120,7 +121,7 @@ func (u *Upstream) endBody(c *conn, length, total int) error {
 			return err
 		}
 	}
-	if err := c.SetDeadline(time.Now().Add(u.responseTimeout)); err != nil {
+	if err := c.setDue(socket.Now() + int64(u.responseTimeout)); err != nil {
 		return sendFault(true, err)
 	}
 	return nil
@@ -234,13 +235,37 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
+// WriteTo implements io.WriterTo, for pieces larger than the server's own.
+func (b *responseBody) WriteTo(w io.Writer) (total int64, err error) {
+	buf, _ := b.upstream.pool.blocks.Get().(*[copySize]byte)
+	if buf == nil {
+		buf = new([copySize]byte)
+	}
+	defer b.upstream.pool.blocks.Put(buf)
+	for {
+		n, err := b.Read(buf[:])
+		if n > 0 {
+			written, failed := w.Write(buf[:n])
+			total += int64(written)
+			if failed != nil {
+				return total, failed
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return total, nil
+		case err != nil:
+			return total, err
+		}
+	}
+}
+
 func (b *responseBody) next(p []byte) (int, error) {
-	now := time.Now()
-	if err := b.client.SetWriteDeadline(now.Add(b.upstream.patience.stall)); err != nil {
+	if err := b.client.SetWriteDeadline(time.Now().Add(b.upstream.patience.stall)); err != nil {
 		return 0, err
 	}
 	if b.reader.Buffered() == 0 {
-		if err := b.conn.SetReadDeadline(now.Add(b.upstream.responseTimeout)); err != nil {
+		if err := b.conn.socket.SetReadDue(socket.Now() + int64(b.upstream.responseTimeout)); err != nil {
 			return 0, err
 		}
 	}

@@ -4,11 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"os"
-	"syscall"
 	"time"
+
+	"github.com/portcullis-gateway/portcullis/gateway/internal/socket"
 )
 
 // conn is a connection to a target. Between exchanges it is idle in its
@@ -19,37 +19,16 @@ import (
 // request's answer, so such a connection is thrown away.
 type conn struct {
 	net.Conn
-	// raw is the TCP connection below; nil if it has none.
-	raw syscall.RawConn
-	// plain: no TLS, so that reads may go to the descriptor directly.
-	plain     bool
+	// socket is Conn, or what lies below its TLS.
+	socket    *socket.Conn
+	plain     bool // no TLS
 	reused    bool
-	idleSince time.Time
+	idleSince int64 // by socket.Now
 	// broken: the upstream stopped reading in the middle of a request's body.
 	broken bool
 
-	// State of the armed read, see arm.
-	send []byte
-	into []byte
-	n    int
-	err  error
+	send []byte // what the next Read sends first, see arm
 	sent bool
-	step func(fd uintptr) bool
-	// State of the check outside a read.
-	clean bool
-	probe func(fd uintptr)
-}
-
-func newConn(nc net.Conn, below net.Conn) *conn {
-	c := &conn{Conn: nc, plain: nc == below}
-	if sc, ok := below.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			c.raw = raw
-		}
-	}
-	c.step = c.exchange
-	c.probe = func(fd uintptr) { c.clean = quiet(fd) }
-	return c
 }
 
 // dial connects to a target within timeout, TLS handshake included.
@@ -61,26 +40,29 @@ func dial(address string, tlsConfig *tls.Config, timeout time.Duration) (*conn, 
 	if err != nil {
 		return nil, err
 	}
+	s := socket.New(below)
 	if tlsConfig == nil {
-		return newConn(below, below), nil
+		return &conn{Conn: s, socket: s, plain: true}, nil
 	}
-	secure := tls.Client(below, tlsConfig)
+	secure := tls.Client(s, tlsConfig)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = below.Close()
 		return nil, err
 	}
-	return newConn(secure, below), nil
+	return &conn{Conn: secure, socket: s}, nil
+}
+
+// setDue sets when reading and writing must end, by the clock of socket.Now.
+func (c *conn) setDue(due int64) error {
+	c.socket.SetWriteDue(due)
+	return c.socket.SetReadDue(due)
 }
 
 // check reports whether an idle connection is open and quiet. On TLS, bytes in
 // the socket count as dirt too: the only legitimate ones, session tickets,
 // arrive with the first answer.
 func (c *conn) check() bool {
-	if c.raw == nil {
-		return true
-	}
-	c.clean = false
-	if err := c.raw.Control(c.probe); err != nil || !c.clean {
+	if !c.socket.Quiet() {
 		return false
 	}
 	if c.plain {
@@ -96,64 +78,31 @@ func (c *conn) check() bool {
 }
 
 // canArm reports whether arm may be used.
-func (c *conn) canArm() bool { return c.plain && c.raw != nil && canReadRaw }
-
-// answersEarly reports whether err says that the upstream took no more of a
-// request's body. It may have answered before that, which then counts; the
-// connection is good for nothing else.
-func (c *conn) answersEarly(err error) bool {
-	if !errors.Is(err, errBodyRefused) || c.SetReadDeadline(time.Now().Add(earlyAnswer)) != nil {
-		return false
-	}
-	c.broken = true
-	return true
-}
+func (c *conn) canArm() bool { return c.plain && c.socket.ByHand() }
 
 // arm makes the next Read check the connection, send request, and wait for the
-// answer in one go. The check takes the place of the read that Go's poller
-// would try in vain before it parks, so the guard costs no system call
-// (BenchmarkForward).
+// answer in one go.
 func (c *conn) arm(request []byte) {
 	c.send, c.sent = request, false
 }
 
 // Read implements io.Reader.
-func (c *conn) Read(p []byte) (int, error) {
+func (c *conn) Read(p []byte) (n int, err error) {
 	if c.send == nil {
 		return c.Conn.Read(p)
 	}
-	c.into, c.n, c.err = p, 0, nil
-	err := c.raw.Read(c.step)
-	c.send, c.into = nil, nil
-	if err != nil {
-		return 0, err
-	}
-	if c.n == 0 && c.err == nil {
-		return 0, io.EOF
-	}
-	return c.n, c.err
+	n, c.sent, err = c.socket.Exchange(c.send, p)
+	c.send = nil
+	return n, err
 }
 
-// exchange is called by the poller, first at once and then when there may be
-// something to read; false: wait for that.
-func (c *conn) exchange(fd uintptr) bool {
-	if !c.sent {
-		if !quiet(fd) {
-			c.err = errStale
-			return true
-		}
-		n, err := c.Write(c.send)
-		c.sent = n > 0
-		if err != nil {
-			c.err = err
-			return true
-		}
+// answersEarly reports whether err says that the upstream took no more of a
+// request's body. It may have answered before that, which then counts; the
+// connection is good for nothing else.
+func (c *conn) answersEarly(err error) bool {
+	if !errors.Is(err, errBodyRefused) || c.socket.SetReadDue(socket.Now()+int64(earlyAnswer)) != nil {
 		return false
 	}
-	n, again, err := readRaw(fd, c.into)
-	if again {
-		return false
-	}
-	c.n, c.err = n, err
+	c.broken = true
 	return true
 }

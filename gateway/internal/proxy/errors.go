@@ -5,9 +5,7 @@ import "errors"
 var (
 	// errNotSent says that not one byte of a request reached the upstream, so
 	// that it may be sent again elsewhere.
-	errNotSent = errors.New("nothing was sent")
-	// errStale says that an idle connection was closed, or has bytes nobody asked for.
-	errStale       = errors.New("the idle connection is not clean")
+	errNotSent     = errors.New("nothing was sent")
 	errBodyRefused = errors.New("the upstream takes no more of the request body")
 	errTooMany     = errors.New("too many connections")
 	errTruncated   = errors.New("the request body ended early")

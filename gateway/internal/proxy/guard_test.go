@@ -16,6 +16,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/portcullis-gateway/portcullis/gateway/internal/socket"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 )
 
@@ -136,7 +137,7 @@ func TestFailover(t *testing.T) {
 		wantContains(t, get(t, g, "GET / HTTP/1.1\r\nHost: a\r\n"), "HTTP/1.1 200")
 		wantContains(t, raw(t, g.address, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"), "HTTP/1.1 200", "abc")
 	}
-	if !u.production.servers[0].down(time.Now()) {
+	if !u.production.servers[0].down(socket.Now()) {
 		t.Error("the target that cannot be reached is not avoided")
 	}
 }
@@ -322,7 +323,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	target := u.production.servers[0].target
 	target.mu.Lock()
 	for _, c := range target.idle {
-		c.idleSince = c.idleSince.Add(-maxIdleTime)
+		c.idleSince -= int64(maxIdleTime)
 	}
 	n := len(target.idle)
 	target.mu.Unlock()

@@ -27,6 +27,9 @@ type Inbound struct {
 	Secure bool
 	// RequestID is what X-Request-Id is to say.
 	RequestID []byte
+
+	// Ended is set by Send: when the whole answer was there, by socket.Now; 0: not yet.
+	Ended int64
 }
 
 // checkConnection refuses a Connection field that names a field which the
@@ -274,45 +277,43 @@ func equalFold(a []byte, b string) bool {
 // whether the upstream's connection can be used again.
 func cleanResponse(h *fasthttp.ResponseHeader) (reusable bool) {
 	reusable = !h.ConnectionClose()
-	var drop [8]string
+	var drop [8][]byte // which stay as they are until fields are set
 	found := drop[:0]
 	for name, value := range h.All() {
 		switch request.Classify(name) {
 		case request.Connection:
-			found = appendNamed(append(found, fasthttp.HeaderConnection), value)
-		case request.TransferEncoding:
-			found = append(found, fasthttp.HeaderTransferEncoding)
-		case request.HopByHop:
-			if equalFold(name, "keep-alive") {
-				found = append(found, "Keep-Alive")
-			} else {
-				found = append(found, string(name))
-			}
+			found = appendNamed(append(found, name), h, value)
+		case request.TransferEncoding, request.HopByHop:
+			found = append(found, name)
 		case request.Reserved:
 			if equalFold(name, "x-request-id") {
-				found = append(found, "X-Request-Id")
+				found = append(found, name)
 			}
 		default:
 		}
 	}
 	for _, name := range found {
-		h.Del(name)
+		h.DelBytes(name)
 	}
 	h.ResetConnectionClose()
 	return reusable
 }
 
-// appendNamed appends the fields that a Connection field names, but for those
-// that frame or describe the message whatever the upstream says.
-func appendNamed(names []string, connection []byte) []string {
+// appendNamed appends the names of the fields that a Connection field names, but for
+// those that frame or describe the message whatever the upstream says.
+func appendNamed(names [][]byte, h *fasthttp.ResponseHeader, connection []byte) [][]byte {
 	for len(connection) > 0 {
 		var token []byte
 		token, connection = cutToken(connection)
 		switch {
 		case len(token) == 0, equalFold(token, "close"), equalFold(token, "keep-alive"),
 			equalFold(token, "content-length"), equalFold(token, "content-type"):
-		default:
-			names = append(names, string(token))
+			continue
+		}
+		for name := range h.All() {
+			if bytes.EqualFold(name, token) {
+				names = append(names, name)
+			}
 		}
 	}
 	return names

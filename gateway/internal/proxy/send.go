@@ -7,11 +7,11 @@ import (
 	"io"
 	"net"
 	"os"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/socket"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 )
 
@@ -59,7 +59,7 @@ func (u *Upstream) Send(in *Inbound, f *Forward) error {
 			return clientFault(err)
 		}
 	}
-	now := time.Now()
+	now := socket.Now()
 	err := errNotSent
 	targets := &u.production
 	if f.Sandbox {
@@ -71,7 +71,7 @@ func (u *Upstream) Send(in *Inbound, f *Forward) error {
 		if err = u.try(x, s, in, length, now); !errors.Is(err, errNotSent) {
 			return false
 		}
-		now = time.Now() // what this server took is not taken from the next
+		now = socket.Now() // what this server took is not taken from the next
 		return true
 	})
 	return err
@@ -99,7 +99,7 @@ func bodyLength(in *Inbound) int {
 
 // try sends the request to one server, over an idle connection that passes the
 // guard or a new one.
-func (u *Upstream) try(x *exchange, s *server, in *Inbound, length int, now time.Time) error {
+func (u *Upstream) try(x *exchange, s *server, in *Inbound, length int, now int64) error {
 	for {
 		c := s.take()
 		if c == nil {
@@ -107,7 +107,7 @@ func (u *Upstream) try(x *exchange, s *server, in *Inbound, length int, now time
 			if c, err = s.dial(); err != nil {
 				return unreachable(err)
 			}
-			now = time.Now() // the response timeout begins after the connection
+			now = socket.Now() // the response timeout begins after the connection
 		}
 		err := u.once(x, s, c, in, length, now)
 		if err == nil {
@@ -122,8 +122,8 @@ func (u *Upstream) try(x *exchange, s *server, in *Inbound, length int, now time
 
 // once sends the request over c and reads the answer. On success the
 // connection is kept or belongs to the response's body; else it is the caller's.
-func (u *Upstream) once(x *exchange, s *server, c *conn, in *Inbound, length int, now time.Time) error {
-	if err := c.SetDeadline(now.Add(u.responseTimeout)); err != nil {
+func (u *Upstream) once(x *exchange, s *server, c *conn, in *Inbound, length int, now int64) error {
+	if err := c.setDue(now + int64(u.responseTimeout)); err != nil {
 		return fmt.Errorf("%w: %w: %w", errNotSent, denial.UpstreamUnreachable, err)
 	}
 	streamed := length == -1 || length > smallBody
@@ -131,7 +131,7 @@ func (u *Upstream) once(x *exchange, s *server, c *conn, in *Inbound, length int
 		c.arm(x.out)
 	} else {
 		if c.reused && !c.check() {
-			return fmt.Errorf("%w: %w: %w", errNotSent, denial.UpstreamUnreachable, errStale)
+			return fmt.Errorf("%w: %w: %w", errNotSent, denial.UpstreamUnreachable, socket.ErrNotQuiet)
 		}
 		if err := u.write(x, c, in, length, streamed); err != nil && !c.answersEarly(err) {
 			return err
@@ -148,7 +148,7 @@ func (u *Upstream) once(x *exchange, s *server, c *conn, in *Inbound, length int
 // write sends the request without arming.
 func (u *Upstream) write(x *exchange, c *conn, in *Inbound, length int, streamed bool) error {
 	if c.reused && !c.plain { // check moved the read deadline
-		if err := c.SetDeadline(time.Now().Add(u.responseTimeout)); err != nil {
+		if err := c.setDue(socket.Now() + int64(u.responseTimeout)); err != nil {
 			return fmt.Errorf("%w: %w: %w", errNotSent, denial.UpstreamUnreachable, err)
 		}
 	}
@@ -172,6 +172,7 @@ func (u *Upstream) receive(br *bufio.Reader, s *server, c *conn, in *Inbound) er
 	}
 	resp := &in.Ctx.Response
 	resp.Header.SetNoDefaultContentType(true)
+	resp.Header.DisableNormalizing() // names go on as they came
 	if err := readHeader(br, &resp.Header); err != nil {
 		resp.Reset()
 		return answerFault(err)
@@ -185,7 +186,7 @@ func (u *Upstream) receive(br *bufio.Reader, s *server, c *conn, in *Inbound) er
 		// -2 made the parser say "close", although there is no body to end by it.
 	case 0 < length && length <= smallResponse:
 		if br.Buffered() < length {
-			if err := c.SetReadDeadline(time.Now().Add(u.responseTimeout)); err != nil {
+			if err := c.socket.SetReadDue(socket.Now() + int64(u.responseTimeout)); err != nil {
 				return answerFault(err)
 			}
 		}
@@ -197,19 +198,21 @@ func (u *Upstream) receive(br *bufio.Reader, s *server, c *conn, in *Inbound) er
 	default:
 		return u.stream(br, s, c, in, length, reusable)
 	}
-	u.finish(br, s, c, reusable)
+	in.Ended = u.finish(br, s, c, reusable)
 	return nil
 }
 
-// finish ends an exchange whose answer has been read completely.
-func (u *Upstream) finish(br *bufio.Reader, s *server, c *conn, reusable bool) {
+// finish ends an exchange whose answer has been read completely, and tells when.
+func (u *Upstream) finish(br *bufio.Reader, s *server, c *conn, reusable bool) (now int64) {
+	now = socket.Now()
 	clean := br.Buffered() == 0
 	u.pool.release(br)
-	if clean && reusable && !c.broken && c.raw != nil && canReadRaw {
-		s.keep(c)
+	if clean && reusable && !c.broken && c.socket.ByHand() {
+		s.keep(c, now)
 	} else {
 		s.drop(c)
 	}
+	return now
 }
 
 // readHeader reads the final response's header section; interim ones are dropped.

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/portcullis-gateway/portcullis/gateway/internal/socket"
 )
 
 const (
@@ -26,8 +28,10 @@ type target struct {
 	tls            *tls.Config
 	connectTimeout time.Duration
 
-	// downUntil is the time, in nanoseconds since 1970, until which other targets are preferred.
+	// downUntil is the time, by socket.Now, until which other targets are preferred.
 	downUntil atomic.Int64
+
+	turns socket.Turns
 
 	mu    sync.Mutex
 	idle  []*conn // the one used last is at the end
@@ -64,15 +68,16 @@ func (t *target) dial() (*conn, error) {
 		t.mu.Lock()
 		t.open--
 		t.mu.Unlock()
-		t.downUntil.Store(time.Now().Add(downTime).UnixNano())
+		t.downUntil.Store(socket.Now() + int64(downTime))
 		return nil, fmt.Errorf("connect to %s: %w", t.address, err)
 	}
+	c.socket.Turns = &t.turns
 	return c, nil
 }
 
 // keep makes c idle.
-func (t *target) keep(c *conn) {
-	c.idleSince = time.Now()
+func (t *target) keep(c *conn, now int64) {
+	c.idleSince = now
 	t.mu.Lock()
 	t.idle = append(t.idle, c)
 	if !t.sweep {
@@ -93,10 +98,10 @@ func (t *target) drop(c *conn) {
 // closeIdle closes connections that have been idle for too long, and comes
 // again as long as there are idle ones.
 func (t *target) closeIdle() {
-	limit := time.Now().Add(-maxIdleTime)
+	limit := socket.Now() - int64(maxIdleTime)
 	t.mu.Lock()
 	n := 0
-	for n < len(t.idle) && t.idle[n].idleSince.Before(limit) {
+	for n < len(t.idle) && t.idle[n].idleSince < limit {
 		n++
 	}
 	old := append([]*conn(nil), t.idle[:n]...)
@@ -106,7 +111,7 @@ func (t *target) closeIdle() {
 	t.open -= n
 	t.sweep = kept > 0
 	if t.sweep {
-		time.AfterFunc(time.Until(t.idle[0].idleSince.Add(maxIdleTime))+time.Millisecond, t.closeIdle)
+		time.AfterFunc(time.Duration(t.idle[0].idleSince-limit)+time.Millisecond, t.closeIdle)
 	}
 	t.mu.Unlock()
 	for _, c := range old {
@@ -126,4 +131,4 @@ func (t *target) closeAll() {
 	}
 }
 
-func (t *target) down(now time.Time) bool { return t.downUntil.Load() > now.UnixNano() }
+func (t *target) down(now int64) bool { return t.downUntil.Load() > now }

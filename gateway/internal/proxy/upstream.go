@@ -238,7 +238,7 @@ func (p *Pool) release(br *bufio.Reader) {
 // order calls try with the servers in the order in which a request should try
 // them, until it returns false: first the scheduled one, then the others; those
 // that were just unreachable last.
-func (g *group) order(now time.Time, try func(*server) bool) {
+func (g *group) order(now int64, try func(*server) bool) {
 	if len(g.servers) == 1 {
 		try(&g.servers[0])
 		return

@@ -1,0 +1,13 @@
+//go:build !unix
+
+package socket
+
+import "errors"
+
+const byHand = false
+
+func read(uintptr, []byte) (int, bool, error) { return 0, false, errors.ErrUnsupported }
+
+func write(uintptr, []byte) (int, bool, error) { return 0, false, errors.ErrUnsupported }
+
+func quiet(uintptr) bool { return false }

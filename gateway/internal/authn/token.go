@@ -29,7 +29,16 @@ type Token struct {
 	askAgain int64 // when an introspected token must be asked about anew
 	keyUntil int64 // last second the key may be used; 0: no bound
 	clean    atomic.Pointer[catalog.Edition]
+	seen     atomic.Pointer[catalog.Edition]
+	holder   atomic.Pointer[Holder]
 	memo     atomic.Pointer[[]remembered]
+}
+
+// Holder is whose a token is, by one edition of the resources.
+type Holder struct {
+	Edition *catalog.Edition
+	Client  catalog.ClientRef
+	Known   bool
 }
 
 // Thumbprint is the RFC 7638 thumbprint of the key that verified the token; empty
@@ -60,6 +69,20 @@ func (t *Token) Facts() catalog.TokenFacts {
 // RevocationMemo holds the revocations that were last found not to name the token.
 // They need not be searched again, since time only ends revocations.
 func (t *Token) RevocationMemo() *atomic.Pointer[catalog.Edition] { return &t.clean }
+
+// HolderMemo holds who was last found to hold the token. What it keeps must not
+// keep a state in memory.
+func (t *Token) HolderMemo() *atomic.Pointer[Holder] { return &t.holder }
+
+// Settled tells whether it has been asked about the same edition before. While
+// resources change faster than a token comes back, nothing is worth remembering.
+func (t *Token) Settled(edition *catalog.Edition) bool {
+	if t.seen.Load() == edition {
+		return edition != nil
+	}
+	t.seen.Store(edition)
+	return false
+}
 
 type remembered struct{ key, value any }
 

@@ -196,6 +196,11 @@ func Entitled(s *catalog.State, application, plan catalog.Handle, now int64) err
 		return denial.SubscriptionNotFound
 	}
 	grant, ok := s.Grant(application, plan)
+	return Granted(grant, ok, now)
+}
+
+// Granted is Entitled where the grant is known; ok: there is one.
+func Granted(grant catalog.Grant, ok bool, now int64) error {
 	switch {
 	case !ok:
 		return denial.SubscriptionNotFound

@@ -64,7 +64,7 @@ func (c *Compiler) Compile(s *catalog.State, touched []catalog.Ref, fetched map[
 	if c.routes == nil || len(apis) > 0 {
 		faults = append(faults, c.route()...)
 	}
-	return &pipeline.View{State: s, Routes: c.routes, Keyring: c.keyring}, faults
+	return pipeline.NewView(s, c.routes, c.keyring), faults
 }
 
 // affected are the ids of what must be compiled anew.

@@ -10,72 +10,6 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 )
 
-// adapter is a Header as an HTTP stack would offer it: its bytes are there already.
-type adapter struct{ authorization, key []byte }
-
-func (a *adapter) Get(name string) ([]byte, int) {
-	switch {
-	case name == "Authorization" && a.authorization != nil:
-		return a.authorization, 1
-	case name == "X-Api-Key" && a.key != nil:
-		return a.key, 1
-	}
-	return nil, 0
-}
-
-// restricted has everything in it that a repeated token is decided by.
-func restricted(t testing.TB) *world {
-	t.Helper()
-	return newWorld(t, common, orders, `
-kind: Plan
-id: orders-jwt
-api: orders
-security: JWT
-status: PUBLISHED
-jwt:
-  issuers: [acme, partner]
-  audiences: [https://orders.test]
-  scopes: {any: [orders.read, orders.write]}
-  claim_rules: [{claim: tenant, mandatory: true, equals: acme}, {claim: level, expression: "claims.level >= 2"}]
-  claims_to_headers: [{claim: sub, header: X-User-Id}, {claim: org.name, header: X-Org}]
-restrictions:
-  rate_limit: {requests: 1000000000, period: 1s}
-  quota: {requests: 1000000000, period: 24h}
-  spike_arrest: {requests: 1000000000, period: 1s}
-  resource_filter: {allow: [{path: "/v1/**", methods: [GET, POST]}], deny: [{path: "/v1/admin/**"}]}
----
-kind: Plan
-id: orders-key
-api: orders
-security: API_KEY
-status: PUBLISHED
----
-kind: Plan
-id: free
-api: orders
-security: KEYLESS
-status: PUBLISHED
----
-kind: Subscription
-id: mobile-key
-application: mobile
-plan: orders-key
-status: ACCEPTED
----
-kind: Revocation
-id: other
-issuer: acme
-jti: other
-`)
-}
-
-func repeated() *request.Request {
-	r := get("/orders/v1/items/7")
-	r.Header = &adapter{authorization: []byte("Bearer " + token(
-		`"aud":"https://orders.test","scope":"orders.read","tenant":"acme","level":3,"org":{"name":"Acme"}`))}
-	return r
-}
-
 func TestDecideAllocatesNothing(t *testing.T) {
 	w := restricted(t)
 	withKey := get("/orders/v1/items/7")
@@ -127,27 +61,4 @@ func decideWithoutAllocating(t *testing.T, w *world, tests []allocation) {
 			t.Errorf("%s: %v allocations", tt.name, n)
 		}
 	}
-}
-
-func BenchmarkDecide(b *testing.B) {
-	w := restricted(b)
-	hit, d := repeated(), &pipeline.Decision{}
-	b.Run("hit", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := w.pipeline.Decide(w.view, hit, d); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	denied := repeated()
-	denied.Path = []byte("/orders/v1/admin/x")
-	b.Run("denied", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := w.pipeline.Decide(w.view, denied, d); err == nil {
-				b.Fatal("allowed")
-			}
-		}
-	})
 }

@@ -169,13 +169,16 @@ func (p *Pipeline) askForKey(v *View, r *request.Request, d *Decision, plan *Pla
 // subscribed decides whether the token's client may use a plan: by what the token
 // lists, if its issuer is trusted for that, else by the subscriptions.
 func (d *Decision) subscribed(v *View, r *request.Request, plan *Plan, said *verdict) error {
+	err := said.subscribed
 	if d.Token.Issuer.SubscriptionClaim() == "" {
-		return d.entitled(v, r, plan)
+		found, ok := grant(v, d.Token, d.application, plan, said)
+		err = authz.Granted(found, ok, r.Now)
 	}
-	d.note(stepSubscription, plan, said.subscribed)
-	return said.subscribed
+	d.note(stepSubscription, plan, err)
+	return err
 }
 
+// entitled decides by the subscriptions alone.
 func (d *Decision) entitled(v *View, r *request.Request, plan *Plan) error {
 	err := authz.Entitled(v.State, d.application, plan.handle, r.Now)
 	d.note(stepSubscription, plan, err)

@@ -1,9 +1,13 @@
 package pipeline
 
 import (
+	"strings"
+	"sync/atomic"
+
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authz"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
 )
 
 // verdict is what a plan's rules say of a token's claims, and, if its issuer is
@@ -18,6 +22,46 @@ type verdict struct {
 	signed *signedFields
 	// subscribed is why the token's own list does not entitle it; nil: it does, or there is no such list.
 	subscribed error
+	granted    atomic.Pointer[granted]
+}
+
+// granted is what the application that holds the token may do with the plan, by one
+// edition of the resources.
+type granted struct {
+	edition     *catalog.Edition
+	application catalog.Handle
+	grant       catalog.Grant
+	known       bool
+}
+
+// holder finds whose a token is.
+func holder(v *View, t *authn.Token) (catalog.ClientRef, bool) {
+	if h := t.HolderMemo().Load(); h != nil && h.Edition == v.edition {
+		return h.Client, h.Known
+	}
+	client, known := v.State.Client(t.Issuer.ID(), t.ClientID)
+	if t.Settled(v.edition) {
+		client.Application = strings.Clone(client.Application) // which is a part of the state
+		t.HolderMemo().Store(&authn.Holder{Edition: v.edition, Client: client, Known: known})
+	}
+	return client, known
+}
+
+// grant finds what a token's application may do with a plan. said is what the
+// plan says of the token.
+func grant(v *View, t *authn.Token, application catalog.Handle, plan *Plan, said *verdict) (catalog.Grant, bool) {
+	if g := said.granted.Load(); g != nil && g.edition == v.edition && g.application == application {
+		return g.grant, g.known
+	}
+	var found catalog.Grant
+	known := false
+	if application != 0 && plan.handle != 0 {
+		found, known = v.State.Grant(application, plan.handle)
+	}
+	if h := t.HolderMemo().Load(); h != nil && h.Edition == v.edition {
+		said.granted.Store(&granted{v.edition, application, found, known})
+	}
+	return found, known
 }
 
 func recall(plan *Plan, t *authn.Token) *verdict {

@@ -83,7 +83,7 @@ func (d *Decision) own(v *View, r *request.Request, token *authn.Token, err erro
 	}
 	// Nothing of what another plan has found before may be left.
 	d.Token, d.Application, d.application, d.KeyID, d.sandbox = token, "", 0, "", false
-	if client, ok := v.State.Client(token.Issuer.ID(), token.ClientID); ok {
+	if client, ok := holder(v, token); ok {
 		d.Application, d.application = client.Application, client.Handle
 		d.sandbox = client.Environment == pb.Client_SANDBOX
 	}

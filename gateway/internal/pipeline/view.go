@@ -15,12 +15,19 @@ import (
 )
 
 // View is everything that requests are decided by, at one position of the log.
-// It is immutable: a request uses one View from beginning to end.
+// It is immutable: a request uses one View from beginning to end. Make it with NewView.
 type View struct {
 	State *catalog.State
 	// Routes holds stopped Apis, too: their requests go to nobody else.
 	Routes  *route.Table[Api]
 	Keyring *authn.Keyring
+
+	edition *catalog.Edition
+}
+
+// NewView makes a View.
+func NewView(state *catalog.State, routes *route.Table[Api], keyring *authn.Keyring) *View {
+	return &View{State: state, Routes: routes, Keyring: keyring, edition: new(catalog.Edition)}
 }
 
 // Api is a deployment with its plans, compiled. Immutable.

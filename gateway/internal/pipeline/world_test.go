@@ -173,9 +173,7 @@ func (w *world) change(changes ...*pb.Change) {
 	}
 	w.state = state
 	if w.view != nil {
-		view := *w.view
-		view.State = state
-		w.view = &view
+		w.view = pipeline.NewView(state, w.view.Routes, w.view.Keyring)
 	}
 }
 
@@ -219,7 +217,7 @@ func (w *world) compile() {
 		}
 		issuers = append(issuers, issuer)
 	}
-	w.view = &pipeline.View{State: w.state, Routes: table, Keyring: authn.NewKeyring(issuers)}
+	w.view = pipeline.NewView(w.state, table, authn.NewKeyring(issuers))
 }
 
 // get is a request: its path with a query, and header lines "Name: value".

@@ -389,31 +389,3 @@ func TestExtremes(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkTake(b *testing.B) {
-	l := compile(b, &pb.Restrictions{RateLimit: limit(1<<40, time.Second), Quota: limit(1<<40, time.Hour), SpikeArrest: limit(1<<40, time.Second)})
-	store := restrict.NewStore(0)
-	b.ReportAllocs()
-	b.RunParallel(func(p *testing.PB) {
-		s := restrict.Subject{Application: strconv.Itoa(rand.Int())}
-		now := time.Now().UnixNano()
-		for p.Next() {
-			now += 1000
-			_, _ = l.Take(store, s, nil, now)
-		}
-	})
-}
-
-func BenchmarkPermit(b *testing.B) {
-	f := filter(b, &pb.ResourceFilter{
-		Allow: []*pb.ResourcePattern{pattern("/v1/**", "GET", "POST")},
-		Deny:  []*pb.ResourcePattern{pattern("/v1/admin/**")},
-	})
-	method, path := []byte("GET"), []byte("/v1/orders/7/items")
-	b.ReportAllocs()
-	for b.Loop() {
-		if f.Permit(method, path) != nil {
-			b.Fatal("denied")
-		}
-	}
-}

@@ -2,7 +2,6 @@ package route_test
 
 import (
 	"errors"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -175,23 +174,4 @@ func FuzzMatch(f *testing.F) {
 			t.Errorf("Match(%q, %q) = %q, want %q", host, path, got, best)
 		}
 	})
-}
-
-func BenchmarkMatch(b *testing.B) {
-	for _, n := range []int{1, 100, 10_000} {
-		entries := make([]entry, 0, n)
-		for i := range n {
-			entries = append(entries, at("", "/team-"+strconv.Itoa(10_000+i)+"/orders"))
-		}
-		tab := table(b, entries...)
-		host, path := []byte("api.acme.test"), []byte("/team-10000/orders/v1/items/7")
-		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, _, ok := tab.Match(host, path); !ok {
-					b.Fatal("no match")
-				}
-			}
-		})
-	}
 }

@@ -68,12 +68,17 @@ type Config struct {
 	ClientCertHeader string        `setting:"client-cert-header" help:"field in which they pass on client certificates, as RFC 9440: Client-Cert; empty: they do not"`
 	SigningKey       string        `setting:"signing-key" help:"PEM file with the private key for signed_jwt, the same on all nodes; more keys in it are only published; default: one made in data-dir"`
 
+	Pprof bool `setting:"pprof" help:"offer profiles of the process under /debug/pprof/ of the admin address"`
+
 	LogRequests bool `setting:"log-requests" help:"log every request, not only refused and failed ones"`
 
 	Logger   *slog.Logger         `setting:"-"`
 	Registry *prometheus.Registry `setting:"-"`
 	// Listening is told the two addresses once both listen; may be nil.
 	Listening func(proxy, admin string) `setting:"-"`
+	// Sized is told the bytes of the state in force, about, when they have changed
+	// much: for a process that sets how much memory it leaves to garbage; may be nil.
+	Sized func(bytes int) `setting:"-"`
 	// LookupEnv and ReadFile reach what issuers name for their HMAC secrets.
 	LookupEnv func(string) (string, bool)  `setting:"-"`
 	ReadFile  func(string) ([]byte, error) `setting:"-"`
@@ -165,7 +170,11 @@ func (n *node) run(ctx context.Context, front, back net.Listener) error {
 	defer endWatch()
 	g.Go(func() error {
 		defer endFeed() // requests in flight are decided by the newest state
-		return n.edge.Run(ctx, front)
+		err := n.edge.Run(ctx, front)
+		if err == nil { // else some may still be in flight
+			n.live.Leave()
+		}
+		return err
 	})
 	g.Go(func() error {
 		defer endWatch()
@@ -212,7 +221,7 @@ func build(cfg Config, addr string) (*node, error) {
 			Upstreams: n.upstreams, Secrets: keyset.Secrets{Env: cfg.LookupEnv, File: cfg.ReadFile}, Signer: signer,
 		},
 		Resources: cfg.Resources, Control: cfg.Control, Token: firstOf(cfg.NodeToken, cfg.AdminToken),
-		Connect: connector(cfg), Disk: disk,
+		Connect: connector(cfg), Disk: disk, Sized: cfg.Sized,
 		Counters: func() (uint64, uint64) { return n.edge.Totals() },
 	})
 	n.live.Register(cfg.Registry)
@@ -224,7 +233,7 @@ func build(cfg Config, addr string) (*node, error) {
 		return nil, err
 	}
 	n.admin = admin.Config{
-		Status: n.status, Gatherer: cfg.Registry, Logger: cfg.Logger, JWKS: signer.JWKS(),
+		Status: n.status, Gatherer: cfg.Registry, Logger: cfg.Logger, JWKS: signer.JWKS(), Pprof: cfg.Pprof,
 		Explain: func(r *request.Request) (any, error) { return explain(n.live, decider, r) },
 	}
 	return n, nil

@@ -7,13 +7,14 @@ import pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 type Builder struct {
 	ed   *editor
 	last *State
+	bulk *bulk // nil: every change is folded as it comes
 }
 
 // NewBuilder starts an empty state at a position. last, if not nil, is the
 // state that will be replaced: a resource of the snapshot that this version
 // cannot understand keeps its last good value from there.
 func NewBuilder(p Position, last *State) *Builder {
-	b := &Builder{ed: Empty().edit(p), last: last}
+	b := &Builder{ed: Empty().edit(p), last: last, bulk: new(bulk)}
 	if last != nil {
 		// Counters go by handles: one must not come to mean another.
 		b.ed.lastHandle = last.lastHandle
@@ -21,15 +22,31 @@ func NewBuilder(p Position, last *State) *Builder {
 	return b
 }
 
-// Add takes one encoded pb.Change and keeps the string. What cannot be
-// understood is found in the state's Rejects.
+// Add takes one encoded pb.Change, and copies it. What cannot be understood is
+// found in the state's Rejects.
 func (b *Builder) Add(raw string) {
+	if b.bulk != nil {
+		switch b.bulk.add(b.ed, raw) {
+		case held:
+			return
+		case ending:
+			b.index()
+		case folded:
+		}
+	}
+	b.fold(raw)
+}
+
+func (b *Builder) fold(raw string) {
 	b.ed.fold(raw)
 	b.ed.effects = Effects{Touched: b.ed.effects.Touched[:0]}
 }
 
 // State is what was added. The Builder must not be used any more.
 func (b *Builder) State() *State {
+	if b.bulk != nil {
+		b.index()
+	}
 	s := b.ed.state()
 	if b.last == nil || s.rejects.Len() == 0 {
 		return s
@@ -47,7 +64,7 @@ func (b *Builder) pin(ed *editor, ref Ref, r reject) {
 	if err != nil || c.restrictive || !known(ref.Kind) {
 		return
 	}
-	if _, have := ed.tables[ref.Kind].Get(ref.ID); have {
+	if _, have := ed.find(ref); have {
 		return
 	}
 	good, ok := b.last.Get(ref.Kind, ref.ID)
@@ -59,8 +76,7 @@ func (b *Builder) pin(ed *editor, ref Ref, r reject) {
 		return
 	}
 	// The set hash stays the rejection's.
-	ed.tables[ref.Kind].Set(ref.ID, good.c.raw)
-	ed.index(good.c, of)
+	ed.put(good.c, &of)
 }
 
 // WithChanges is the state after changes that have no place in the log yet:

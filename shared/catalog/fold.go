@@ -3,6 +3,7 @@ package catalog
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/cow"
@@ -10,28 +11,47 @@ import (
 
 // editor builds the next State out of one.
 type editor struct {
-	base         *State
+	storeEdit
+	seeds        seeds
 	position     Position
 	setHash      uint64
-	tables       [kindCount]*cow.Edit[string, string]
-	rejects      *cow.Edit[Ref, reject]
-	clients      *cow.Edit[clientKey, ClientRef]
-	apiKeys      *cow.Edit[[32]byte, KeyRef]
-	certificates *cow.Edit[[32]byte, KeyRef]
-	grants       *cow.Edit[uint64, Grant]
-	revocations  *revocationEdit
-	applications *cow.Edit[string, name]
-	plans        *cow.Edit[string, name]
+	tables       [kindCount]cow.TableEdit[place]
+	rejects      cow.Edit[Ref, reject]
+	clients      cow.TableEdit[clientEntry]
+	apiKeys      cow.TableEdit[credentialEntry]
+	certificates cow.TableEdit[credentialEntry]
+	grants       cow.TableEdit[grantEntry]
+	revocations  revocationEdit
+	applications cow.TableEdit[name]
+	plans        cow.TableEdit[name]
 	lastHandle   Handle
-	plansOf      *cow.Edit[string, []string]
-	drafted      *cow.Edit[hostPath, []string]
-	deployed     *cow.Edit[hostPath, []string]
+	plansOf      cow.Edit[string, []string]
+	drafted      cow.Edit[hostPath, []string]
+	deployed     cow.Edit[hostPath, []string]
 	effects      Effects
+
+	pause  func() // nil: none is asked for
+	effort int    // since the last
+}
+
+// Efforts, of which effortUntilPause takes a few dozen microseconds.
+const (
+	effortUntilPause = 64
+	foldEffort       = 8
+	moveEffort       = 2
+)
+
+// work counts what was done, and pauses when it was enough.
+func (ed *editor) work(effort int) {
+	if ed.effort += effort; ed.pause != nil && ed.effort >= effortUntilPause {
+		ed.effort = 0
+		ed.pause()
+	}
 }
 
 func (s *State) edit(p Position) *editor {
 	ed := &editor{
-		base: s, position: p, setHash: s.setHash,
+		storeEdit: s.store.edit(), seeds: s.seeds, position: p, setHash: s.setHash,
 		rejects: s.rejects.Edit(), clients: s.clients.Edit(), apiKeys: s.apiKeys.Edit(), certificates: s.certificates.Edit(),
 		grants: s.grants.Edit(), revocations: s.revocations.edit(), applications: s.applications.Edit(), plans: s.plans.Edit(),
 		lastHandle: s.lastHandle, plansOf: s.plansOf.Edit(),
@@ -43,16 +63,18 @@ func (s *State) edit(p Position) *editor {
 	return ed
 }
 
+// state is the version made so far. The editor may go on.
 func (ed *editor) state() *State {
+	ed.compact()
 	s := &State{
-		position: ed.position, setHash: ed.setHash,
-		rejects: ed.rejects.Map(), clients: ed.clients.Map(), apiKeys: ed.apiKeys.Map(), certificates: ed.certificates.Map(),
-		grants: ed.grants.Map(), revocations: ed.revocations.done(), applications: ed.applications.Map(), plans: ed.plans.Map(),
+		store: ed.done(), seeds: ed.seeds, position: ed.position, setHash: ed.setHash,
+		rejects: ed.rejects.Map(), clients: ed.clients.Table(), apiKeys: ed.apiKeys.Table(), certificates: ed.certificates.Table(),
+		grants: ed.grants.Table(), revocations: ed.revocations.done(), applications: ed.applications.Table(), plans: ed.plans.Table(),
 		lastHandle: ed.lastHandle, plansOf: ed.plansOf.Map(),
 		drafted: ed.drafted.Map(), deployed: ed.deployed.Map(),
 	}
 	for i := range ed.tables {
-		s.tables[i] = ed.tables[i].Map()
+		s.tables[i] = ed.tables[i].Table()
 	}
 	return s
 }
@@ -60,7 +82,7 @@ func (ed *editor) state() *State {
 // undecodable begins the name of a rejected change that names no resource.
 const undecodable = "undecodable-"
 
-// fold applies one change. It keeps raw.
+// fold applies one change. It copies what it keeps of it.
 func (ed *editor) fold(raw string) {
 	c, err := decodeChange(raw)
 	if err != nil {
@@ -78,29 +100,95 @@ func (ed *editor) fold(raw string) {
 		return
 	}
 	if c.removed {
-		ed.effects.Touched = append(ed.effects.Touched, c.ref())
+		ed.effects.Touched = append(ed.effects.Touched, Ref{c.kind, strings.Clone(c.id)})
 		ed.drop(c.ref())
 		ed.forget(c.ref())
 		return
 	}
-	content, err := understand(c)
+	of, err := understand(c)
 	if err != nil {
 		ed.reject(c, err)
 		return
 	}
-	ed.effects.Touched = append(ed.effects.Touched, c.ref())
-	if old, existed := ed.tables[c.kind].Swap(c.id, c.raw); existed {
-		ed.dropped(c.ref(), old)
+	ref := ed.put(c, &of)
+	ed.effects.Touched = append(ed.effects.Touched, ref)
+	ed.forget(ref)
+	ed.setHash += hashOf(raw)
+}
+
+// put makes a change the resource's state. The bytes of its strings may be written
+// again afterwards, unlike those of the Ref that it returns.
+func (ed *editor) put(c change, of *content) Ref {
+	is := ed.keep(c)
+	id := ed.id(is)
+	at, added := ed.tables[c.kind].Put(ed.seeds.id(id), ed.isID(id), func(p *place) uint64 { return ed.seeds.id(ed.id(*p)) })
+	was := *at
+	*at = is
+	var before content
+	if !added {
+		before = mustUnderstand(mustChange(ed.at(was)))
+		ed.uncount(c.ref(), was)
 	}
-	ed.forget(c.ref())
-	ed.setHash += hashOf(c.raw)
-	ed.index(c, content)
+	ed.relate(c, was, &before, is, of)
+	if !added {
+		ed.waste(was)
+	}
+	return Ref{c.kind, id}
+}
+
+// keep adds a change to the store.
+func (ed *editor) keep(c change) place {
+	p := ed.add(frameChange, c.raw)
+	if quickID(c.raw) != c.id {
+		p |= oddID
+	}
+	return p
+}
+
+func (s *store) isID(id string) func(*place) bool {
+	return func(p *place) bool { return s.id(*p) == id }
+}
+
+// find is the bytes of a resource's change.
+func (ed *editor) find(ref Ref) (p place, ok bool) {
+	at := ed.tables[ref.Kind].Find(ed.seeds.id(ref.ID), ed.isID(ref.ID))
+	if at == nil {
+		return 0, false
+	}
+	return *at, true
+}
+
+// uncount takes a resource out of the set hash, unless a rejection stands in its
+// place there.
+func (ed *editor) uncount(ref Ref, was place) {
+	if _, rejected := ed.rejects.Get(ref); !rejected {
+		ed.setHash -= hashOf(ed.at(was))
+	}
+}
+
+// relate makes the indexes say what a resource is, and no longer what it was. The
+// contents say which of both there is; c is of the latter, if it is there.
+func (ed *editor) relate(c change, was place, before *content, is place, after *content) {
+	switch c.kind {
+	case pb.Kind_KIND_SUBSCRIPTION:
+		ed.subscribe(was, before, is, after)
+	case pb.Kind_KIND_APPLICATION:
+		ed.introduce(c, was, before, is, after)
+	default:
+		if before.there {
+			ed.unindex(strings.Clone(c.id), before.resource)
+		}
+		if after.there {
+			ed.index(strings.Clone(c.id), after.resource, c.createdAt)
+		}
+	}
 }
 
 // reject notes a change that cannot be understood. Its bytes count in the set
 // hash instead of the last good value's, so that the hash still tells whether
 // this side has seen what the others have.
 func (ed *editor) reject(c change, reason error) {
+	c.raw, c.id = strings.Clone(c.raw), strings.Clone(c.id)
 	ref := c.ref()
 	if c.restrictive && known(c.kind) {
 		ed.drop(ref)
@@ -109,8 +197,8 @@ func (ed *editor) reject(c change, reason error) {
 	if old, ok := ed.rejects.Get(ref); ok {
 		ed.setHash -= hashOf(old.raw)
 	} else if known(c.kind) {
-		if good, ok := ed.tables[c.kind].Get(c.id); ok {
-			ed.setHash -= hashOf(good)
+		if good, ok := ed.find(ref); ok {
+			ed.setHash -= hashOf(ed.at(good))
 		}
 	}
 	ed.setHash += hashOf(c.raw)
@@ -133,27 +221,22 @@ func (ed *editor) forget(ref Ref) {
 // drop takes a resource out of table, indexes and, unless a rejection stands in
 // its place there, the set hash.
 func (ed *editor) drop(ref Ref) {
-	if raw, ok := ed.tables[ref.Kind].Get(ref.ID); ok {
-		ed.tables[ref.Kind].Delete(ref.ID)
-		ed.dropped(ref, raw)
+	was, ok := ed.find(ref)
+	if !ok {
+		return
 	}
+	c := mustChange(ed.at(was))
+	ed.tables[ref.Kind].Delete(ed.seeds.id(ref.ID), ed.isID(ref.ID))
+	ed.uncount(ref, was)
+	before := mustUnderstand(c)
+	ed.relate(c, was, &before, 0, &content{})
+	ed.waste(was)
 }
 
-// dropped undoes what a resource that is no longer in its table has left elsewhere.
-func (ed *editor) dropped(ref Ref, raw string) {
-	c := mustChange(raw)
-	content, err := understand(c)
-	if err != nil {
-		panic("BUG: a state holds a resource that it does not understand: " + err.Error())
-	}
-	ed.unindex(c, content)
-	if _, rejected := ed.rejects.Get(ref); !rejected {
-		ed.setHash -= hashOf(raw)
-	}
-}
-
-// content is what the indexes need of a resource; only the member of its kind is set.
+// content is what the indexes need of a resource, if it is there; only the member
+// of its kind is set.
 type content struct {
+	there        bool
 	subscription subscription
 	application  application
 	resource     Resource
@@ -165,10 +248,10 @@ func understand(c change) (content, error) {
 	switch c.kind { //nolint:exhaustive // the two kinds of which there are many
 	case pb.Kind_KIND_SUBSCRIPTION:
 		s, err := decodeSubscription(c.resource)
-		return content{subscription: s}, err
+		return content{there: true, subscription: s}, err
 	case pb.Kind_KIND_APPLICATION:
 		a, err := decodeApplication(c.resource)
-		return content{application: a}, err
+		return content{there: true, application: a}, err
 	}
 	m, err := decodeResource(c)
 	if err != nil {
@@ -177,59 +260,16 @@ func understand(c change) (content, error) {
 	if d, ok := m.(*pb.Deployment); ok && d.GetApi() == nil {
 		return content{}, fmt.Errorf("%s holds no Api", c.ref())
 	}
-	return content{resource: m}, nil
+	return content{there: true, resource: m}, nil
 }
 
-func (ed *editor) index(c change, of content) {
-	switch c.kind { //nolint:exhaustive // the others are messages
-	case pb.Kind_KIND_SUBSCRIPTION:
-		ed.grant(c.id, of.subscription)
-		return
-	case pb.Kind_KIND_APPLICATION:
-		ed.indexApplication(c.id, of.application)
-		return
+// mustUnderstand decodes what was understood before.
+func mustUnderstand(c change) content {
+	of, err := understand(c)
+	if err != nil {
+		panic("BUG: a state holds a resource that it does not understand: " + err.Error())
 	}
-	switch m := of.resource.(type) {
-	case *pb.Plan:
-		ed.acquire(ed.plans, c.id)
-		addTo(ed.plansOf, m.GetApi(), c.id)
-	case *pb.Api:
-		for _, at := range placesOf(m) {
-			addTo(ed.drafted, at, c.id)
-		}
-	case *pb.Deployment:
-		for _, at := range placesOf(m.GetApi()) {
-			addTo(ed.deployed, at, c.id)
-		}
-	case *pb.Revocation:
-		ed.revocations.add(m, c.createdAt)
-	}
-}
-
-func (ed *editor) unindex(c change, of content) {
-	switch c.kind { //nolint:exhaustive // the others are messages
-	case pb.Kind_KIND_SUBSCRIPTION:
-		ed.ungrant(c.id, of.subscription)
-		return
-	case pb.Kind_KIND_APPLICATION:
-		ed.unindexApplication(c.id, of.application)
-		return
-	}
-	switch m := of.resource.(type) {
-	case *pb.Plan:
-		ed.release(ed.plans, c.id)
-		removeFrom(ed.plansOf, m.GetApi(), c.id)
-	case *pb.Api:
-		for _, at := range placesOf(m) {
-			removeFrom(ed.drafted, at, c.id)
-		}
-	case *pb.Deployment:
-		for _, at := range placesOf(m.GetApi()) {
-			removeFrom(ed.deployed, at, c.id)
-		}
-	case *pb.Revocation:
-		ed.revocations.remove(m)
-	}
+	return of
 }
 
 // addTo and removeFrom keep small lists of ids; the slices in the map are never written in place.

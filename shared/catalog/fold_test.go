@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -288,68 +287,6 @@ func TestLookupsDoNotAllocate(t *testing.T) {
 	})
 	if n != 0 {
 		t.Errorf("%v allocations", n)
-	}
-}
-
-// million is the fleet of the sizing tests: 100,000 applications with ten
-// subscriptions each to 100 plans.
-func million(t testing.TB) []string {
-	t.Helper()
-	var all []string
-	add := func(r catalog.Resource) {
-		b, err := proto.Marshal(put(t, 1, r))
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, string(b))
-	}
-	for i := range 100_000 {
-		app := fmt.Sprintf("app-%06d", i)
-		add(&pb.Application{
-			Id: app, Name: "Application of load", Owner: "team-load",
-			Clients: []*pb.Client{{Issuer: "acme", ClientId: "client-" + app}},
-		})
-		for j := range 10 {
-			add(&pb.Subscription{
-				Id: fmt.Sprintf("sub-%06d-%d", i, j), Application: app,
-				Plan: fmt.Sprintf("plan-%03d", (i+7*j)%100), Status: pb.Subscription_ACCEPTED,
-			})
-		}
-	}
-	return all
-}
-
-func BenchmarkBuilderMillion(b *testing.B) {
-	changes := million(b)
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	var s *catalog.State
-	for b.Loop() {
-		builder := catalog.NewBuilder(at(1), nil)
-		for _, raw := range changes {
-			builder.Add(raw)
-		}
-		s = builder.State()
-	}
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1e6, "MB-beside-changes")
-	runtime.KeepAlive(s)
-}
-
-func BenchmarkApplyOnMillion(b *testing.B) {
-	builder := catalog.NewBuilder(at(0), nil)
-	for _, raw := range million(b) {
-		builder.Add(raw)
-	}
-	s := builder.State()
-	e := entry(b, put(b, 2, &pb.Subscription{
-		Id: "sub-000500-3", Application: "app-000500", Plan: "plan-021", Status: pb.Subscription_PAUSED,
-	}))
-	b.ReportAllocs()
-	for b.Loop() {
-		s = fold(b, s, e)
 	}
 }
 

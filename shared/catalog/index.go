@@ -1,10 +1,10 @@
 package catalog
 
 import (
+	"encoding/binary"
 	"encoding/hex"
+	"hash/maphash"
 	"strings"
-
-	"github.com/cespare/xxhash/v2"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/cow"
@@ -15,14 +15,57 @@ import (
 // another process, nor after a resync.
 type Handle uint32
 
+// The entries of indexes have no pointers and no strings, but places in the store.
+
 // name is an id's handle, and how many reasons there are to keep it: the
 // resource itself and each subscription that names it.
 type name struct {
+	at     place // of the id
 	handle Handle
 	refs   uint32
 }
 
 type clientKey struct{ issuer, clientID string }
+
+// clientEntry is a client of the application whose change is at a place.
+type clientEntry struct {
+	at               place
+	id, issuer, name span
+	handle           Handle
+	environment      pb.Client_Environment
+}
+
+// credentialEntry is an API key or a client certificate.
+type credentialEntry struct {
+	sum       [32]byte
+	at        place // of the application's change
+	id, keyID span
+	handle    Handle
+	expiresAt int64
+}
+
+// grantEntry is an open subscription.
+type grantEntry struct {
+	key  uint64 // grantKey
+	word uint64 // the place of its change; above placeBits its status; dated
+}
+
+// dated says that a subscription begins or ends at some time, which its change tells.
+const dated = 1 << 63
+
+func (g *grantEntry) owner() place { return place(g.word & (1<<placeBits - 1)) }
+
+func (g *grantEntry) status() pb.Subscription_Status {
+	return pb.Subscription_Status(g.word &^ dated >> placeBits)
+}
+
+func grantWord(owner place, s *subscription) uint64 {
+	word := uint64(owner) | uint64(s.status)<<placeBits
+	if s.startsAt != 0 || s.endsAt != 0 {
+		word |= dated
+	}
+	return word
+}
 
 // ClientRef is the application behind an issuer's client.
 type ClientRef struct {
@@ -44,7 +87,6 @@ type KeyRef struct {
 type Grant struct {
 	StartsAt, EndsAt int64 // seconds since 1970; 0: no bound
 	Status           pb.Subscription_Status
-	owner            uint64 // of the subscription's id, so that another one's end does not end this
 }
 
 // Live tells whether the grant entitles at this time, in seconds since 1970.
@@ -66,32 +108,107 @@ func placesOf(api *pb.Api) []hostPath {
 	return places
 }
 
+// seeds make the hashes of a state's tables different from those of any other
+// process, so that nobody can choose ids that fall together.
+type seeds struct {
+	text   maphash.Seed
+	number uint64
+}
+
+func newSeeds() seeds {
+	s := maphash.MakeSeed()
+	return seeds{s, maphash.String(s, "")}
+}
+
+func (s *seeds) id(id string) uint64 { return maphash.String(s.text, id) }
+
+func (s *seeds) client(issuer, clientID string) uint64 {
+	return maphash.String(s.text, issuer)*mixer ^ maphash.String(s.text, clientID)
+}
+
+// mixer is an odd number without a pattern.
+const mixer = 0x9e3779b97f4a7c15
+
+// mix is a hash of a number (after the finalizer of MurmurHash3).
+func (s *seeds) mix(n uint64) uint64 {
+	h := n ^ s.number
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	h ^= h >> 33
+	h *= 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
+}
+
+func (s *seeds) sum(sum *[32]byte) uint64 { return s.mix(binary.LittleEndian.Uint64(sum[:])) }
+
 // Handle is the number of an application or plan; 0 if it does not exist.
 func (s *State) Handle(kind pb.Kind, id string) Handle {
-	names := s.applications
+	names := &s.applications
 	if kind == pb.Kind_KIND_PLAN {
-		names = s.plans
+		names = &s.plans
 	}
-	n, _ := names.Get(id)
-	return n.handle
+	if n := names.Find(s.seeds.id(id), s.isName(id)); n != nil {
+		return n.handle
+	}
+	return 0
+}
+
+func (s *store) isName(id string) func(*name) bool {
+	return func(n *name) bool { return s.at(n.at) == id }
 }
 
 // Client finds the application of an issuer's client.
 func (s *State) Client(issuer, clientID string) (ClientRef, bool) {
-	return s.clients.Get(clientKey{issuer, clientID})
+	e := s.clients.Find(s.seeds.client(issuer, clientID), s.isClient(issuer, clientID))
+	if e == nil {
+		return ClientRef{}, false
+	}
+	return ClientRef{Application: e.id.of(s.at(e.at)), Handle: e.handle, Environment: e.environment}, true
+}
+
+func (s *store) isClient(issuer, clientID string) func(*clientEntry) bool {
+	return func(e *clientEntry) bool {
+		raw := s.at(e.at)
+		return e.name.of(raw) == clientID && e.issuer.of(raw) == issuer
+	}
 }
 
 // APIKey finds the application that holds the key with this SHA-256. Whether
 // it has expired is for the caller to check.
-func (s *State) APIKey(sha256 [32]byte) (KeyRef, bool) { return s.apiKeys.Get(sha256) }
+func (s *State) APIKey(sha256 [32]byte) (KeyRef, bool) { return s.credential(&s.apiKeys, &sha256) }
 
 // Certificate finds the application that holds the client certificate with
 // this SHA-256 of its DER encoding. Whether it has expired is for the caller to check.
-func (s *State) Certificate(sha256 [32]byte) (KeyRef, bool) { return s.certificates.Get(sha256) }
+func (s *State) Certificate(sha256 [32]byte) (KeyRef, bool) {
+	return s.credential(&s.certificates, &sha256)
+}
+
+func (s *State) credential(index *cow.Table[credentialEntry], sum *[32]byte) (KeyRef, bool) {
+	e := index.Find(s.seeds.sum(sum), func(e *credentialEntry) bool { return e.sum == *sum })
+	if e == nil {
+		return KeyRef{}, false
+	}
+	raw := s.at(e.at)
+	return KeyRef{Application: e.id.of(raw), Handle: e.handle, KeyID: e.keyID.of(raw), ExpiresAt: e.expiresAt}, true
+}
 
 // Grant finds the subscription of an application to a plan.
 func (s *State) Grant(application, plan Handle) (Grant, bool) {
-	return s.grants.Get(grantKey(application, plan))
+	e := s.grant(application, plan)
+	if e == nil {
+		return Grant{}, false
+	}
+	g := Grant{Status: e.status()}
+	if e.word&dated != 0 {
+		sub := mustSubscription(mustChange(s.at(e.owner())))
+		g.StartsAt, g.EndsAt = sub.startsAt, sub.endsAt
+	}
+	return g, true
+}
+
+func (s *State) grant(application, plan Handle) *grantEntry {
+	key := grantKey(application, plan)
+	return s.grants.Find(s.seeds.mix(key), func(g *grantEntry) bool { return g.key == key })
 }
 
 // Revocations are the revocations in force. The pointer changes exactly when one of them does.
@@ -99,87 +216,9 @@ func (s *State) Revocations() *Revocations { return s.revocations }
 
 func grantKey(application, plan Handle) uint64 { return uint64(application)<<32 | uint64(plan) }
 
-func ownerOf(id string) uint64 { return xxhash.Sum64String(id) }
-
-// acquire gives a name its handle, or one more reason to keep it.
-func (ed *editor) acquire(names *cow.Edit[string, name], id string) Handle {
-	n := names.Update(id)
-	if n.refs == 0 {
-		ed.lastHandle++
-		n.handle = ed.lastHandle
-	}
-	n.refs++
-	return n.handle
-}
-
-func (ed *editor) release(names *cow.Edit[string, name], id string) Handle {
-	n, ok := names.Get(id)
-	switch {
-	case !ok:
-	case n.refs <= 1:
-		names.Delete(id)
-	default:
-		names.Update(id).refs--
-	}
-	return n.handle
-}
-
-func (ed *editor) grant(id string, s subscription) {
-	a := ed.acquire(ed.applications, s.application)
-	p := ed.acquire(ed.plans, s.plan)
-	if open(s.status) {
-		ed.grants.Set(grantKey(a, p), Grant{StartsAt: s.startsAt, EndsAt: s.endsAt, Status: s.status, owner: ownerOf(id)})
-	}
-}
-
-func (ed *editor) ungrant(id string, s subscription) {
-	a := ed.release(ed.applications, s.application)
-	p := ed.release(ed.plans, s.plan)
-	if g, ok := ed.grants.Get(grantKey(a, p)); ok && g.owner == ownerOf(id) {
-		ed.grants.Delete(grantKey(a, p))
-	}
-}
-
 // open tells whether a subscription of this status may still entitle, now or later.
 func open(s pb.Subscription_Status) bool {
 	return s == pb.Subscription_PENDING || s == pb.Subscription_ACCEPTED || s == pb.Subscription_PAUSED
-}
-
-func (ed *editor) indexApplication(id string, a application) {
-	h := ed.acquire(ed.applications, id)
-	for _, c := range a.clients {
-		ed.clients.Set(c.key, ClientRef{Application: id, Handle: h, Environment: c.environment})
-	}
-	setCredentials(ed.apiKeys, id, h, a.keys)
-	setCredentials(ed.certificates, id, h, a.certificates)
-}
-
-func (ed *editor) unindexApplication(id string, a application) {
-	for _, c := range a.clients {
-		if ref, ok := ed.clients.Get(c.key); ok && ref.Application == id {
-			ed.clients.Delete(c.key)
-		}
-	}
-	deleteCredentials(ed.apiKeys, id, a.keys)
-	deleteCredentials(ed.certificates, id, a.certificates)
-	ed.release(ed.applications, id)
-}
-
-func setCredentials(index *cow.Edit[[32]byte, KeyRef], application string, h Handle, list []credential) {
-	for _, c := range list {
-		if sum, ok := parseSHA256(c.sha256); ok {
-			index.Set(sum, KeyRef{Application: application, Handle: h, KeyID: c.id, ExpiresAt: c.expiresAt})
-		}
-	}
-}
-
-func deleteCredentials(index *cow.Edit[[32]byte, KeyRef], application string, list []credential) {
-	for _, c := range list {
-		sum, _ := parseSHA256(c.sha256)
-		if ref, ok := index.Get(sum); ok && ref.Application == application {
-			index.Delete(sum)
-		}
-	}
 }
 
 func parseSHA256(text string) (sum [32]byte, ok bool) {

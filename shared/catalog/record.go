@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -32,7 +33,7 @@ func decodeResource(c change) (Resource, error) {
 	if err := proto.Unmarshal([]byte(c.resource), m); err != nil {
 		return nil, fmt.Errorf("decode %s: %w", c.ref(), err)
 	}
-	identify(m, c.id, &pb.Meta{
+	identify(m, strings.Clone(c.id), &pb.Meta{
 		Version:   c.version,
 		CreatedAt: timestamppb.New(unix(c.createdAt)),
 		UpdatedAt: timestamppb.New(unix(c.updatedAt)),

@@ -77,19 +77,20 @@ func (r *Revocations) holds(key revoked, t TokenFacts, now int64) bool {
 // revocationEdit makes the next Revocations, or keeps the old pointer if nothing changed.
 type revocationEdit struct {
 	base    *Revocations
-	by      *cow.Edit[revoked, []revocation]
+	by      cow.Edit[revoked, []revocation]
 	changed bool
 }
 
-func (r *Revocations) edit() *revocationEdit {
-	return &revocationEdit{base: r, by: r.by.Edit()}
+func (r *Revocations) edit() revocationEdit {
+	return revocationEdit{base: r, by: r.by.Edit()}
 }
 
 func (e *revocationEdit) done() *Revocations {
 	if !e.changed {
 		return e.base
 	}
-	return &Revocations{e.by.Map(), new(Edition)}
+	e.base, e.changed = &Revocations{e.by.Map(), new(Edition)}, false
+	return e.base
 }
 
 func (e *revocationEdit) add(m *pb.Revocation, createdAt int64) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,20 +34,22 @@ var ErrPosition = errors.New("entry does not follow the state")
 // State is everything that exists at one position of the log. It is immutable
 // and safe for concurrent use.
 type State struct {
+	store
+	seeds    seeds
 	position Position
 	setHash  uint64
-	tables   [kindCount]cow.Map[string, string] // id → the Change's bytes
+	tables   [kindCount]cow.Table[place] // of Changes, by id
 	rejects  cow.Map[Ref, reject]
 
 	// Indexes for requests.
-	clients      cow.Map[clientKey, ClientRef]
-	apiKeys      cow.Map[[32]byte, KeyRef]
-	certificates cow.Map[[32]byte, KeyRef]
-	grants       cow.Map[uint64, Grant] // by grantKey
+	clients      cow.Table[clientEntry]
+	apiKeys      cow.Table[credentialEntry]
+	certificates cow.Table[credentialEntry]
+	grants       cow.Table[grantEntry]
 	revocations  *Revocations
 
 	// Indexes for the rules.
-	applications, plans cow.Map[string, name]       // existing or referred to, by id
+	applications, plans cow.Table[name]             // existing or referred to, by id
 	lastHandle          Handle                      // handles are never given twice
 	plansOf             cow.Map[string, []string]   // Api → its plans
 	drafted             cow.Map[hostPath, []string] // where Apis want to be → their ids
@@ -70,23 +73,14 @@ type Reject struct {
 
 // Empty is the state of a log without entries.
 func Empty() *State {
-	s := &State{
-		rejects:      cow.New[Ref, reject](),
-		clients:      cow.New[clientKey, ClientRef](),
-		apiKeys:      cow.New[[32]byte, KeyRef](),
-		certificates: cow.New[[32]byte, KeyRef](),
-		grants:       cow.New[uint64, Grant](),
-		revocations:  newRevocations(),
-		applications: cow.New[string, name](),
-		plans:        cow.New[string, name](),
-		plansOf:      cow.New[string, []string](),
-		drafted:      cow.New[hostPath, []string](),
-		deployed:     cow.New[hostPath, []string](),
+	return &State{
+		seeds:       newSeeds(),
+		rejects:     cow.New[Ref, reject](),
+		revocations: newRevocations(),
+		plansOf:     cow.New[string, []string](),
+		drafted:     cow.New[hostPath, []string](),
+		deployed:    cow.New[hostPath, []string](),
 	}
-	for i := range s.tables {
-		s.tables[i] = cow.New[string, string]()
-	}
-	return s
 }
 
 // At is the same state at another position: for a log that was just founded or joined.
@@ -108,11 +102,11 @@ func (s *State) Get(kind pb.Kind, id string) (Record, bool) {
 	if !known(kind) {
 		return Record{}, false
 	}
-	raw, ok := s.tables[kind].Get(id)
-	if !ok {
+	at := s.tables[kind].Find(s.seeds.id(id), s.isID(id))
+	if at == nil {
 		return Record{}, false
 	}
-	return Record{mustChange(raw)}, true
+	return Record{mustChange(s.at(*at))}, true
 }
 
 // Lookup finds a resource and decodes it. T is the message of the kind.
@@ -136,8 +130,8 @@ func (s *State) All(kind pb.Kind) iter.Seq[Record] {
 		if !known(kind) {
 			return
 		}
-		for _, raw := range s.tables[kind].All() {
-			if !yield(Record{mustChange(raw)}) {
+		for p := range s.tables[kind].All() {
+			if !yield(Record{mustChange(s.at(*p))}) {
 				return
 			}
 		}
@@ -152,15 +146,26 @@ func (s *State) Len(kind pb.Kind) int {
 	return s.tables[kind].Len()
 }
 
-// Changes yields every change that a snapshot must hold to build this state,
-// rejected ones after the good values they could not replace.
-func (s *State) Changes() iter.Seq[string] {
+// Changes yields every change that a snapshot must hold to build this state, as
+// they lie in memory, which is about as they came: what belongs together is close
+// together, for the compressor and for who reads it. Rejected ones come after the
+// good values they could not replace.
+func (s *State) Changes() iter.Seq[string] { return s.ChangesWithPauses(func() {}) }
+
+// Between two pauses of ChangesWithPauses are so many changes looked up, or yielded.
+const (
+	lookedUpUntilPause = 2048
+	yieldedUntilPause  = 128
+)
+
+// ChangesWithPauses is Changes, and calls pause every few dozen microseconds, for the
+// sake of others on the same processor.
+func (s *State) ChangesWithPauses(pause func()) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		for _, kind := range Kinds() {
-			for _, raw := range s.tables[kind].All() {
-				if !yield(raw) {
-					return
-				}
+		for _, places := range s.placesByChunk(pause) {
+			slices.Sort(places)
+			if !s.yieldAll(places, pause, yield) {
+				return
 			}
 		}
 		for _, r := range s.rejects.All() {
@@ -171,13 +176,51 @@ func (s *State) Changes() iter.Seq[string] {
 	}
 }
 
+func (s *State) yieldAll(places []place, pause func(), yield func(string) bool) bool {
+	for i, p := range places {
+		if i%yieldedUntilPause == 0 {
+			pause()
+		}
+		if !yield(s.at(p)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *State) placesByChunk(pause func()) [][]place {
+	places, n := make([][]place, len(s.chunks)), 0
+	for i := range s.tables {
+		for p := range s.tables[i].All() {
+			at := *p &^ oddID
+			places[at.chunk()] = append(places[at.chunk()], at)
+			if n++; n%lookedUpUntilPause == 0 {
+				pause()
+			}
+		}
+	}
+	return places
+}
+
 // ChangeCount is the number of changes that Changes yields.
 func (s *State) ChangeCount() int {
 	n := s.rejects.Len()
-	for _, t := range s.tables {
-		n += t.Len()
+	for i := range s.tables {
+		n += s.tables[i].Len()
 	}
 	return n
+}
+
+// Size is about how many bytes of memory the state takes.
+func (s *State) Size() int {
+	size := s.held
+	for i := range s.tables {
+		size += s.tables[i].Len() * (8 + cow.Overhead)
+	}
+	size += s.grants.Len() * (16 + cow.Overhead)
+	size += (s.applications.Len() + s.plans.Len()) * (16 + cow.Overhead)
+	size += s.clients.Len() * (40 + cow.Overhead)
+	return size + (s.apiKeys.Len()+s.certificates.Len())*(72+cow.Overhead)
 }
 
 // Counts are the numbers of resources by kind name, for people to read.
@@ -219,24 +262,51 @@ type Effects struct {
 // decoded or does not follow the state (ErrPosition); a single resource that
 // cannot be understood is reported in Effects and stops nothing.
 func (s *State) Apply(sequence uint64, raw []byte) (*State, Effects, error) {
-	e, err := decodeEntry(string(raw))
+	b := s.Batch()
+	effects, err := b.Apply(sequence, raw)
 	if err != nil {
-		return nil, Effects{}, fmt.Errorf("sequence %d: %w", sequence, err)
+		return nil, Effects{}, err
 	}
-	p := s.position
+	return b.State(), effects, nil
+}
+
+// Batch begins a State that is several entries later. That costs less than a
+// State for each, because what they share is copied once.
+func (s *State) Batch() *Batch { return &Batch{s.edit(s.position)} }
+
+// Batch is a State in the making. Not safe for concurrent use.
+type Batch struct{ ed *editor }
+
+// Apply folds one entry more, as State.Apply does. If it fails, the Batch is as
+// before.
+func (b *Batch) Apply(sequence uint64, raw []byte) (Effects, error) {
+	e, err := decodeEntry(view(raw))
+	if err != nil {
+		return Effects{}, fmt.Errorf("sequence %d: %w", sequence, err)
+	}
+	p := &b.ed.position
 	if sequence != p.Sequence+1 || e.epoch != p.Epoch || e.founding != p.Founding {
-		return nil, Effects{}, fmt.Errorf("%w: sequence %d of epoch %d (%s), state is at %s (%s)",
-			ErrPosition, sequence, e.epoch, e.founding, p, p.Founding)
+		return Effects{}, fmt.Errorf("%w: sequence %d of epoch %d (%s), state is at %s (%s)",
+			ErrPosition, sequence, e.epoch, strings.Clone(e.founding), p, p.Founding)
 	}
 	p.Sequence = sequence
-	ed := s.edit(p)
+	b.ed.effects = Effects{Awaited: e.awaited}
 	for _, raw := range e.changes {
-		// Cloned, so that a resource does not keep the entry's other changes in memory.
-		ed.fold(strings.Clone(raw))
+		b.ed.fold(raw)
+		b.ed.work(foldEffort)
 	}
-	ed.effects.Awaited = e.awaited
-	return ed.state(), ed.effects, nil
+	return b.ed.effects, nil
 }
+
+// OnPause has pause called now and then while the Batch works, after a few dozen
+// microseconds each time, for the sake of others on the same processor.
+func (b *Batch) OnPause(pause func()) { b.ed.pause = pause }
+
+// SetHash is that of the State so far.
+func (b *Batch) SetHash() uint64 { return b.ed.setHash }
+
+// State is the state so far. The Batch may go on.
+func (b *Batch) State() *State { return b.ed.state() }
 
 // hashOf is a change's share of the set hash.
 func hashOf(raw string) uint64 { return xxhash.Sum64String(raw) }
@@ -250,6 +320,15 @@ func mustChange(raw string) change {
 		panic("BUG: a state holds an undecodable change: " + err.Error())
 	}
 	return c
+}
+
+// mustSubscription decodes what the fold has decoded before.
+func mustSubscription(c change) subscription {
+	s, err := decodeSubscription(c.resource)
+	if err != nil {
+		panic("BUG: a state holds an undecodable subscription: " + err.Error())
+	}
+	return s
 }
 
 func unix(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }

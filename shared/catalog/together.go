@@ -229,19 +229,13 @@ func (t *together) subscription(ref Ref, n *pb.Subscription) {
 
 // openSubscription finds another open subscription of the same application to the same plan.
 func (t *together) openSubscription(self Ref, pair [2]string) (string, bool) {
-	g, ok := t.base.Grant(
-		t.base.Handle(pb.Kind_KIND_APPLICATION, pair[0]), t.base.Handle(pb.Kind_KIND_PLAN, pair[1]))
-	if !ok || g.owner == ownerOf(self.ID) {
+	g := t.base.grant(t.base.Handle(pb.Kind_KIND_APPLICATION, pair[0]), t.base.Handle(pb.Kind_KIND_PLAN, pair[1]))
+	if g == nil {
 		return "", false
 	}
-	for r := range t.base.All(pb.Kind_KIND_SUBSCRIPTION) { // rare: only to name the other one
-		if ownerOf(r.c.id) != g.owner || r.c.id == self.ID || t.puts[r.Ref()] != nil || !t.exists(r.Ref()) {
-			continue
-		}
-		s, err := decodeSubscription(r.c.resource)
-		if err == nil && s.application == pair[0] && s.plan == pair[1] && open(s.status) {
-			return r.c.id, true
-		}
+	other := Ref{self.Kind, t.base.id(g.owner())}
+	if other == self || t.puts[other] != nil || !t.exists(other) {
+		return "", false
 	}
-	return "", false
+	return other.ID, true
 }

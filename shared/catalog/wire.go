@@ -17,9 +17,24 @@ import (
 
 var errTruncated = errors.New("truncated")
 
-type wire struct{ rest string }
+type wire struct {
+	rest string
+	// The last field: its number and type, and its value if it is a varint, else its data.
+	key   uint64
+	value uint64
+	data  string
+	err   error
+}
 
 func (w *wire) varint() (uint64, error) {
+	if rest := w.rest; rest != "" && rest[0] < 0x80 { // nearly always
+		w.rest = rest[1:]
+		return uint64(rest[0]), nil
+	}
+	return w.longVarint()
+}
+
+func (w *wire) longVarint() (uint64, error) {
 	var v uint64
 	for i := 0; i < len(w.rest) && i < 10; i++ {
 		b := w.rest[i]
@@ -56,51 +71,39 @@ func (w *wire) skip(n int) error {
 	return nil
 }
 
-// field is one field of a message: value for varints, data for length-delimited ones.
-type field struct {
-	number int
-	typ    protowire.Type
-	value  uint64
-	data   string
-}
-
-// next reads one field; ok is false at the end.
-func (w *wire) next() (f field, ok bool, err error) {
-	if w.rest == "" {
-		return f, false, nil
+// next reads one field. It is false at the end, and once there is an error, the
+// caller's own included.
+func (w *wire) next() bool {
+	if w.rest == "" || w.err != nil {
+		return false
 	}
-	key, err := w.varint()
-	if err != nil {
-		return f, false, err
+	if w.key, w.err = w.varint(); w.err != nil {
+		return false
 	}
-	f.number, f.typ = int(key>>3), protowire.Type(key&7)
-	if key>>3 == 0 || key>>3 > uint64(protowire.MaxValidNumber) {
-		return f, false, fmt.Errorf("field number %d is out of range", key>>3)
+	if w.key>>3 == 0 || w.key>>3 > uint64(protowire.MaxValidNumber) {
+		w.err = fmt.Errorf("field number %d is out of range", w.key>>3)
+		return false
 	}
-	switch f.typ {
+	switch protowire.Type(w.key & 7) {
 	case protowire.VarintType:
-		f.value, err = w.varint()
+		w.value, w.err = w.varint()
 	case protowire.BytesType:
-		f.data, err = w.bytes()
+		w.data, w.err = w.bytes()
 	case protowire.Fixed64Type:
-		err = w.skip(8)
+		w.err = w.skip(8)
 	case protowire.Fixed32Type:
-		err = w.skip(4)
+		w.err = w.skip(4)
 	default:
-		err = fmt.Errorf("wire type %d is not used in this schema", f.typ)
+		w.err = fmt.Errorf("wire type %d is not used in this schema", w.key&7)
 	}
-	return f, err == nil, err
+	return w.err == nil
 }
 
-// is tells whether the field has this number and this type; a known number
-// with another type is treated as an unknown field, as protobuf does.
-func (f field) is(number int, typ protowire.Type) bool {
-	return f.number == number && f.typ == typ
-}
-
+// Keys of fields are their number and one of these types. A known number with
+// another type is treated as an unknown field, as protobuf does.
 const (
-	varintType = protowire.VarintType
-	bytesType  = protowire.BytesType
+	varintType = uint64(protowire.VarintType)
+	bytesType  = uint64(protowire.BytesType)
 )
 
 // change is a pb.Change whose strings are substrings of its bytes.
@@ -118,35 +121,31 @@ func (c change) ref() Ref { return Ref{c.kind, c.id} }
 
 func decodeChange(raw string) (change, error) {
 	c := change{raw: raw}
-	w := wire{raw}
-	for {
-		f, ok, err := w.next()
-		if err != nil {
-			return c, fmt.Errorf("change: %w", err)
-		}
-		if !ok {
-			break
-		}
-		switch {
-		case f.is(1, varintType):
-			c.kind = pb.Kind(f.value)
-		case f.is(2, bytesType):
-			if c.id = f.data; !utf8.ValidString(c.id) { // it could not be reported
+	w := wire{rest: raw}
+	for w.next() {
+		switch w.key {
+		case 1<<3 | varintType:
+			c.kind = pb.Kind(w.value)
+		case 2<<3 | bytesType:
+			if c.id = w.data; !utf8.ValidString(c.id) { // it could not be reported
 				return c, errors.New("change: its id is not UTF-8")
 			}
-		case f.is(3, varintType):
-			c.version = f.value
-		case f.is(4, bytesType):
-			c.resource = f.data
-		case f.is(5, varintType):
-			c.removed = f.value != 0
-		case f.is(6, varintType):
-			c.restrictive = f.value != 0
-		case f.is(7, varintType):
-			c.createdAt = int64(f.value)
-		case f.is(8, varintType):
-			c.updatedAt = int64(f.value)
+		case 3<<3 | varintType:
+			c.version = w.value
+		case 4<<3 | bytesType:
+			c.resource = w.data
+		case 5<<3 | varintType:
+			c.removed = w.value != 0
+		case 6<<3 | varintType:
+			c.restrictive = w.value != 0
+		case 7<<3 | varintType:
+			c.createdAt = int64(w.value)
+		case 8<<3 | varintType:
+			c.updatedAt = int64(w.value)
 		}
+	}
+	if w.err != nil {
+		return c, fmt.Errorf("change: %w", w.err)
 	}
 	if c.id == "" {
 		return c, errors.New("change: no id")
@@ -166,30 +165,23 @@ type subscription struct {
 
 func decodeSubscription(resource string) (subscription, error) {
 	var s subscription
-	w := wire{resource}
-	for {
-		f, ok, err := w.next()
-		if err != nil {
-			return s, err
+	w := wire{rest: resource}
+	for w.next() {
+		switch w.key {
+		case 2<<3 | bytesType:
+			s.application = w.data
+		case 3<<3 | bytesType:
+			s.plan = w.data
+		case 4<<3 | varintType:
+			s.status = pb.Subscription_Status(w.value)
+		case 5<<3 | bytesType:
+			s.startsAt, w.err = decodeSeconds(w.data, s.startsAt)
+		case 6<<3 | bytesType:
+			s.endsAt, w.err = decodeSeconds(w.data, s.endsAt)
 		}
-		if !ok {
-			break
-		}
-		switch {
-		case f.is(2, bytesType):
-			s.application = f.data
-		case f.is(3, bytesType):
-			s.plan = f.data
-		case f.is(4, varintType):
-			s.status = pb.Subscription_Status(f.value)
-		case f.is(5, bytesType):
-			s.startsAt, err = decodeSeconds(f.data, s.startsAt)
-		case f.is(6, bytesType):
-			s.endsAt, err = decodeSeconds(f.data, s.endsAt)
-		}
-		if err != nil {
-			return s, err
-		}
+	}
+	if w.err != nil {
+		return s, w.err
 	}
 	if s.application == "" || s.plan == "" {
 		return s, errors.New("subscription without application or plan")
@@ -200,16 +192,13 @@ func decodeSubscription(resource string) (subscription, error) {
 // decodeSeconds reads google.protobuf.Timestamp, whole seconds only. A message
 // that comes twice is merged into the first, as protobuf does.
 func decodeSeconds(message string, seconds int64) (int64, error) {
-	w := wire{message}
-	for {
-		f, ok, err := w.next()
-		if err != nil || !ok {
-			return seconds, err
-		}
-		if f.is(1, varintType) {
-			seconds = int64(f.value)
+	w := wire{rest: message}
+	for w.next() {
+		if w.key == 1<<3|varintType {
+			seconds = int64(w.value)
 		}
 	}
+	return seconds, w.err
 }
 
 // entry is a pb.Entry as the fold needs it.
@@ -222,44 +211,36 @@ type entry struct {
 
 func decodeEntry(raw string) (entry, error) {
 	var e entry
-	w := wire{raw}
-	for {
-		f, ok, err := w.next()
-		if err != nil {
-			return e, fmt.Errorf("entry: %w", err)
-		}
-		if !ok {
-			return e, nil
-		}
-		switch {
-		case f.is(1, varintType):
-			e.epoch = f.value
-		case f.is(2, bytesType):
-			e.founding = f.data
-		case f.is(3, bytesType):
-			if e.changes, err = appendChanges(e.changes, f.data); err != nil {
-				return e, err
-			}
-		case f.is(4, varintType):
-			e.awaited = f.value != 0
+	w := wire{rest: raw}
+	for w.next() {
+		switch w.key {
+		case 1<<3 | varintType:
+			e.epoch = w.value
+		case 2<<3 | bytesType:
+			e.founding = w.data
+		case 3<<3 | bytesType:
+			e.changes, w.err = appendChanges(e.changes, w.data)
+		case 4<<3 | varintType:
+			e.awaited = w.value != 0
 		}
 	}
+	if w.err != nil {
+		return e, fmt.Errorf("entry: %w", w.err)
+	}
+	return e, nil
 }
 
 func appendChanges(to []string, transaction string) ([]string, error) {
-	w := wire{transaction}
-	for {
-		f, ok, err := w.next()
-		if err != nil {
-			return to, fmt.Errorf("transaction: %w", err)
-		}
-		if !ok {
-			return to, nil
-		}
-		if f.is(5, bytesType) {
-			to = append(to, f.data)
+	w := wire{rest: transaction}
+	for w.next() {
+		if w.key == 5<<3|bytesType {
+			to = append(to, w.data)
 		}
 	}
+	if w.err != nil {
+		return to, fmt.Errorf("transaction: %w", w.err)
+	}
+	return to, nil
 }
 
 // application is what the fold needs of a pb.Application.
@@ -281,72 +262,55 @@ type credential struct {
 
 func decodeApplication(resource string) (application, error) {
 	var a application
-	w := wire{resource}
-	for {
-		f, ok, err := w.next()
-		if err != nil {
-			return a, err
-		}
-		if !ok {
-			return a, nil
-		}
-		switch {
-		case f.is(5, bytesType):
+	w := wire{rest: resource}
+	for w.next() {
+		switch w.key {
+		case 5<<3 | bytesType:
 			var c client
-			c, err = decodeClient(f.data)
+			c, w.err = decodeClient(w.data)
 			a.clients = append(a.clients, c)
-		case f.is(6, bytesType):
+		case 6<<3 | bytesType:
 			var k credential
-			k, err = decodeCredential(f.data)
+			k, w.err = decodeCredential(w.data)
 			a.keys = append(a.keys, k)
-		case f.is(7, bytesType):
+		case 7<<3 | bytesType:
 			var k credential
-			k, err = decodeCredential(f.data)
+			k, w.err = decodeCredential(w.data)
 			a.certificates = append(a.certificates, k)
 		}
-		if err != nil {
-			return a, err
-		}
 	}
+	return a, w.err
 }
 
 func decodeClient(message string) (client, error) {
 	var c client
-	w := wire{message}
-	for {
-		f, ok, err := w.next()
-		if err != nil || !ok {
-			return c, err
-		}
-		switch {
-		case f.is(1, bytesType):
-			c.key.issuer = f.data
-		case f.is(2, bytesType):
-			c.key.clientID = f.data
-		case f.is(3, varintType):
-			c.environment = pb.Client_Environment(f.value)
+	w := wire{rest: message}
+	for w.next() {
+		switch w.key {
+		case 1<<3 | bytesType:
+			c.key.issuer = w.data
+		case 2<<3 | bytesType:
+			c.key.clientID = w.data
+		case 3<<3 | varintType:
+			c.environment = pb.Client_Environment(w.value)
 		}
 	}
+	return c, w.err
 }
 
 // decodeCredential reads pb.ApiKey and pb.Certificate, which have the same fields.
 func decodeCredential(message string) (credential, error) {
 	var c credential
-	w := wire{message}
-	for {
-		f, ok, err := w.next()
-		if err != nil || !ok {
-			return c, err
-		}
-		switch {
-		case f.is(1, bytesType):
-			c.id = f.data
-		case f.is(2, bytesType):
-			c.sha256 = f.data
-		case f.is(3, bytesType):
-			if c.expiresAt, err = decodeSeconds(f.data, c.expiresAt); err != nil {
-				return c, err
-			}
+	w := wire{rest: message}
+	for w.next() {
+		switch w.key {
+		case 1<<3 | bytesType:
+			c.id = w.data
+		case 2<<3 | bytesType:
+			c.sha256 = w.data
+		case 3<<3 | bytesType:
+			c.expiresAt, w.err = decodeSeconds(w.data, c.expiresAt)
 		}
 	}
+	return c, w.err
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"runtime"
 	"testing"
 	"unsafe"
 
@@ -85,54 +84,5 @@ func TestGetDoesNotAllocate(t *testing.T) {
 	key := "key-77"
 	if n := testing.AllocsPerRun(100, func() { m.Get(key) }); n != 0 {
 		t.Fatalf("Get allocates %v times", n)
-	}
-}
-
-func filled(n int) cow.Map[uint64, [24]byte] {
-	e := cow.New[uint64, [24]byte]().Edit()
-	for i := range n {
-		e.Set(uint64(i)*0x9e3779b97f4a7c15, [24]byte{})
-	}
-	return e.Map()
-}
-
-func BenchmarkGet(b *testing.B) {
-	for _, n := range []int{1000, 1_000_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			m := filled(n)
-			i := uint64(0)
-			for b.Loop() {
-				m.Get((i % uint64(n)) * 0x9e3779b97f4a7c15)
-				i++
-			}
-		})
-	}
-}
-
-func BenchmarkSetOne(b *testing.B) {
-	for _, n := range []int{1000, 1_000_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			m := filled(n)
-			i := uint64(0)
-			b.ReportAllocs()
-			for b.Loop() {
-				m = m.Set((i%uint64(n))*0x9e3779b97f4a7c15, [24]byte{1})
-				i++
-			}
-		})
-	}
-}
-
-// Reports bytes per entry beside the time of a bulk load.
-func BenchmarkFillMillion(b *testing.B) {
-	for b.Loop() {
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		m := filled(1_000_000)
-		runtime.GC()
-		runtime.ReadMemStats(&after)
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(m.Len()), "B/entry")
-		runtime.KeepAlive(m)
 	}
 }

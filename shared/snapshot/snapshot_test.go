@@ -3,9 +3,7 @@ package snapshot_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
-	"iter"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -207,76 +205,4 @@ func FuzzReader(f *testing.F) {
 			t.Fatalf("written again: %v", err)
 		}
 	})
-}
-
-// million are changes like those of a large fleet: 1,000,000 subscriptions of 100,000 applications.
-func million() (uint64, iter.Seq[string]) {
-	const n = 1_100_000
-	return n, func(yield func(string) bool) {
-		rnd := rand.New(rand.NewPCG(3, 4))
-		for i := range n {
-			body, err := proto.Marshal(&pb.Subscription{Application: fmt.Sprintf("app-%06d", i/10), Plan: fmt.Sprintf("plan-%02d", i%10), Status: 2})
-			if err != nil {
-				panic(err)
-			}
-			c, err := proto.Marshal(&pb.Change{
-				Kind: pb.Kind_KIND_SUBSCRIPTION, Id: fmt.Sprintf("%016x", rnd.Uint64()), Version: 1, Resource: body, CreatedAt: 1767225600 + int64(i),
-			})
-			if err != nil {
-				panic(err)
-			}
-			if !yield(string(c)) {
-				return
-			}
-		}
-	}
-}
-
-// large is an encoded snapshot of a large fleet, and the bytes of its changes.
-func large(b *testing.B) (data []byte, changes []string, size int64) {
-	b.Helper()
-	n, seq := million()
-	changes = slices.Collect(seq)
-	for _, c := range changes {
-		size += int64(len(c))
-	}
-	var out bytes.Buffer
-	if err := snapshot.Write(&out, &pb.SnapshotHeader{Changes: n}, slices.Values(changes)); err != nil {
-		b.Fatal(err)
-	}
-	return out.Bytes(), changes, size
-}
-
-func BenchmarkWrite(b *testing.B) {
-	data, changes, size := large(b)
-	b.SetBytes(size)
-	for b.Loop() {
-		if err := snapshot.Write(io.Discard, &pb.SnapshotHeader{Changes: uint64(len(changes))}, slices.Values(changes)); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(len(data))/1e6, "MB-compressed")
-}
-
-func BenchmarkRead(b *testing.B) {
-	data, changes, size := large(b)
-	b.SetBytes(size)
-	b.ReportAllocs()
-	for b.Loop() {
-		r, err := snapshot.NewReader(bytes.NewReader(data))
-		if err != nil {
-			b.Fatal(err)
-		}
-		n := 0
-		for {
-			if _, err = r.Next(); err != nil {
-				break
-			}
-			n++
-		}
-		if !errors.Is(err, io.EOF) || n != len(changes) {
-			b.Fatal(n, err)
-		}
-		r.Close()
-	}
 }

@@ -58,6 +58,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	cfg.Logger, cfg.Registry, cfg.Version = logger, telemetry.NewRegistry("gateway"), telemetry.Version()
 	cfg.LookupEnv = os.LookupEnv
+	cfg.Sized = leaveRoom()
 	cfg.Listening = func(proxy, admin string) {
 		scheme := "http"
 		if cfg.TLSCert != "" {

@@ -110,7 +110,7 @@ func (l *Live) readFiles(ctx context.Context, last []string) ([]string, error) {
 	if old := l.current(); old != nil {
 		p.Sequence = old.Position().Sequence + 1
 	}
-	if err := l.install(s.At(p), nil); err != nil {
+	if err := l.install(s.At(p)); err != nil {
 		return contents, err
 	}
 	l.status.set(pb.Heartbeat_LIVE)

@@ -127,33 +127,53 @@ func (l *Live) followOnce(ctx context.Context, bus *stream.Bus) error {
 	l.status.followed(last)
 	defer l.status.unfollowed()
 	l.fetcher.SetIssuers(nil) // the control plane fetches for us again
-	err = log.Follow(ctx, p.Sequence, l.applyBatch)
+	breath, err := newBreather()
+	if err != nil {
+		return err
+	}
+	defer breath.close()
+	err = log.Follow(ctx, p.Sequence, func(batch []stream.Message) error { return l.applyBatch(batch, breath) })
 	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
 		return cause
 	}
 	return err
 }
 
-// applyBatch folds a batch and swaps the view once.
-func (l *Live) applyBatch(batch []stream.Message) error {
+// applyAtOnce is how many entries are applied before they are in force.
+const applyAtOnce = 64
+
+// applyBatch applies a batch, a part at a time.
+func (l *Live) applyBatch(batch []stream.Message, breath *breather) error {
+	for len(batch) > applyAtOnce {
+		if err := l.apply(batch[:applyAtOnce], breath); err != nil {
+			return err
+		}
+		batch = batch[applyAtOnce:]
+		breath.breathe()
+	}
+	return l.apply(batch, breath)
+}
+
+// apply folds entries and swaps the view once.
+func (l *Live) apply(batch []stream.Message, breath *breather) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s, touched, awaited := l.state, []catalog.Ref{}, false
+	next, touched, awaited := l.state.Batch(), make([]catalog.Ref, 0, len(batch)), false
+	next.OnPause(breath.breathe)
 	for _, m := range batch {
-		next, effects, err := s.Apply(m.Sequence, m.Data)
+		effects, err := next.Apply(m.Sequence, m.Data)
 		if err != nil {
 			return &resyncError{err}
 		}
-		s = next
 		touched = append(touched, effects.Touched...)
 		awaited = awaited || effects.Awaited
-		l.history.add(m.Sequence, s.SetHash())
+		l.history.add(m.Sequence, next.SetHash())
 		for _, r := range effects.Rejects {
 			l.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "change could not be understood",
 				slog.String("resource", r.Ref.String()), slog.Uint64("sequence", r.Sequence), slog.String("reason", r.Reason))
 		}
 	}
-	if err := l.installLocked(s, touched); err != nil {
+	if err := l.installLocked(next.State(), touched); err != nil {
 		return err
 	}
 	l.cfg.Metrics.applied.Add(float64(len(batch)))

@@ -96,7 +96,8 @@ func (l *Live) endFollowing(cause error) {
 	}
 }
 
-// beatHeart reports to the control plane each second, and at once when somebody waits.
+// beatHeart reports to the control plane each second, at once when somebody waits,
+// and a last time when the node has left.
 func (l *Live) beatHeart(ctx context.Context, bus *stream.Bus) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
@@ -106,10 +107,25 @@ func (l *Live) beatHeart(ctx context.Context, bus *stream.Bus) {
 		}
 		select {
 		case <-ctx.Done():
+			l.sayGoodbye(ctx, bus)
 			return
 		case <-tick.C:
 		case <-l.beat:
 		}
+	}
+}
+
+// sayGoodbye sends the last heartbeat of a node that has left. It goes out when bus
+// is closed at the latest; if it is lost, the control plane waits for this node until
+// it has been silent for long enough, as for one that was killed.
+func (l *Live) sayGoodbye(ctx context.Context, bus *stream.Bus) {
+	if !l.status.left.Load() {
+		return
+	}
+	last := l.heartbeat()
+	last.Left = true
+	if err := bus.PublishHeartbeat(last); err != nil {
+		l.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "last heartbeat was not sent", slog.Any("error", err))
 	}
 }
 

@@ -42,6 +42,9 @@ type Config struct {
 	// Disk is where snapshots are kept; nil: nowhere.
 	Disk *snapshot.Dir
 
+	// Sized is told the bytes of the state when they have changed by a quarter; may be nil.
+	Sized func(bytes int)
+
 	// Counters are the totals that heartbeats report.
 	Counters func() (requests, denials uint64)
 }
@@ -56,6 +59,7 @@ type Live struct {
 	state   *catalog.State
 	fetched map[string]*pb.KeySet // fetched by the node itself, by issuer
 	history ring
+	sized   int // bytes of the state, as last told
 
 	fetcher *jwks.Fetcher
 	status  status
@@ -111,14 +115,15 @@ func (l *Live) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// install compiles a state and makes it the one that requests see. touched are
-// the resources that differ from the state before; nil: everything may.
-func (l *Live) install(s *catalog.State, touched []catalog.Ref) error {
+// install makes a state the one that requests see, whatever was before.
+func (l *Live) install(s *catalog.State) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.installLocked(s, touched)
+	return l.installLocked(s, nil)
 }
 
+// installLocked compiles a state and makes it the one that requests see. touched
+// are the resources that differ from the state before; nil: everything may.
 func (l *Live) installLocked(s *catalog.State, touched []catalog.Ref) error {
 	for _, ref := range touched {
 		if ref.Kind == pb.Kind_KIND_KEY_SET || ref.Kind == pb.Kind_KIND_ISSUER {
@@ -149,8 +154,17 @@ func (l *Live) installLocked(s *catalog.State, touched []catalog.Ref) error {
 	if issuersTouched(touched) {
 		l.fetcher.SetIssuers(l.fetchableIssuers(s))
 	}
+	l.tellSize(s.Size())
 	signal(l.unsaved)
 	return nil
+}
+
+func (l *Live) tellSize(size int) {
+	if l.cfg.Sized == nil || size > l.sized*3/4 && size < l.sized*5/4 {
+		return
+	}
+	l.sized = size
+	l.cfg.Sized(size)
 }
 
 func issuersTouched(touched []catalog.Ref) bool {

@@ -15,6 +15,7 @@ var errRenew = errors.New("the consumer is silent although the log has moved on"
 // status is what a node says of itself.
 type status struct {
 	resyncs atomic.Uint64
+	left    atomic.Bool
 
 	mu          sync.Mutex
 	state       pb.Heartbeat_State
@@ -64,6 +65,10 @@ func (l *Live) Drain() {
 	l.status.mu.Unlock()
 	signal(l.beat)
 }
+
+// Leave says that the last request has been answered and none will be decided any
+// more. When Run ends, the control plane is told, and waits for this node no longer.
+func (l *Live) Leave() { l.status.left.Store(true) }
 
 func (s *status) entriesBehind() uint64 {
 	s.mu.Lock()

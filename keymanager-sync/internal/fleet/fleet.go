@@ -3,7 +3,8 @@
 // write can answer whether it is in force everywhere.
 //
 // What it knows lives in memory and is rebuilt within a heartbeat's interval
-// after a start. A node counts as live for 5 seconds after a heartbeat.
+// after a start. A node counts as live for 5 seconds after a heartbeat, unless that
+// says that it was its last: then the node is forgotten at once.
 package fleet
 
 import (
@@ -206,7 +207,8 @@ func (f *Fleet) divergent(h *pb.Head) bool {
 	return true
 }
 
-// forget drops who has been silent for long, and who said goodbye and went.
+// forget drops who has been silent for long, and who was draining and went without
+// a last heartbeat.
 func (f *Fleet) forget(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -224,7 +226,7 @@ func (f *Fleet) forget(now time.Time) {
 	}
 }
 
-// Report lists everybody heard of in the last ten minutes.
+// Report lists everybody heard of in the last ten minutes, but for nodes that left.
 func (f *Fleet) Report() Report {
 	now, p := time.Now(), f.cfg.View.State().Position()
 	f.mu.Lock()

@@ -71,7 +71,15 @@ type node struct {
 
 func newNode(t *testing.T, server *streamtest.Server, id string, sequence uint64) *node {
 	t.Helper()
-	n := &node{bus: server.Connect(t, id), beat: &pb.Heartbeat{Node: id, Epoch: 1, Sequence: sequence, State: pb.Heartbeat_LIVE}}
+	return newProcess(t, server, id, sequence, 0)
+}
+
+// newProcess is like newNode for a process that says when it started.
+func newProcess(t *testing.T, server *streamtest.Server, id string, sequence uint64, startedAt int64) *node {
+	t.Helper()
+	n := &node{bus: server.Connect(t, id), beat: &pb.Heartbeat{
+		Node: id, Epoch: 1, Sequence: sequence, State: pb.Heartbeat_LIVE, StartedAt: startedAt,
+	}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {

@@ -10,6 +10,10 @@ import (
 )
 
 func (f *Fleet) heardBeat(b *pb.Heartbeat) {
+	if b.GetLeft() {
+		f.heardLast(b)
+		return
+	}
 	now := time.Now()
 	f.mu.Lock()
 	before, known := f.nodes[b.GetNode()]
@@ -21,14 +25,57 @@ func (f *Fleet) heardBeat(b *pb.Heartbeat) {
 	f.nodes[b.GetNode()] = node
 	if !known || before.Heartbeat.GetSequence() != b.GetSequence() || before.Heartbeat.GetEpoch() != b.GetEpoch() ||
 		before.Heartbeat.GetState() != b.GetState() {
-		close(f.changed)
-		f.changed = make(chan struct{})
+		f.tell()
 	}
 	f.mu.Unlock()
 	if node.duplicate(now) && !before.duplicate(now) {
 		f.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "several processes use the same node id; give each its own",
 			slog.String("node", b.GetNode()), slog.Int("processes", len(node.processes)))
 	}
+}
+
+// heardLast takes the last heartbeat of a process, which decides nothing more. Other
+// processes with its node's id stay as they are: the one that took its place may have
+// been heard already. Should an earlier heartbeat arrive after all, the process counts
+// once more, until it has been silent for long enough.
+func (f *Fleet) heardLast(b *pb.Heartbeat) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before, known := f.nodes[b.GetNode()]
+	if !known {
+		return
+	}
+	if node, others := before.without(b); others {
+		f.nodes[b.GetNode()] = node
+	} else {
+		delete(f.nodes, b.GetNode())
+	}
+	f.tell()
+}
+
+// tell wakes who waits for nodes. The caller holds the lock.
+func (f *Fleet) tell() {
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// without is the node after the process of a last heartbeat has left; others tells
+// whether there are any besides.
+func (n Node) without(b *pb.Heartbeat) (rest Node, others bool) {
+	for _, p := range n.processes {
+		if p.beat.GetStartedAt() != b.GetStartedAt() {
+			rest.processes = append(rest.processes, p)
+		}
+	}
+	if len(rest.processes) == 0 {
+		return Node{}, false
+	}
+	last := rest.processes[len(rest.processes)-1]
+	rest.Heartbeat, rest.Seen = last.beat, last.seen
+	if len(rest.processes) > 1 {
+		rest.twins = n.twins
+	}
+	return rest, true
 }
 
 // hear is the node after a heartbeat. A process that ended is never heard again

@@ -14,7 +14,7 @@ type Applied struct {
 	Nodes []string
 	// Laggards are live and have not.
 	Laggards []string
-	// Silent were heard in the last ten minutes, did not say goodbye, and are
+	// Silent were heard in the last ten minutes, were not about to end, and are
 	// not live: whether they serve, and what, is unknown. They are not waited for.
 	Silent []string
 	// Duplicates are ids that several live processes use, see Node.Duplicate. They
@@ -28,7 +28,8 @@ func (a Applied) Everywhere() bool { return len(a.Laggards) == 0 }
 // WaitApplied returns when all live nodes have applied the sequence, or when ctx
 // ends; then the laggards are named. Just after a start it first listens for
 // longer than two heartbeat intervals, so that an empty table is not taken for an
-// empty fleet. Nodes that are still loading serve no requests and do not count.
+// empty fleet. Nodes that are still loading serve no requests and do not count, nor
+// do nodes that have left; nodes that are draining decide until they leave, and count.
 func (f *Fleet) WaitApplied(ctx context.Context, epoch, sequence uint64) Applied {
 	for {
 		applied, changed, settled := f.applied(epoch, sequence)

@@ -201,7 +201,10 @@ type Heartbeat struct {
 	Denials  uint64 `protobuf:"varint,10,opt,name=denials,proto3" json:"denials,omitempty"`
 	Resyncs  uint64 `protobuf:"varint,11,opt,name=resyncs,proto3" json:"resyncs,omitempty"`
 	// Seconds since the node last knew itself at the head.
-	LagSeconds    float64 `protobuf:"fixed64,12,opt,name=lag_seconds,json=lagSeconds,proto3" json:"lag_seconds,omitempty"`
+	LagSeconds float64 `protobuf:"fixed64,12,opt,name=lag_seconds,json=lagSeconds,proto3" json:"lag_seconds,omitempty"`
+	// The process has answered its last request and decides nothing more: it is not
+	// waited for any longer. Only in a process's last heartbeat.
+	Left          bool `protobuf:"varint,13,opt,name=left,proto3" json:"left,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -318,6 +321,13 @@ func (x *Heartbeat) GetLagSeconds() float64 {
 		return x.LagSeconds
 	}
 	return 0
+}
+
+func (x *Heartbeat) GetLeft() bool {
+	if x != nil {
+		return x.Left
+	}
+	return false
 }
 
 // Reject is a change that a node could not apply.
@@ -454,7 +464,7 @@ const file_portcullis_v1_fleet_proto_rawDesc = "" +
 	"\bset_hash\x18\x04 \x01(\x06R\asetHash\x12\x18\n" +
 	"\areplica\x18\x05 \x01(\tR\areplica\x12\x12\n" +
 	"\x04time\x18\x06 \x01(\x03R\x04time\x12\x1a\n" +
-	"\bwritable\x18\a \x01(\bR\bwritable\"\xbb\x03\n" +
+	"\bwritable\x18\a \x01(\bR\bwritable\"\xcf\x03\n" +
 	"\tHeartbeat\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
@@ -470,7 +480,8 @@ const file_portcullis_v1_fleet_proto_rawDesc = "" +
 	" \x01(\x04R\adenials\x12\x18\n" +
 	"\aresyncs\x18\v \x01(\x04R\aresyncs\x12\x1f\n" +
 	"\vlag_seconds\x18\f \x01(\x01R\n" +
-	"lagSeconds\"C\n" +
+	"lagSeconds\x12\x12\n" +
+	"\x04left\x18\r \x01(\bR\x04left\"C\n" +
 	"\x05State\x12\v\n" +
 	"\aLOADING\x10\x00\x12\b\n" +
 	"\x04LIVE\x10\x01\x12\t\n" +

@@ -148,7 +148,7 @@ func operationPaths() object {
 		{"/v1/fleet", object{{"get", operation{
 			tag: "fleet", id: "getFleet", summary: "Read who is out there, and where each stands",
 			ok: object{{"200", object{
-				{"description", "Nodes and replicas heard of in the last ten minutes."},
+				{"description", "Nodes and replicas heard of in the last ten minutes, without nodes that were stopped in good order."},
 				{"headers", commonHeaders("sequence")},
 				{"content", jsonContent(ref("schemas", "Fleet"))},
 			}}},

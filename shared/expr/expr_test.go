@@ -221,39 +221,3 @@ func TestCompileErrors(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkRequestRule(b *testing.B) {
-	rule, err := expr.RequestRule(`!('x-internal' in request.headers)`)
-	if err != nil {
-		b.Fatal(err)
-	}
-	in := input()
-	b.ReportAllocs()
-	for b.Loop() {
-		if ok, err := rule.Holds(in); !ok || err != nil {
-			b.Fatal(ok, err)
-		}
-	}
-}
-
-func BenchmarkClaimRule(b *testing.B) {
-	rule, err := expr.ClaimRule(`claims.level >= 2 && claims.tenant.id == 't1'`)
-	if err != nil {
-		b.Fatal(err)
-	}
-	in := input()
-	b.ReportAllocs()
-	for b.Loop() {
-		if ok, err := rule.Holds(in); !ok || err != nil {
-			b.Fatal(ok, err)
-		}
-	}
-}
-
-func BenchmarkCompile(b *testing.B) {
-	for b.Loop() {
-		if _, err := expr.RequestRule(`!('x-internal' in request.headers)`); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

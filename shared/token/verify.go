@@ -15,7 +15,6 @@ import (
 // only keys that may be used with alg. The error is an Error.
 func (u *Unverified) Verify(set *keyset.Set, now int64) (*keyset.Key, error) {
 	outcome := ErrNoKey
-	var signed string
 	for _, key := range set.Candidates(u.KeyID, u.Algorithm) {
 		if !key.ValidAt(now) {
 			if outcome == ErrNoKey {
@@ -30,14 +29,21 @@ func (u *Unverified) Verify(set *keyset.Set, now int64) (*keyset.Key, error) {
 			continue
 		}
 		outcome = ErrSignature
-		if signed == "" {
-			signed = string(u.signed)
-		}
-		if method(u.Algorithm).Verify(signed, u.signature, key.Material()) == nil {
+		if u.signedBy(key) {
 			return key, nil
 		}
 	}
 	return nil, outcome
+}
+
+// signedBy tells whether key made the signature. What is kept with the key answers
+// fastest; what it does not decide, the standard library does.
+func (u *Unverified) signedBy(key *keyset.Key) bool {
+	valid, decided := key.Verify(u.Algorithm, u.signed, u.signature)
+	if !decided {
+		valid = method(u.Algorithm).Verify(string(u.signed), u.signature, key.Material()) == nil
+	}
+	return valid
 }
 
 // signatureSize is the one length that signatures of alg by key have (RFC 7518

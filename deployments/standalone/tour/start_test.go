@@ -1,6 +1,5 @@
 // Package tour_test checks the standalone from outside, as somebody who has just
-// read the README: what it prints is true, the README's tour works word by word,
-// and k6 finds it steady.
+// read the README: what it prints is true, and the README's tour works word by word.
 package tour_test
 
 import (

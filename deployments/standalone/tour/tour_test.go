@@ -2,7 +2,6 @@ package tour_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -108,48 +107,4 @@ func tour(readme string) []string {
 		}
 	}
 	return blocks
-}
-
-// TestSmoke lets k6 loose on a standalone. PORTCULLIS_LOAD_DURATION and
-// PORTCULLIS_LOAD_RATE make it longer and harder.
-func TestSmoke(t *testing.T) {
-	s := start(t)
-	target, token := s.allowed(t)
-	admin, err := os.ReadFile(filepath.Join(s.dataDir, "admin-token"))
-	if err != nil {
-		t.Fatalf("the admin token: %v", err)
-	}
-	cmd := exec.CommandContext(t.Context(), "go", "tool", "-modfile=deployments/tools/k6.mod", "k6", "run",
-		"--no-usage-report", "--no-color", "--quiet", "--address", "", "loadtest/k6/smoke.js")
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(),
-		"K6_AUTO_EXTENSION_RESOLUTION=false", // it would fetch programs
-		"GATEWAY="+target, "TOKEN="+token,
-		"CONTROL=http://"+s.moved["127.0.0.1:8081"], "ADMIN_TOKEN="+strings.TrimSpace(string(admin)),
-		"DURATION="+os.Getenv("PORTCULLIS_LOAD_DURATION"), "RATE="+os.Getenv("PORTCULLIS_LOAD_RATE"))
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("k6: %v\n%s", err, out)
-	}
-	t.Logf("%s", out)
-}
-
-// allowed returns URL and token of the printed curl line that answers 200.
-func (s *standalone) allowed(t *testing.T) (target, token string) {
-	t.Helper()
-	lines := s.curlLines()
-	if len(lines) == 0 {
-		t.Fatalf("no curl line among:\n%s", strings.Join(s.printed, "\n"))
-	}
-	target = regexp.MustCompile(`http://` + regexp.QuoteMeta(s.moved["127.0.0.1:8080"]) + `[^\s"']*`).FindString(lines[0])
-	bearer := regexp.MustCompile(`Authorization: Bearer ([^"']*)`).FindStringSubmatch(lines[0])
-	if target == "" || bearer == nil {
-		t.Fatalf("no URL of the gateway, or no bearer token in: %s", lines[0])
-	}
-	// The token may be written as a command that fetches it.
-	out, err := newShell(t).run(t.Context(), parse(t, `printf %s "`+bearer[1]+`"`)[0])
-	if err != nil {
-		t.Fatalf("%s: %v", bearer[1], err)
-	}
-	return target, strings.TrimSpace(out)
 }

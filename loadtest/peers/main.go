@@ -3,7 +3,7 @@
 // Command peers measures the gateway beside other proxies, on one machine, and
 // writes docs/performance.md.
 //
-//	go tool task bench:peers                  everything; about 35 minutes
+//	go tool task bench:peers                  everything; about 25 minutes
 //	go tool task bench:peers:quick            the main workload in small; about a minute
 //	go run ./loadtest/peers report            docs/performance.md and its charts from the last full run
 //

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -179,6 +180,29 @@ func TestWallClock(t *testing.T) {
 		now *= clockInterval / 3
 		if got, want := c.unix(now+1), time.Now().Unix(); got < want-1 || got > want {
 			t.Fatalf("%d, want %d", got, want)
+		}
+	}
+}
+
+// A server that is told to end before it has begun ends.
+func TestEndBeforeTheBeginning(t *testing.T) {
+	for range 50 {
+		s, err := New(Config{DrainTimeout: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		done := make(chan struct{})
+		go func() { _ = s.Run(ctx, ln); close(done) }()
+		select {
+		case <-done:
+		case <-time.After(3 * time.Second):
+			t.Fatal("Run does not return")
 		}
 	}
 }

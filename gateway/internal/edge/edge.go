@@ -190,7 +190,9 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.DrainTimeout)
 	defer cancel()
-	if err := errors.Join(s.http.ShutdownWithContext(grace), <-served); err != nil {
+	err := s.http.ShutdownWithContext(grace)
+	_ = ln.Close() // which Shutdown does not know yet if it came before Serve
+	if err := errors.Join(err, <-served); err != nil {
 		return fmt.Errorf("drain %s: %w", ln.Addr(), err)
 	}
 	return nil

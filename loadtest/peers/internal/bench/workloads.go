@@ -69,13 +69,13 @@ func Workloads() []Workload {
 	plain := []string{Bare, Nginx, HAProxy, Gateway}
 	rs, es, ed := world.RS256, world.ES256, world.EdDSA
 	all := []Workload{
-		{Name: "repeated", Title: "one token repeated, RS256", Algorithm: rs, Contenders: []string{Bare, Nginx, HAProxy, HAProxyRS256, Gateway}, Rounds: 9, Seconds: 5},
-		{Name: "repeated-es256", Title: "one token repeated, ES256", Algorithm: es, Contenders: []string{Bare, HAProxyES256, Gateway}, Rounds: 7, Seconds: 4},
-		{Name: "rotation", Title: "10,000 tokens in rotation, RS256", Algorithm: rs, Tokens: rotation, Contenders: []string{Bare, Nginx, HAProxy, HAProxyRS256, Gateway}, Rounds: 7, Seconds: 3},
-		{Name: "new-rs256", Title: "every token new, RS256", Algorithm: rs, Tokens: fresh, New: true, Contenders: []string{Bare, HAProxyRS256, Gateway}, Rounds: 7, Seconds: 4},
-		{Name: "new-es256", Title: "every token new, ES256", Algorithm: es, Tokens: fresh, New: true, Contenders: []string{Bare, HAProxyES256, Gateway}, Rounds: 7, Seconds: 4},
-		{Name: "new-eddsa", Title: "every token new, EdDSA", Algorithm: ed, Tokens: fresh, New: true, Contenders: []string{Bare, Gateway}, Rounds: 7, Seconds: 3},
-		{Name: "invalid", Title: "10,000 tokens in rotation, every tenth forged", Algorithm: rs, Tokens: rotation, Mixed: true, Contenders: []string{Bare, HAProxyRS256, Gateway}, Rounds: 5, Seconds: 3},
+		{Name: "repeated", Title: "one token repeated, RS256", Algorithm: rs, Contenders: []string{Bare, Nginx, HAProxy, HAProxyRS256, Gateway}, Rounds: 9, Seconds: 3},
+		{Name: "repeated-es256", Title: "one token repeated, ES256", Algorithm: es, Contenders: []string{Bare, HAProxyES256, Gateway}, Rounds: 7, Seconds: 2},
+		{Name: "rotation", Title: "10,000 tokens in rotation, RS256", Algorithm: rs, Tokens: rotation, Contenders: []string{Bare, Nginx, HAProxy, HAProxyRS256, Gateway}, Rounds: 7, Seconds: 2},
+		{Name: "new-rs256", Title: "every token new, RS256", Algorithm: rs, Tokens: fresh, New: true, Contenders: []string{Bare, HAProxyRS256, Gateway}, Rounds: 7, Seconds: 2},
+		{Name: "new-es256", Title: "every token new, ES256", Algorithm: es, Tokens: fresh, New: true, Contenders: []string{Bare, HAProxyES256, Gateway}, Rounds: 7, Seconds: 2},
+		{Name: "new-eddsa", Title: "every token new, EdDSA", Algorithm: ed, Tokens: fresh, New: true, Contenders: []string{Bare, Gateway}, Rounds: 7, Seconds: 2},
+		{Name: "invalid", Title: "10,000 tokens in rotation, every tenth forged", Algorithm: rs, Tokens: rotation, Mixed: true, Contenders: []string{Bare, HAProxyRS256, Gateway}, Rounds: 7, Seconds: 1},
 		{Name: "body-1k", Title: "answers of 1 KiB", Size: "1k"},
 		{Name: "body-10k", Title: "answers of 10 KiB", Size: "10k"},
 		{Name: "body-100k", Title: "answers of 100 KiB", Size: "100k"},
@@ -84,15 +84,15 @@ func Workloads() []Workload {
 		{Name: "keyless", Title: "keyless plan", Path: "/open/orders/1"},
 		{Name: "apikey", Title: "API key", Path: "/keyed/orders/1", Headers: []string{world.APIKeyHeader, world.APIKey}},
 		{Name: "tls", Title: "TLS 1.3 to the client", TLS: true},
-		{Name: "half", Title: "at half of the bare proxy's saturation", Mode: Paced, Algorithm: rs, Contenders: plain, Rounds: 31, Seconds: 1},
-		{Name: "growth", Title: "growth: tokens in rotation over larger worlds", Algorithm: rs, Tokens: rotation, Contenders: []string{Gateway1, Gateway10k, GatewaySmall, Gateway}, Rounds: 7, Seconds: 3},
-		{Name: "growth-one", Title: "growth: one token in larger worlds", Algorithm: rs, Contenders: []string{Gateway1, Gateway10k, GatewaySmall, Gateway}, Rounds: 5, Seconds: 3},
-		{Name: "churn", Title: "20,000 changes/s, at half of saturation", Mode: Churn, Algorithm: rs, Contenders: []string{Gateway}, Rounds: 3, Seconds: 20},
+		{Name: "half", Title: "at half of the bare proxy's saturation", Mode: Paced, Algorithm: rs, Contenders: plain, Rounds: 15, Seconds: 1},
+		{Name: "growth", Title: "growth: tokens in rotation over larger worlds", Algorithm: rs, Tokens: rotation, Contenders: []string{Gateway1, Gateway10k, GatewaySmall, Gateway}, Rounds: 7, Seconds: 2},
+		{Name: "growth-one", Title: "growth: one token in larger worlds", Algorithm: rs, Contenders: []string{Gateway1, Gateway10k, GatewaySmall, Gateway}, Rounds: 7, Seconds: 1},
+		{Name: "churn", Title: "20,000 changes/s, at half of saturation", Mode: Churn, Algorithm: rs, Contenders: []string{Gateway}, Rounds: 7, Seconds: 5},
 	}
 	for i := range all {
 		w := &all[i]
 		if w.Contenders == nil { // one of the side workloads
-			w.Contenders, w.Rounds, w.Seconds = plain, 5, 2
+			w.Contenders, w.Rounds, w.Seconds = plain, 7, 1
 			if w.Path == "" {
 				w.Algorithm = rs
 			}

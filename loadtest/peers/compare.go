@@ -124,25 +124,17 @@ func (s *stage) find(ctx context.Context) error {
 	return err
 }
 
-// build compiles the programs. The bare proxy gets the profile that the gateway is
-// compiled with, if there is one, so that the floor has no disadvantage.
+// build compiles the programs.
 func (s *stage) build(ctx context.Context) error {
 	s.say("building the programs")
-	profile := filepath.Join(s.root, "gateway", "cmd", "gateway", "default.pgo")
-	pgo := "-pgo=off"
-	if _, err := os.Stat(profile); err == nil {
-		pgo = "-pgo=" + profile
-	}
-	programs := []string{"./keymanager-sync/cmd/keymanager-sync", "./deployments/nats"}
+	programs := []string{"./keymanager-sync/cmd/keymanager-sync", "./deployments/nats", "./loadtest/peers"}
 	if len(s.gateways) == 0 {
 		programs = append(programs, "./gateway/cmd/gateway")
 	}
-	for _, args := range [][]string{programs, {pgo, "./loadtest/peers"}} {
-		cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-o", s.bin + string(filepath.Separator)}, args...)...)
-		cmd.Dir = s.root
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("go build: %w\n%s", err, out)
-		}
+	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-o", s.bin + string(filepath.Separator)}, programs...)...)
+	cmd.Dir = s.root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return nil
 }

@@ -67,18 +67,18 @@ func TestCompare(t *testing.T) {
 		accepted, found float64
 		want            string
 	}{
-		"nothing to nothing":      {allocs, 0, 0, ""},
-		"nothing to one":          {allocs, 0, 1, "WORSE   p BenchmarkX: allocs/op is 1, accepted are 0\n"},
-		"no bytes to one byte":    {bytes, 0, 1, "WORSE   p BenchmarkX: B/op is 1, accepted are 0\n"},
-		"one to two":              {allocs, 1, 2, "WORSE   p BenchmarkX: allocs/op is 2, accepted are 1\n"},
-		"within a fiftieth":       {allocs, 100, 102, ""},
-		"beyond it":               {allocs, 100, 103, "WORSE   p BenchmarkX: allocs/op is 103, accepted are 100\n"},
-		"a little of bytes":       {bytes, 100, 118, ""},
-		"more than that":          {bytes, 100, 119, "WORSE   p BenchmarkX: B/op is 119, accepted are 100\n"},
-		"memory":                  {held, 200, 205, "WORSE   p BenchmarkX: B/subscription is 205, accepted are 200\n"},
-		"less":                    {allocs, 2, 1, "better  p BenchmarkX: allocs/op is 1, accepted are 2: go tool task bench:accept keeps it so\n"},
-		"less, to nothing":        {allocs, 1, 0, "better  p BenchmarkX: allocs/op is 0, accepted are 1: go tool task bench:accept keeps it so\n"},
-		"less, within a fiftieth": {allocs, 102, 100, ""},
+		"nothing to nothing":   {allocs, 0, 0, ""},
+		"nothing to one":       {allocs, 0, 1, "WORSE   p BenchmarkX: allocs/op is 1, accepted are 0\n"},
+		"no bytes to one byte": {bytes, 0, 1, "WORSE   p BenchmarkX: B/op is 1, accepted are 0\n"},
+		"one to two":           {allocs, 1, 2, "WORSE   p BenchmarkX: allocs/op is 2, accepted are 1\n"},
+		"within a tenth":       {allocs, 100, 110, ""},
+		"beyond it":            {allocs, 100, 111, "WORSE   p BenchmarkX: allocs/op is 111, accepted are 100\n"},
+		"a little of bytes":    {bytes, 100, 126, ""},
+		"more than that":       {bytes, 100, 127, "WORSE   p BenchmarkX: B/op is 127, accepted are 100\n"},
+		"memory":               {held, 200, 221, "WORSE   p BenchmarkX: B/subscription is 221, accepted are 200\n"},
+		"less":                 {allocs, 2, 1, "better  p BenchmarkX: allocs/op is 1, accepted are 2: go tool task bench:accept keeps it so\n"},
+		"less, to nothing":     {allocs, 1, 0, "better  p BenchmarkX: allocs/op is 0, accepted are 1: go tool task bench:accept keeps it so\n"},
+		"less, within a tenth": {allocs, 110, 100, ""},
 	} {
 		v := compare(figures{c.figure: c.accepted}, figures{c.figure: c.found})
 		var out strings.Builder

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,11 +27,16 @@ func TestMain(m *testing.M) {
 
 func found(tb testing.TB, bus *stream.Bus) *stream.Log {
 	tb.Helper()
-	log, err := bus.Found(tb.Context(), 1, 1, 0)
-	if err != nil {
-		tb.Fatal(err)
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		log, err := bus.Found(tb.Context(), 1, 1, 0)
+		if err == nil {
+			return log
+		}
+		// The servers of a new cluster may not have heard of each other yet.
+		if !strings.Contains(err.Error(), "no suitable peers") || time.Now().After(deadline) {
+			tb.Fatal(err)
+		}
 	}
-	return log
 }
 
 // appendAll appends messages after the sequence last; message n says "n".

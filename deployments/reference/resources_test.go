@@ -11,6 +11,7 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 // The example of all resources is valid and speaks of every field.
@@ -28,7 +29,7 @@ func TestResourcesPage(t *testing.T) {
 	for i, d := range docs {
 		all[i] = d.Resource
 	}
-	if _, err := catalog.FromResources(all, nil, time.Now()); err != nil {
+	if _, err := rules.FromResources(all, nil, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	for _, kind := range catalog.UserKinds() {

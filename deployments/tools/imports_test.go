@@ -29,7 +29,7 @@ var layers = []struct {
 	{packages: []string{"shared/cow", "shared/denial", "shared/config", "shared/telemetry"}},
 	{packages: []string{
 		"shared/expr", "shared/signature", "shared/keyset", "shared/jwks", "shared/token", "shared/introspect", "shared/dpop", "shared/catalog",
-		"shared/resource", "shared/snapshot", "shared/stream", "shared/stream/...",
+		"shared/catalog/...", "shared/rules", "shared/resource", "shared/snapshot", "shared/stream", "shared/stream/...",
 	}, neighbours: true},
 	{packages: []string{"gateway/internal/request", "gateway/internal/socket"}},
 	{packages: []string{
@@ -57,7 +57,9 @@ var walls = []struct {
 	{"gateway/internal/authn", transports, "decisions do not know the HTTP stack"},
 	{"gateway/internal/authz", transports, "decisions do not know the HTTP stack"},
 	{"gateway/internal/restrict", transports, "decisions do not know the HTTP stack"},
-	{"shared/catalog", transports, "the domain is pure"},
+	{"shared/catalog/...", transports, "the domain is pure"},
+	{"shared/rules", transports, "the domain is pure"},
+	{"shared/catalog/...", []string{module + "shared/expr", module + "shared/keyset", module + "shared/rules"}, "what exists is kept apart from what may be changed"},
 	{"shared/token", transports, "the domain is pure"},
 	{"shared/keyset", transports, "key sets are parsed here and fetched in shared/jwks"},
 }

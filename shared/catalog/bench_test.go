@@ -196,30 +196,3 @@ func BenchmarkLookup(b *testing.B) {
 		})
 	}
 }
-
-// BenchmarkDraft decides a command.
-func BenchmarkDraft(b *testing.B) {
-	s, r := stateOf(b, 1000), subscription(7, 3, pb.Subscription_ACCEPTED)
-	for _, c := range []struct {
-		name string
-		do   func(*catalog.Draft)
-	}{
-		{"pause", func(d *catalog.Draft) {
-			d.Step(catalog.Ref{Kind: pb.Kind_KIND_SUBSCRIPTION, ID: r.GetId()}, "pause", 0)
-		}},
-		{"remove", func(d *catalog.Draft) {
-			d.Remove(catalog.Ref{Kind: pb.Kind_KIND_SUBSCRIPTION, ID: r.GetId()}, false)
-		}},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				d := catalog.NewDraft(s, now())
-				c.do(d)
-				if _, err := d.Finish(); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}

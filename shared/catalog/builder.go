@@ -1,6 +1,12 @@
 package catalog
 
-import pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+)
 
 // Builder loads a snapshot. What the snapshot does not hold is not in the
 // State it builds: replacing a State by one is mark and sweep.
@@ -14,12 +20,7 @@ type Builder struct {
 // state that will be replaced: a resource of the snapshot that this version
 // cannot understand keeps its last good value from there.
 func NewBuilder(p Position, last *State) *Builder {
-	b := &Builder{ed: Empty().edit(p), last: last, bulk: new(bulk)}
-	if last != nil {
-		// Counters go by handles: one must not come to mean another.
-		b.ed.lastHandle = last.lastHandle
-	}
-	return b
+	return &Builder{ed: EmptyAfter(last).edit(p), last: last, bulk: new(bulk)}
 }
 
 // Add takes one encoded pb.Change, and copies it. What cannot be understood is
@@ -77,6 +78,14 @@ func (b *Builder) pin(ed *editor, ref Ref, r reject) {
 	}
 	// The set hash stays the rejection's.
 	ed.put(good.c, &of)
+}
+
+func marshalChange(c *pb.Change) (string, error) {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(c)
+	if err != nil {
+		return "", fmt.Errorf("encode change of %s: %w", Ref{c.GetKind(), c.GetId()}, err)
+	}
+	return string(b), nil
 }
 
 // WithChanges is the state after changes that have no place in the log yet:

@@ -42,7 +42,7 @@ func (k *bulk) add(ed *editor, raw string) verdict {
 		k.applications++
 	} else {
 		k.subscriptions++
-		if open(of.subscription.status) {
+		if Open(of.subscription.status) {
 			k.grants++
 		}
 	}
@@ -114,7 +114,7 @@ func (k *bulk) names(ed *editor, w written) bool {
 			last.more++
 		}
 		plan := ed.acquire(framePlan, s.plan)
-		if open(s.status) {
+		if Open(s.status) {
 			key := grantKey(last.handle, plan)
 			grants = append(grants, cow.Hashed[grantEntry]{Hash: ed.seeds.mix(key), Entry: grantEntry{key, grantWord(p, s)}})
 		}

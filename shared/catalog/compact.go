@@ -77,7 +77,7 @@ func (ed *editor) moveChange(from place) {
 }
 
 func (ed *editor) moveGrant(s *subscription, was, to place) {
-	if !open(s.status) {
+	if !Open(s.status) {
 		return
 	}
 	key := ed.pair(s)
@@ -104,7 +104,7 @@ func (ed *editor) moveApplication(a *application, was, to place) {
 
 func (ed *editor) moveCredentials(index *cow.TableEdit[credentialEntry], list []credential, was, to place) {
 	for _, c := range list {
-		sum, ok := parseSHA256(c.sha256)
+		sum, ok := ParseSHA256(c.sha256)
 		is := func(e *credentialEntry) bool { return e.sum == sum && e.at == was }
 		if hash := ed.seeds.sum(&sum); ok && index.Find(hash, is) != nil {
 			e, _ := index.Put(hash, is, nil)

@@ -26,8 +26,8 @@ type editor struct {
 	plans        cow.TableEdit[name]
 	lastHandle   Handle
 	plansOf      cow.Edit[string, []string]
-	drafted      cow.Edit[hostPath, []string]
-	deployed     cow.Edit[hostPath, []string]
+	drafted      cow.Edit[HostPath, []string]
+	deployed     cow.Edit[HostPath, []string]
 	effects      Effects
 
 	pause  func() // nil: none is asked for

@@ -289,31 +289,3 @@ func TestLookupsDoNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
-
-// Ids whose 32-bit hashes collide are different ids.
-func TestTwoOpenSubscriptionsAreNoticed(t *testing.T) {
-	s := applied(t, catalog.Empty(), world)
-	s = applied(t, s, "kind: Subscription\nid: sub-18438\napplication: web\nplan: gold")
-	d := catalog.NewDraft(s, now())
-	d.Create(resources(t, "kind: Subscription\nid: sub-228880\napplication: web\nplan: gold")[0])
-	if _, err := d.Finish(); err == nil {
-		t.Error("a second open subscription was accepted")
-	}
-}
-
-// Handles go on counting after a resync, because counters of requests go by them.
-func TestHandlesAreNotGivenTwice(t *testing.T) {
-	s := applied(t, catalog.Empty(), world)
-	old := s.Handle(pb.Kind_KIND_PLAN, "gold")
-	b := catalog.NewBuilder(at(1), s)
-	for raw := range s.Changes() {
-		b.Add(raw)
-	}
-	if got := b.State().Handle(pb.Kind_KIND_PLAN, "gold"); got <= old {
-		t.Errorf("handle %d after %d", got, old)
-	}
-	again, err := catalog.FromResources(resources(t, world), s, now())
-	if err != nil || again.Handle(pb.Kind_KIND_PLAN, "gold") <= old {
-		t.Errorf("handle %d after %d, error %v", again.Handle(pb.Kind_KIND_PLAN, "gold"), old, err)
-	}
-}

@@ -89,23 +89,29 @@ type Grant struct {
 	Status           pb.Subscription_Status
 }
 
-// Live tells whether the grant entitles at this time, in seconds since 1970.
+// Live reports whether the grant entitles at this time, in seconds since 1970.
 func (g Grant) Live(now int64) bool {
 	return g.Status == pb.Subscription_ACCEPTED && g.StartsAt <= now && (g.EndsAt == 0 || now < g.EndsAt)
 }
 
-// hostPath is a place that an Api takes. host is in lower case; "" is every host.
-type hostPath struct{ host, path string }
+// HostPath is a host and a context path, where one Api at most may be.
+type HostPath struct {
+	// Host is in lower case; empty: every host.
+	Host string
+	Path string
+}
 
-func placesOf(api *pb.Api) []hostPath {
+// HostPaths are the pairs of host and context path that an Api takes, one for
+// each of its hosts.
+func HostPaths(api *pb.Api) []HostPath {
 	if len(api.GetHosts()) == 0 {
-		return []hostPath{{"", api.GetContextPath()}}
+		return []HostPath{{"", api.GetContextPath()}}
 	}
-	places := make([]hostPath, len(api.GetHosts()))
+	pairs := make([]HostPath, len(api.GetHosts()))
 	for i, h := range api.GetHosts() {
-		places[i] = hostPath{strings.ToLower(h), api.GetContextPath()}
+		pairs[i] = HostPath{strings.ToLower(h), api.GetContextPath()}
 	}
-	return places
+	return pairs
 }
 
 // seeds make the hashes of a state's tables different from those of any other
@@ -216,12 +222,14 @@ func (s *State) Revocations() *Revocations { return s.revocations }
 
 func grantKey(application, plan Handle) uint64 { return uint64(application)<<32 | uint64(plan) }
 
-// open tells whether a subscription of this status may still entitle, now or later.
-func open(s pb.Subscription_Status) bool {
+// Open reports whether a subscription of this status may entitle its application,
+// now or later.
+func Open(s pb.Subscription_Status) bool {
 	return s == pb.Subscription_PENDING || s == pb.Subscription_ACCEPTED || s == pb.Subscription_PAUSED
 }
 
-func parseSHA256(text string) (sum [32]byte, ok bool) {
+// ParseSHA256 reads a SHA-256 written as 64 hexadecimal digits.
+func ParseSHA256(text string) (sum [32]byte, ok bool) {
 	if len(text) != 2*len(sum) {
 		return sum, false
 	}

@@ -47,7 +47,7 @@ func (ed *editor) names(kind frameKind) *cow.TableEdit[name] {
 }
 
 // subscribe replaces what a subscription was by what it is. Where its change is
-// tells whether a grant is its own, and not another one's.
+// reports whether a grant is its own, and not another one's.
 func (ed *editor) subscribe(was place, before *content, is place, after *content) {
 	if !before.there || !after.there || !sameNames(&before.subscription, &after.subscription) {
 		// In this order, so that a name which stays keeps its handle.
@@ -65,7 +65,7 @@ func (ed *editor) subscribe(was place, before *content, is place, after *content
 	}
 	// Most changes are of the status alone.
 	key := ed.pair(&after.subscription)
-	if open(after.subscription.status) {
+	if Open(after.subscription.status) {
 		ed.grant(key, is, &after.subscription)
 	} else {
 		ed.ungrant(key, was)
@@ -82,7 +82,7 @@ func (ed *editor) pair(s *subscription) uint64 {
 }
 
 func (ed *editor) grant(key uint64, is place, s *subscription) {
-	if !open(s.status) {
+	if !Open(s.status) {
 		return
 	}
 	g, _ := ed.grants.Put(ed.seeds.mix(key), func(g *grantEntry) bool { return g.key == key },
@@ -141,7 +141,7 @@ func (ed *editor) hashClient(e *clientEntry) uint64 {
 
 func (ed *editor) setCredentials(index *cow.TableEdit[credentialEntry], c change, is place, h Handle, list []credential) {
 	for _, n := range list {
-		sum, ok := parseSHA256(n.sha256)
+		sum, ok := ParseSHA256(n.sha256)
 		if !ok {
 			continue
 		}
@@ -156,7 +156,7 @@ func (ed *editor) setCredentials(index *cow.TableEdit[credentialEntry], c change
 
 func (ed *editor) deleteCredentials(index *cow.TableEdit[credentialEntry], was place, list []credential) {
 	for _, c := range list {
-		if sum, ok := parseSHA256(c.sha256); ok {
+		if sum, ok := ParseSHA256(c.sha256); ok {
 			index.Delete(ed.seeds.sum(&sum), func(e *credentialEntry) bool { return e.sum == sum && e.at == was })
 		}
 	}
@@ -170,11 +170,11 @@ func (ed *editor) index(id string, r Resource, createdAt int64) {
 		ed.acquire(framePlan, id)
 		addTo(&ed.plansOf, m.GetApi(), id)
 	case *pb.Api:
-		for _, at := range placesOf(m) {
+		for _, at := range HostPaths(m) {
 			addTo(&ed.drafted, at, id)
 		}
 	case *pb.Deployment:
-		for _, at := range placesOf(m.GetApi()) {
+		for _, at := range HostPaths(m.GetApi()) {
 			addTo(&ed.deployed, at, id)
 		}
 	case *pb.Revocation:
@@ -188,11 +188,11 @@ func (ed *editor) unindex(id string, r Resource) {
 		ed.release(framePlan, id)
 		removeFrom(&ed.plansOf, m.GetApi(), id)
 	case *pb.Api:
-		for _, at := range placesOf(m) {
+		for _, at := range HostPaths(m) {
 			removeFrom(&ed.drafted, at, id)
 		}
 	case *pb.Deployment:
-		for _, at := range placesOf(m.GetApi()) {
+		for _, at := range HostPaths(m.GetApi()) {
 			removeFrom(&ed.deployed, at, id)
 		}
 	case *pb.Revocation:

@@ -19,6 +19,13 @@ func (r Record) Ref() Ref { return r.c.ref() }
 // Version counts the resource's changes from 1.
 func (r Record) Version() uint64 { return r.c.version }
 
+// CreatedAt is when the resource was created, in seconds since 1970.
+func (r Record) CreatedAt() int64 { return r.c.createdAt }
+
+// Content is the encoded message, without the id and meta that the change carries.
+// It must not be kept: it holds a much larger piece of memory.
+func (r Record) Content() string { return r.c.resource }
+
 // Raw is the encoded pb.Change.
 func (r Record) Raw() string { return r.c.raw }
 
@@ -33,7 +40,7 @@ func decodeResource(c change) (Resource, error) {
 	if err := proto.Unmarshal([]byte(c.resource), m); err != nil {
 		return nil, fmt.Errorf("decode %s: %w", c.ref(), err)
 	}
-	identify(m, strings.Clone(c.id), &pb.Meta{
+	Identify(m, strings.Clone(c.id), &pb.Meta{
 		Version:   c.version,
 		CreatedAt: timestamppb.New(unix(c.createdAt)),
 		UpdatedAt: timestamppb.New(unix(c.updatedAt)),
@@ -41,16 +48,17 @@ func decodeResource(c change) (Resource, error) {
 	return m, nil
 }
 
-// encodeResource is the message without the id and meta that its Change carries.
-func encodeResource(r Resource) ([]byte, error) {
+// Encode encodes a message for its Change: without the id and meta, which the Change
+// carries, and always to the same bytes.
+func Encode(r Resource) ([]byte, error) {
 	m, ok := proto.Clone(r).(Resource)
 	if !ok {
 		return nil, fmt.Errorf("clone of %T is no resource", r)
 	}
-	identify(m, "", nil)
+	Identify(m, "", nil)
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {
-		return nil, fmt.Errorf("encode %s/%s: %w", kindSlug(KindOf(r)), r.GetId(), err)
+		return nil, fmt.Errorf("encode %s/%s: %w", KindSlug(KindOf(r)), r.GetId(), err)
 	}
 	return b, nil
 }

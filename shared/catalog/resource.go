@@ -13,7 +13,7 @@ type Ref struct {
 }
 
 // String is "plan/orders-jwt".
-func (r Ref) String() string { return kindSlug(r.Kind) + "/" + r.ID }
+func (r Ref) String() string { return KindSlug(r.Kind) + "/" + r.ID }
 
 // Resource is any message of a kind.
 type Resource interface {
@@ -105,7 +105,7 @@ func Collection(kind pb.Kind) string {
 	if kind == pb.Kind_KIND_UNSPECIFIED {
 		return ""
 	}
-	return kindSlug(kind) + "s"
+	return KindSlug(kind) + "s"
 }
 
 // KindByCollection is the kind whose Collection is name; KIND_UNSPECIFIED if none.
@@ -118,7 +118,8 @@ func KindByCollection(name string) pb.Kind {
 	return pb.Kind_KIND_UNSPECIFIED
 }
 
-func kindSlug(kind pb.Kind) string {
+// KindSlug is the kind's name in references: "plan", "key-set".
+func KindSlug(kind pb.Kind) string {
 	switch kind {
 	case pb.Kind_KIND_ISSUER:
 		return "issuer"
@@ -141,8 +142,8 @@ func kindSlug(kind pb.Kind) string {
 	return "unknown"
 }
 
-// identify writes the id and the meta that an encoded resource does not carry.
-func identify(r Resource, id string, meta *pb.Meta) {
+// Identify sets the id and the meta of a message.
+func Identify(r Resource, id string, meta *pb.Meta) {
 	switch m := r.(type) {
 	case *pb.Issuer:
 		m.Id, m.Meta = id, meta
@@ -163,5 +164,5 @@ func identify(r Resource, id string, meta *pb.Meta) {
 	}
 }
 
-// SetID gives a message its id, for callers that generate one.
-func SetID(r Resource, id string) { identify(r, id, r.GetMeta()) }
+// SetID sets the id of a message and leaves its meta.
+func SetID(r Resource, id string) { Identify(r, id, r.GetMeta()) }

@@ -50,10 +50,10 @@ func newRevocations() *Revocations {
 	return &Revocations{cow.New[revoked, []revocation](), new(Edition)}
 }
 
-// Empty tells whether there is no revocation at all.
+// Empty reports whether there is no revocation at all.
 func (r *Revocations) Empty() bool { return r.by.Len() == 0 }
 
-// Revoked tells whether a revocation in force at now, in seconds since 1970, names the token.
+// Revoked reports whether a revocation in force at now, in seconds since 1970, names the token.
 func (r *Revocations) Revoked(t TokenFacts, now int64) bool {
 	if r.Empty() {
 		return false
@@ -133,7 +133,7 @@ func ceil(t *timestamppb.Timestamp) int64 {
 
 func revokedBy(m *pb.Revocation) revoked {
 	if m.GetTokenSha256() != "" {
-		sum, _ := parseSHA256(m.GetTokenSha256())
+		sum, _ := ParseSHA256(m.GetTokenSha256())
 		return revoked{hash: sum}
 	}
 	return revoked{issuer: m.GetIssuer(), jti: m.GetJti(), client: m.GetClientId(), subject: m.GetSubject()}

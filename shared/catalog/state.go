@@ -52,8 +52,8 @@ type State struct {
 	applications, plans cow.Table[name]             // existing or referred to, by id
 	lastHandle          Handle                      // handles are never given twice
 	plansOf             cow.Map[string, []string]   // Api → its plans
-	drafted             cow.Map[hostPath, []string] // where Apis want to be → their ids
-	deployed            cow.Map[hostPath, []string] // where they are
+	drafted             cow.Map[HostPath, []string] // where Apis want to be → their ids
+	deployed            cow.Map[HostPath, []string] // where they are
 }
 
 // reject is a change that could not be understood; the table keeps the last good value.
@@ -78,9 +78,19 @@ func Empty() *State {
 		rejects:     cow.New[Ref, reject](),
 		revocations: newRevocations(),
 		plansOf:     cow.New[string, []string](),
-		drafted:     cow.New[hostPath, []string](),
-		deployed:    cow.New[hostPath, []string](),
+		drafted:     cow.New[HostPath, []string](),
+		deployed:    cow.New[HostPath, []string](),
 	}
+}
+
+// EmptyAfter is Empty for a State that will replace last; nil: none. Its handles go
+// on counting from last's, because what is counted by handle must not be mistaken.
+func EmptyAfter(last *State) *State {
+	s := Empty()
+	if last != nil {
+		s.lastHandle = last.lastHandle
+	}
+	return s
 }
 
 // At is the same state at another position: for a log that was just founded or joined.
@@ -247,6 +257,48 @@ func (s *State) Rejects() []Reject {
 func (s *State) PlansOf(api string) []string {
 	ids, _ := s.plansOf.Get(api)
 	return ids
+}
+
+// DraftedAt are the ids of the Apis whose drafts take a host and path.
+func (s *State) DraftedAt(at HostPath) []string {
+	ids, _ := s.drafted.Get(at)
+	return ids
+}
+
+// DeployedAt are the ids of the deployments that take a host and path.
+func (s *State) DeployedAt(at HostPath) []string {
+	ids, _ := s.deployed.Get(at)
+	return ids
+}
+
+// OpenSubscription finds the open subscription of an application to a plan.
+func (s *State) OpenSubscription(application, plan string) (id string, ok bool) {
+	g := s.grant(s.Handle(pb.Kind_KIND_APPLICATION, application), s.Handle(pb.Kind_KIND_PLAN, plan))
+	if g == nil {
+		return "", false
+	}
+	return s.id(g.owner()), true
+}
+
+// SubscriptionsOf yields the ids of the subscriptions of applications or plans, as
+// owner says, in no particular order. It looks through all subscriptions.
+func (s *State) SubscriptionsOf(owner pb.Kind, ids ...string) iter.Seq[string] {
+	wanted := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		wanted[id] = true
+	}
+	return func(yield func(string) bool) {
+		for r := range s.All(pb.Kind_KIND_SUBSCRIPTION) {
+			sub := mustSubscription(r.c)
+			of := sub.application
+			if owner == pb.Kind_KIND_PLAN {
+				of = sub.plan
+			}
+			if wanted[of] && !yield(r.c.id) {
+				return
+			}
+		}
+	}
 }
 
 // Effects tell what an entry did.

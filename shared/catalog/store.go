@@ -231,7 +231,7 @@ func (e *storeEdit) giveUp(c int) {
 	e.free = append(slices.Clip(e.free), c)
 }
 
-// wasteful tells whether more than a fifth is waste, small states aside.
+// wasteful reports whether more than a fifth is waste, small states aside.
 func (s *store) wasteful() bool { return s.held-s.needed > s.needed/4+4*chunkSize }
 
 // worst is the chunk with the greatest share of waste.

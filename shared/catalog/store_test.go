@@ -15,7 +15,7 @@ import (
 // rawChange is an encoded change of a resource.
 func rawChange(t testing.TB, version uint64, r Resource) string {
 	t.Helper()
-	content, err := encodeResource(r)
+	content, err := Encode(r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 // MaxFile bounds what DecodeYAML takes, in bytes. Scanner has no such limit.
@@ -88,7 +89,7 @@ func DecodeJSON(name string, data []byte, kind pb.Kind) (catalog.Resource, error
 // Locate puts file and line to problems: each at its field in the document of
 // its resource, at the document if the field is not written there, and without
 // a place if no document has the resource. The error is Errors; nil without problems.
-func Locate(docs []Document, ps catalog.Problems) error {
+func Locate(docs []Document, ps rules.Problems) error {
 	if len(ps) == 0 {
 		return nil
 	}

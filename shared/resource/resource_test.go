@@ -15,6 +15,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 func contract(t *testing.T) []resource.Document {
@@ -167,7 +168,7 @@ func TestFreeValues(t *testing.T) {
 
 func TestLocate(t *testing.T) {
 	docs := contract(t)
-	err := resource.Locate(docs, catalog.Problems{
+	err := resource.Locate(docs, rules.Problems{
 		{Ref: catalog.Ref{Kind: pb.Kind_KIND_API, ID: "orders"}, Field: "upstream.targets[0].url", Message: "bad", Hint: "mend it"},
 		{Ref: catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: "orders-jwt"}, Field: "jwt.claim_rules[1].expression", Message: "bad"},
 		{Ref: catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: "orders-key"}, Field: "jwt.issuers", Message: "is missing"},

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
-	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 	"github.com/portcullis-gateway/portcullis/shared/token"
 )
 
@@ -52,7 +52,7 @@ func (s *Signer) Compile(settings *pb.SignedJwt, place Place) *Plan {
 		p.lifetime = max(1, int64(min(d, maxLifetime)/time.Second))
 	}
 	for _, name := range settings.GetClaims() {
-		if !catalog.ReservedClaim(name) && !slices.Contains(p.claims, name) {
+		if !rules.ReservedClaim(name) && !slices.Contains(p.claims, name) {
 			p.claims = append(p.claims, name)
 		}
 	}
@@ -99,13 +99,13 @@ func (p *Plan) Sign(c *Caller, now int64) (Signed, error) {
 	w.raw("iat", now)
 	w.raw("exp", out.ExpiresAt)
 	w.text("jti", rand.Text())
-	w.text(catalog.ClaimNamespace+"issuer", c.Issuer)
-	w.text(catalog.ClaimNamespace+"api", p.place.API)
-	w.text(catalog.ClaimNamespace+"plan", p.place.Plan)
-	w.text(catalog.ClaimNamespace+"plan_name", p.place.PlanName)
-	w.text(catalog.ClaimNamespace+"application", c.Application)
-	w.text(catalog.ClaimNamespace+"application_name", c.ApplicationName)
-	w.text(catalog.ClaimNamespace+"environment", environment)
+	w.text(rules.ClaimNamespace+"issuer", c.Issuer)
+	w.text(rules.ClaimNamespace+"api", p.place.API)
+	w.text(rules.ClaimNamespace+"plan", p.place.Plan)
+	w.text(rules.ClaimNamespace+"plan_name", p.place.PlanName)
+	w.text(rules.ClaimNamespace+"application", c.Application)
+	w.text(rules.ClaimNamespace+"application_name", c.ApplicationName)
+	w.text(rules.ClaimNamespace+"environment", environment)
 	for _, name := range p.claims {
 		if value, ok := c.Claims.Raw(name); ok {
 			w.raw(name, json.RawMessage(value))

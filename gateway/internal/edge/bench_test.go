@@ -31,6 +31,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 // benchHead is what an API client sends: 9 fields, one of them a token of 629 bytes.
@@ -222,7 +223,7 @@ func deciding(t testing.TB, pool *proxy.Pool, upstream string) func(*request.Req
 	for _, d := range docs {
 		all = append(all, d.Resource)
 	}
-	state, err := catalog.FromResources(all, nil, time.Now())
+	state, err := rules.FromResources(all, nil, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

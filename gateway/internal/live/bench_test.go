@@ -8,6 +8,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 // BenchmarkCompile makes the view of a state that differs from the last one in a
@@ -24,7 +25,7 @@ func BenchmarkCompile(b *testing.B) {
 			&pb.Api{Id: api, Name: api, ContextPath: "/" + api, Upstream: &pb.Upstream{Targets: []*pb.Target{{Url: "http://10.0.0.7:8080"}}}},
 			&pb.Plan{Id: fmt.Sprint("plan-", i), Api: api, Security: pb.Plan_JWT, Jwt: &pb.JwtSettings{Issuers: []string{"acme"}}})
 	}
-	state, err := catalog.FromResources(resources, nil, time.Now())
+	state, err := rules.FromResources(resources, nil, time.Now())
 	if err != nil {
 		b.Fatal(err)
 	}

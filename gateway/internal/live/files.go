@@ -15,6 +15,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 const (
@@ -166,8 +167,8 @@ func fromFiles(files, contents []string, last *catalog.State) (*catalog.State, e
 	for i, d := range docs {
 		all[i] = d.Resource
 	}
-	s, err := catalog.FromResources(all, last, time.Now())
-	if problems, ok := errors.AsType[catalog.Problems](err); ok {
+	s, err := rules.FromResources(all, last, time.Now())
+	if problems, ok := errors.AsType[rules.Problems](err); ok {
 		return nil, resource.Locate(docs, problems)
 	}
 	return s, err

@@ -25,6 +25,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 	"github.com/portcullis-gateway/portcullis/shared/snapshot"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
@@ -120,9 +121,9 @@ func (f *fleet) snapshots() int {
 }
 
 // change decides by the real rules and appends.
-func (f *fleet) change(awaited bool, what func(*catalog.Draft)) uint64 {
+func (f *fleet) change(awaited bool, what func(*rules.Draft)) uint64 {
 	f.Helper()
-	d := catalog.NewDraft(f.state, time.Now())
+	d := rules.NewDraft(f.state, time.Now())
 	what(d)
 	p, err := d.Finish()
 	if err != nil {
@@ -160,7 +161,7 @@ func (f *fleet) applyWorld() {
 
 func (f *fleet) step(verb string, awaited bool) uint64 {
 	f.Helper()
-	return f.change(awaited, func(d *catalog.Draft) {
+	return f.change(awaited, func(d *rules.Draft) {
 		d.Step(catalog.Ref{Kind: pb.Kind_KIND_SUBSCRIPTION, ID: "s"}, verb, 0)
 	})
 }
@@ -537,7 +538,7 @@ func (f *fleet) applyYAML(text string) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.change(false, func(d *catalog.Draft) {
+	f.change(false, func(d *rules.Draft) {
 		for _, doc := range docs {
 			d.Apply(doc.Resource)
 		}
@@ -580,7 +581,7 @@ func TestFaultyPlanFreezesNothingElse(t *testing.T) {
 	if !n.live() || !n.open(t) {
 		t.Fatal("a plan that cannot be compiled took the Api away")
 	}
-	f.change(false, func(d *catalog.Draft) { d.Step(catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: "open"}, "close", 0) })
+	f.change(false, func(d *rules.Draft) { d.Step(catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: "open"}, "close", 0) })
 	eventually(t, "the other plan closed", func() bool { return !n.open(t) })
 }
 

@@ -9,13 +9,14 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 // A key set that was fetched again and is the same keeps the compiled issuer, and
 // so the tokens that were validated under it.
 func TestRenewedKeySetKeepsTheIssuer(t *testing.T) {
 	const url = "https://idp.test/jwks"
-	s, err := catalog.FromResources([]catalog.Resource{
+	s, err := rules.FromResources([]catalog.Resource{
 		&pb.Issuer{Id: "idp", Issuer: "https://idp.test", Keys: &pb.Keys{JwksUrls: []string{url}}},
 	}, nil, time.Now())
 	if err != nil {

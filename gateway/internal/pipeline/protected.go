@@ -12,6 +12,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/dpop"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 // metadata is what clients learn about an Api (RFC 9728 section 2).
@@ -102,7 +103,7 @@ func tokenSettings(p *pb.Plan) *pb.JwtSettings {
 
 // wellKnown is where an Api's metadata is: before its path stands the well-known one.
 func wellKnown(definition *pb.Api) string {
-	return catalog.ResourceMetadataPath + strings.TrimSuffix(definition.GetContextPath(), "/")
+	return rules.ResourceMetadataPath + strings.TrimSuffix(definition.GetContextPath(), "/")
 }
 
 // MetadataEntries are the places in the routes at which a deployment's metadata

@@ -16,6 +16,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 // applied is the answer to an apply: what changed, or would change.
@@ -179,7 +180,7 @@ func (a *applied) finish(text *strings.Builder) {
 	a.Text = text.String()
 }
 
-func notes(list []catalog.Note) []note {
+func notes(list []rules.Note) []note {
 	out := make([]note, len(list))
 	for i, n := range list {
 		out[i] = note{n.Ref.String(), n.Text}
@@ -200,7 +201,7 @@ func writeApplied(w http.ResponseWriter, status int, answer applied) error {
 // located gives problems the places of their documents, so that the answer can
 // name lines. In a file every problem is a fault of the file: always 422.
 func located(docs []resource.Document, err error) error {
-	ps, ok := errors.AsType[catalog.Problems](err)
+	ps, ok := errors.AsType[rules.Problems](err)
 	if !ok {
 		return err
 	}

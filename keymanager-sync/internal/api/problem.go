@@ -11,6 +11,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 // problem is an answer in the form of RFC 9457.
@@ -89,7 +90,7 @@ func toProblem(err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
 	}
-	if ps, ok := errors.AsType[catalog.Problems](err); ok {
+	if ps, ok := errors.AsType[rules.Problems](err); ok {
 		return refused(ps)
 	}
 	if faults, ok := errors.AsType[resource.Errors](err); ok {
@@ -131,12 +132,12 @@ func ledgerProblem(err error) *problem {
 
 // refused chooses the status for what the rules say: a fault of the body weighs
 // more than a fault of the state, and an absent resource more than its conflicts.
-func refused(ps catalog.Problems) *problem {
+func refused(ps rules.Problems) *problem {
 	status, word := http.StatusConflict, string(ps[0].Code)
 	switch {
-	case ps.Has(catalog.Invalid) || ps.Has(catalog.Dangling):
+	case ps.Has(rules.Invalid) || ps.Has(rules.Dangling):
 		status, word = http.StatusUnprocessableEntity, "invalid"
-	case ps.Has(catalog.NotFound):
+	case ps.Has(rules.NotFound):
 		status, word = http.StatusNotFound, "not-found"
 	}
 	p := newProblem(status, wordOf(word), summary(len(ps), ps[0].Error()))

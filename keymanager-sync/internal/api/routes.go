@@ -12,6 +12,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 	"github.com/portcullis-gateway/portcullis/shared/telemetry"
 )
 
@@ -42,7 +43,7 @@ func (s *Server) addresses() map[string]methods {
 			one[http.MethodDelete] = s.remove(kind)
 		}
 		all[path], all[path+"/{id}"] = list, one
-		for _, verb := range catalog.Verbs(kind) {
+		for _, verb := range rules.Verbs(kind) {
 			all[path+"/{id}/"+verb] = methods{http.MethodPost: s.step(kind, verb)}
 		}
 	}
@@ -95,8 +96,8 @@ func nowhere(_ http.ResponseWriter, r *http.Request) error {
 	switch {
 	case kind == pb.Kind_KIND_UNSPECIFIED:
 		return notFound(fmt.Sprintf("there is no collection %q (hint: %s)", parts[1], nearest(parts[1], collectionNames())))
-	case len(parts) == 4 && len(catalog.Verbs(kind)) > 0:
-		return notFound(fmt.Sprintf("%s have no verb %q (hint: %s)", parts[1], parts[3], nearest(parts[3], catalog.Verbs(kind))))
+	case len(parts) == 4 && len(rules.Verbs(kind)) > 0:
+		return notFound(fmt.Sprintf("%s have no verb %q (hint: %s)", parts[1], parts[3], nearest(parts[3], rules.Verbs(kind))))
 	case len(parts) == 4:
 		return notFound(parts[1] + " have no verbs")
 	}

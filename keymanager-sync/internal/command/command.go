@@ -4,7 +4,7 @@
 // that carry it out, or into the reasons why not. Decide is pure: the time is a
 // parameter, and nothing is read or written. So the same command can be decided
 // again when another replica was faster, and a dry run is a decision that
-// nobody appends. All rules are in shared/catalog; here is only the shape of
+// nobody appends. All rules are in shared/rules; here is only the shape of
 // what is asked.
 package command
 
@@ -19,6 +19,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 // Command is one request to change the state: Create, Replace, Remove, Step,
@@ -29,7 +30,7 @@ type Command interface {
 	// condition is what the caller asks of a resource's present version.
 	condition() (catalog.Ref, Precondition)
 	// propose writes the wish into a draft against s.
-	propose(s *catalog.State, d *catalog.Draft)
+	propose(s *catalog.State, d *rules.Draft)
 }
 
 // unconditional commands ask nothing of present versions.
@@ -107,13 +108,13 @@ type CloseOrphans struct {
 }
 
 // Decide finds the changes that carry cmd out against s. No changes: there is
-// nothing to do. The error is catalog.Problems, or a *PreconditionError.
-func Decide(s *catalog.State, cmd Command, now time.Time) (*catalog.Proposal, error) {
+// nothing to do. The error is rules.Problems, or a *PreconditionError.
+func Decide(s *catalog.State, cmd Command, now time.Time) (*rules.Proposal, error) {
 	ref, condition := cmd.condition()
 	if err := condition.check(s, ref); err != nil {
 		return nil, err
 	}
-	d := catalog.NewDraft(s, now)
+	d := rules.NewDraft(s, now)
 	cmd.propose(s, d)
 	return d.Finish()
 }
@@ -122,7 +123,7 @@ func (c Create) String() string {
 	return "create " + refOf(c.Resource).String() + " " + digest(c.Resource)
 }
 
-func (c Create) propose(_ *catalog.State, d *catalog.Draft) {
+func (c Create) propose(_ *catalog.State, d *rules.Draft) {
 	d.Create(c.Resource)
 }
 
@@ -132,7 +133,7 @@ func (c Replace) String() string {
 
 func (c Replace) condition() (catalog.Ref, Precondition) { return refOf(c.Resource), c.If }
 
-func (c Replace) propose(_ *catalog.State, d *catalog.Draft) {
+func (c Replace) propose(_ *catalog.State, d *rules.Draft) {
 	d.Replace(c.Resource)
 }
 
@@ -145,7 +146,7 @@ func (c Remove) String() string {
 
 func (c Remove) condition() (catalog.Ref, Precondition) { return c.Ref, c.If }
 
-func (c Remove) propose(_ *catalog.State, d *catalog.Draft) {
+func (c Remove) propose(_ *catalog.State, d *rules.Draft) {
 	d.Remove(c.Ref, c.Cascade)
 }
 
@@ -153,7 +154,7 @@ func (c Step) String() string { return c.Verb + " " + c.Ref.String() }
 
 func (c Step) condition() (catalog.Ref, Precondition) { return c.Ref, c.If }
 
-func (c Step) propose(_ *catalog.State, d *catalog.Draft) {
+func (c Step) propose(_ *catalog.State, d *rules.Draft) {
 	d.Step(c.Ref, c.Verb, c.Revision)
 }
 
@@ -176,7 +177,7 @@ func digest(resources ...catalog.Resource) string {
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-func (c Apply) propose(_ *catalog.State, d *catalog.Draft) {
+func (c Apply) propose(_ *catalog.State, d *rules.Draft) {
 	applyAll(d, c.Resources, c.Deploy)
 }
 
@@ -184,11 +185,11 @@ func (c Import) String() string {
 	return fmt.Sprintf("import %q chunk %d: %d resources", c.Name, c.Chunk, len(c.Resources))
 }
 
-func (c Import) propose(_ *catalog.State, d *catalog.Draft) {
+func (c Import) propose(_ *catalog.State, d *rules.Draft) {
 	applyAll(d, c.Resources, c.Deploy)
 }
 
-func applyAll(d *catalog.Draft, resources []catalog.Resource, deploy bool) {
+func applyAll(d *rules.Draft, resources []catalog.Resource, deploy bool) {
 	for _, r := range resources {
 		d.Apply(r)
 	}
@@ -201,7 +202,7 @@ func (c Sweep) String() string {
 	return fmt.Sprintf("sweep %d expired revocations", len(c.Revocations))
 }
 
-func (c Sweep) propose(s *catalog.State, d *catalog.Draft) {
+func (c Sweep) propose(s *catalog.State, d *rules.Draft) {
 	for _, id := range c.Revocations {
 		r, ok := catalog.Lookup[*pb.Revocation](s, pb.Kind_KIND_REVOCATION, id)
 		if ok && Expired(r, c.Before) {
@@ -214,7 +215,7 @@ func (c CloseOrphans) String() string {
 	return fmt.Sprintf("close %d subscriptions of closed plans", len(c.Subscriptions))
 }
 
-func (c CloseOrphans) propose(s *catalog.State, d *catalog.Draft) {
+func (c CloseOrphans) propose(s *catalog.State, d *rules.Draft) {
 	for _, id := range c.Subscriptions {
 		r, ok := catalog.Lookup[*pb.Subscription](s, pb.Kind_KIND_SUBSCRIPTION, id)
 		if !ok || !Open(r.GetStatus()) {

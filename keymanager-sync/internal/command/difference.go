@@ -15,6 +15,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 // Sign says what happens to a resource.
@@ -70,7 +71,7 @@ func orUnset(s string) string {
 }
 
 // Differences are what a proposal, decided against s, would do; in its order.
-func Differences(s *catalog.State, p *catalog.Proposal) ([]Difference, error) {
+func Differences(s *catalog.State, p *rules.Proposal) ([]Difference, error) {
 	after, err := s.WithChanges(p.Changes)
 	if err != nil {
 		return nil, fmt.Errorf("compare: %w", err)

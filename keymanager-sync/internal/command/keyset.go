@@ -5,6 +5,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 // PutKeySet records what an issuer's JWKS URLs hold now. The generation counts up
@@ -21,7 +22,7 @@ type PutKeySet struct {
 
 func (c PutKeySet) String() string { return "renew key-set/" + c.Issuer }
 
-func (c PutKeySet) propose(s *catalog.State, d *catalog.Draft) {
+func (c PutKeySet) propose(s *catalog.State, d *rules.Draft) {
 	before, known := catalog.Lookup[*pb.KeySet](s, pb.Kind_KIND_KEY_SET, c.Issuer)
 	generation := uint64(1)
 	if known {

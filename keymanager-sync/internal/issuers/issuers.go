@@ -26,6 +26,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/jwks"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
 
@@ -283,7 +284,7 @@ func (k *Keeper) put(ctx context.Context, inbox *inbox, id string, sources []*pb
 	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
 	defer cancel()
 	result, err := k.cfg.Ledger.Submit(ctx, command.PutKeySet{Issuer: id, Sources: sources, RenewAfter: ttl / 2}, ledger.Meta{Actor: actor})
-	if ps, ok := errors.AsType[catalog.Problems](err); ok && ps.Has(catalog.Dangling) {
+	if ps, ok := errors.AsType[rules.Problems](err); ok && ps.Has(rules.Dangling) {
 		return nil // removed meanwhile
 	}
 	if err != nil {

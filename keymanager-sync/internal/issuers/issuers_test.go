@@ -26,6 +26,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
 )
@@ -287,7 +288,7 @@ func TestRemadeIssuerGetsKeys(t *testing.T) {
 func TestOrphansAreClosed(t *testing.T) {
 	server := streamtest.New(t)
 	r := start(t, server, "a", issuers.Config{SweepInterval: 100 * time.Millisecond})
-	const many = catalog.MaxDependents + 1_100 // two batches remain
+	const many = rules.MaxDependents + 1_100 // two batches remain
 	r.submit(t, command.Apply{Resources: []catalog.Resource{
 		&pb.Issuer{Id: "idp", Issuer: "https://idp.example/", Keys: &pb.Keys{JwksUrls: []string{"http://127.0.0.1:1/"}}},
 		&pb.Api{Id: "orders", Name: "Orders", ContextPath: "/orders", Upstream: &pb.Upstream{Targets: []*pb.Target{{Url: "http://127.0.0.1:1"}}}},

@@ -13,6 +13,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 // What an entry needs besides its transactions, and a transaction besides itself.
@@ -91,7 +92,7 @@ func (l *Ledger) decide(state *catalog.State, limit int, group []*request) *deci
 }
 
 // accept puts a command's changes into the entry; false: it is full.
-func (d *decision) accept(r *request, proposal *catalog.Proposal, next *catalog.State) bool {
+func (d *decision) accept(r *request, proposal *rules.Proposal, next *catalog.State) bool {
 	t := transaction(r, proposal, d.now)
 	bytes := proto.Size(t) + transactionOverhead
 	switch {
@@ -114,14 +115,14 @@ func (d *decision) accept(r *request, proposal *catalog.Proposal, next *catalog.
 	return true
 }
 
-func settled(r *request, proposal *catalog.Proposal, err error) *ruling {
+func settled(r *request, proposal *rules.Proposal, err error) *ruling {
 	if err != nil {
 		return &ruling{request: r, err: err}
 	}
 	return &ruling{request: r, result: Result{Notes: proposal.Notes}}
 }
 
-func transaction(r *request, proposal *catalog.Proposal, now time.Time) *pb.Transaction {
+func transaction(r *request, proposal *rules.Proposal, now time.Time) *pb.Transaction {
 	return &pb.Transaction{
 		Actor: r.meta.Actor, Time: now.UnixMilli(), IdempotencyKey: r.meta.IdempotencyKey,
 		Command: r.cmd.String(), Changes: proposal.Changes,
@@ -129,7 +130,7 @@ func transaction(r *request, proposal *catalog.Proposal, now time.Time) *pb.Tran
 }
 
 // propose decides one command. A fault of the program in it costs only this command.
-func (l *Ledger) propose(s *catalog.State, cmd command.Command, now time.Time) (p *catalog.Proposal, next *catalog.State, err error) {
+func (l *Ledger) propose(s *catalog.State, cmd command.Command, now time.Time) (p *rules.Proposal, next *catalog.State, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			l.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "deciding a command panicked",

@@ -27,6 +27,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 const (
@@ -72,7 +73,7 @@ type Result struct {
 	// Changes of this command; empty: nothing had to be changed, or Repeated.
 	Changes []*pb.Change
 	// Notes are for the person who asked.
-	Notes []catalog.Note
+	Notes []rules.Note
 	// Repeated: the log already held this command by its idempotency key, at Sequence.
 	Repeated bool
 	// State contains the change; read the answer's resource from it.
@@ -126,7 +127,7 @@ func (r *request) answer(result Result, err error) {
 // Submit decides a command, appends it, and returns when it stands on this
 // replica's disk. It waits at most until ctx ends, and never more than 30 s.
 //
-// Errors: catalog.Problems and *command.PreconditionError (refused by the
+// Errors: rules.Problems and *command.PreconditionError (refused by the
 // rules), *TooLarge, *KeyReuse, ErrKeyTooLong, *Unavailable, ErrTimeout,
 // ErrContended, ErrInternal (in all these cases nothing was changed),
 // ErrUncertain (it may have been).

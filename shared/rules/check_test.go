@@ -1,4 +1,4 @@
-package catalog_test
+package rules_test
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 // TestMessages: faults that are easy to make are told so that they are easy to mend.
@@ -29,12 +30,12 @@ func TestMessages(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := catalog.NewDraft(catalog.Empty(), now())
+			d := rules.NewDraft(catalog.Empty(), now())
 			for _, r := range resources(t, c.yaml) {
 				d.Apply(r)
 			}
 			_, err := d.Finish()
-			problems, ok := errors.AsType[catalog.Problems](err)
+			problems, ok := errors.AsType[rules.Problems](err)
 			if !ok {
 				t.Fatalf("got %v, want Problems", err)
 			}
@@ -58,8 +59,8 @@ func TestToldOnce(t *testing.T) {
 		"an Api that takes a place as draft and as deployed": {world + second, "api/too: context_path:"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := catalog.FromResources(resources(t, c.yaml), nil, now())
-			problems, ok := errors.AsType[catalog.Problems](err)
+			_, err := rules.FromResources(resources(t, c.yaml), nil, now())
+			problems, ok := errors.AsType[rules.Problems](err)
 			if !ok || len(problems) != 1 || !strings.HasPrefix(problems[0].Error(), c.want) {
 				t.Errorf("got %v, want %s… alone", err, c.want)
 			}

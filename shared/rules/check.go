@@ -1,4 +1,4 @@
-package catalog
+package rules
 
 import (
 	"crypto/x509"
@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
 )
 
@@ -33,7 +34,7 @@ const (
 // checker collects the faults of one resource.
 type checker struct {
 	d   *Draft
-	ref Ref
+	ref catalog.Ref
 }
 
 func (c checker) bad(field, format string, args ...any) {
@@ -45,7 +46,7 @@ func (c checker) hint(field, hint, format string, args ...any) {
 }
 
 // check is the rules that concern one resource alone.
-func (d *Draft) check(ref Ref, r Resource) {
+func (d *Draft) check(ref catalog.Ref, r catalog.Resource) {
 	c := checker{d, ref}
 	if n := proto.Size(r); n > maxResource {
 		c.bad("", "is %d bytes, more than %d", n, maxResource)
@@ -65,11 +66,11 @@ func (d *Draft) check(ref Ref, r Resource) {
 	case *pb.Revocation:
 		c.revocation(m)
 	default:
-		c.bad("kind", "%s is written by the control plane only", KindName(ref.Kind))
+		c.bad("kind", "%s is written by the control plane only", catalog.KindName(ref.Kind))
 	}
 }
 
-// validID tells whether an id is 1 to 128 characters of [a-z0-9._-].
+// validID reports whether an id is 1 to 128 characters of [a-z0-9._-].
 func validID(id string) bool {
 	if id == "" || len(id) > MaxID {
 		return false
@@ -83,7 +84,7 @@ func validID(id string) bool {
 	return true
 }
 
-func (d *Draft) checkID(ref Ref) bool {
+func (d *Draft) checkID(ref catalog.Ref) bool {
 	if validID(ref.ID) {
 		return true
 	}
@@ -245,7 +246,7 @@ func (c checker) keys(m *pb.Issuer) {
 }
 
 // keepSecrets puts the secrets back that answers show masked.
-func (d *Draft) keepSecrets(ref Ref, n, old *pb.Issuer) {
+func (d *Draft) keepSecrets(ref catalog.Ref, n, old *pb.Issuer) {
 	before := old.GetKeys().GetHmacSecrets()
 	for i, s := range n.GetKeys().GetHmacSecrets() {
 		if s.GetValue() != maskedSecret {
@@ -263,7 +264,7 @@ func (d *Draft) keepSecrets(ref Ref, n, old *pb.Issuer) {
 	d.keepSecret(ref, "introspection.private_key", now.GetPrivateKey(), was.GetPrivateKey())
 }
 
-func (d *Draft) keepSecret(ref Ref, field string, n, old *pb.Secret) {
+func (d *Draft) keepSecret(ref catalog.Ref, field string, n, old *pb.Secret) {
 	switch {
 	case n.GetValue() != maskedSecret:
 	case old.GetValue() == "":
@@ -307,7 +308,7 @@ const (
 
 func matches(pattern, s string) bool { return regexp.MustCompile(pattern).MatchString(s) }
 
-// dotSegment tells whether a path has a segment that normalisation would resolve.
+// dotSegment reports whether a path has a segment that normalisation would resolve.
 func dotSegment(path string) bool {
 	for s := range strings.SplitSeq(path, "/") {
 		if s == "." || s == ".." {
@@ -386,7 +387,7 @@ func (c checker) targets(list string, targets []*pb.Target) {
 }
 
 // nearestHint names the nearest existing id, among few enough to look through.
-func (d *Draft) nearestHint(ref Ref) string {
+func (d *Draft) nearestHint(ref catalog.Ref) string {
 	if d.base.Len(ref.Kind) > maxList {
 		return ""
 	}
@@ -397,7 +398,7 @@ func (d *Draft) nearestHint(ref Ref) string {
 		}
 	}
 	for r := range d.base.All(ref.Kind) {
-		consider(r.c.id)
+		consider(r.Ref().ID)
 	}
 	for p := range d.puts {
 		if p.Kind == ref.Kind {

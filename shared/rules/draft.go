@@ -1,7 +1,6 @@
-package catalog
+package rules
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"time"
@@ -9,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
 )
 
 // MaxDependents is the number of resources that one removal or one closing may
@@ -19,22 +19,22 @@ const MaxDependents = 10_000
 // field rules, references, uniqueness, lifecycles. It is the only place where
 // these rules stand. Not safe for concurrent use.
 type Draft struct {
-	base     *State
+	base     *catalog.State
 	now      time.Time
 	file     bool // a file handed to a node: Apis are in force as written
-	puts     map[Ref]Resource
-	removed  map[Ref]bool
-	order    []Ref // of puts and removals, as they came
-	applied  map[Ref]bool
-	faulty   map[Ref]bool // proposed, and refused for what they are
-	deploy   []string     // Apis whose draft shall be put in force
+	puts     map[catalog.Ref]catalog.Resource
+	removed  map[catalog.Ref]bool
+	order    []catalog.Ref // of puts and removals, as they came
+	applied  map[catalog.Ref]bool
+	faulty   map[catalog.Ref]bool // proposed, and refused for what they are
+	deploy   []string             // Apis whose draft shall be put in force
 	problems Problems
 	notes    []Note
 }
 
 // Note tells the caller something that is no fault.
 type Note struct {
-	Ref  Ref
+	Ref  catalog.Ref
 	Text string
 }
 
@@ -46,19 +46,15 @@ type Proposal struct {
 }
 
 // NewDraft starts a draft against a state. now is the time of the command.
-func NewDraft(s *State, now time.Time) *Draft {
-	return &Draft{base: s, now: now, puts: map[Ref]Resource{}, removed: map[Ref]bool{}, applied: map[Ref]bool{}, faulty: map[Ref]bool{}}
+func NewDraft(s *catalog.State, now time.Time) *Draft {
+	return &Draft{base: s, now: now, puts: map[catalog.Ref]catalog.Resource{}, removed: map[catalog.Ref]bool{}, applied: map[catalog.Ref]bool{}, faulty: map[catalog.Ref]bool{}}
 }
 
 // FromResources builds the state that a file describes: what is written is in
 // force, a Subscription is ACCEPTED and a Plan PUBLISHED unless they say
 // otherwise. The error is Problems. last is the state that will be replaced; nil: none.
-func FromResources(resources []Resource, last *State, now time.Time) (*State, error) {
-	empty := Empty()
-	if last != nil {
-		empty.lastHandle = last.lastHandle
-	}
-	d := NewDraft(empty, now)
+func FromResources(resources []catalog.Resource, last *catalog.State, now time.Time) (*catalog.State, error) {
+	d := NewDraft(catalog.EmptyAfter(last), now)
 	d.file = true
 	for _, r := range resources {
 		d.Apply(r)
@@ -81,14 +77,14 @@ const (
 )
 
 // Create proposes a resource that must not exist yet.
-func (d *Draft) Create(r Resource) { d.put(r, create) }
+func (d *Draft) Create(r catalog.Resource) { d.put(r, create) }
 
 // Replace proposes a resource's whole content; its lifecycle is moved by Step only.
-func (d *Draft) Replace(r Resource) { d.put(r, replace) }
+func (d *Draft) Replace(r catalog.Resource) { d.put(r, replace) }
 
 // Apply proposes a resource's whole content, its lifecycle fields included.
-func (d *Draft) Apply(r Resource) {
-	ref := Ref{KindOf(r), r.GetId()}
+func (d *Draft) Apply(r catalog.Resource) {
+	ref := catalog.Ref{Kind: catalog.KindOf(r), ID: r.GetId()}
 	if d.applied[ref] {
 		d.problem(ref, "id", Conflict, "is written twice", "keep one of the two documents")
 		return
@@ -100,7 +96,7 @@ func (d *Draft) Apply(r Resource) {
 // SetKeySet proposes what an issuer's key URLs hold. For the control plane only.
 func (d *Draft) SetKeySet(k *pb.KeySet) {
 	if _, ok := get[*pb.Issuer](d, pb.Kind_KIND_ISSUER, k.GetId()); !ok {
-		d.problem(Ref{pb.Kind_KIND_KEY_SET, k.GetId()}, "id", Dangling, fmt.Sprintf("no issuer %q", k.GetId()), "")
+		d.problem(catalog.Ref{Kind: pb.Kind_KIND_KEY_SET, ID: k.GetId()}, "id", Dangling, fmt.Sprintf("no issuer %q", k.GetId()), "")
 		return
 	}
 	d.set(k)
@@ -124,22 +120,22 @@ func (d *Draft) Finish() (*Proposal, error) {
 	return &Proposal{Changes: changes, Notes: d.notes}, nil
 }
 
-func (d *Draft) put(r Resource, m mode) {
-	r, ok := proto.Clone(r).(Resource)
+func (d *Draft) put(r catalog.Resource, m mode) {
+	r, ok := proto.Clone(r).(catalog.Resource)
 	if !ok {
 		return
 	}
-	ref := Ref{KindOf(r), r.GetId()}
+	ref := catalog.Ref{Kind: catalog.KindOf(r), ID: r.GetId()}
 	if !d.checkID(ref) {
 		d.faulty[ref] = true
 		return
 	}
 	old := d.get(ref)
 	if m == create && old != nil {
-		d.problem(ref, "id", Exists, fmt.Sprintf("%s %q exists already", KindName(ref.Kind), ref.ID), "PUT replaces it")
+		d.problem(ref, "id", Exists, fmt.Sprintf("%s %q exists already", catalog.KindName(ref.Kind), ref.ID), "PUT replaces it")
 		return
 	}
-	identify(r, ref.ID, nil)
+	catalog.Identify(r, ref.ID, nil)
 	found := len(d.problems)
 	d.check(ref, r)
 	d.prepare(ref, r, old, m)
@@ -151,7 +147,7 @@ func (d *Draft) put(r Resource, m mode) {
 }
 
 // prepare carries over what is not the caller's to set, and moves lifecycles.
-func (d *Draft) prepare(ref Ref, r, old Resource, m mode) {
+func (d *Draft) prepare(ref catalog.Ref, r, old catalog.Resource, m mode) {
 	switch n := r.(type) {
 	case *pb.Issuer:
 		before, _ := old.(*pb.Issuer)
@@ -173,8 +169,8 @@ func (d *Draft) prepare(ref Ref, r, old Resource, m mode) {
 }
 
 // set records a proposal.
-func (d *Draft) set(r Resource) {
-	ref := Ref{KindOf(r), r.GetId()}
+func (d *Draft) set(r catalog.Resource) {
+	ref := catalog.Ref{Kind: catalog.KindOf(r), ID: r.GetId()}
 	if d.puts[ref] == nil && !d.removed[ref] {
 		d.order = append(d.order, ref)
 	}
@@ -182,7 +178,7 @@ func (d *Draft) set(r Resource) {
 	d.puts[ref] = r
 }
 
-func (d *Draft) unset(ref Ref) {
+func (d *Draft) unset(ref catalog.Ref) {
 	if d.puts[ref] == nil && !d.removed[ref] {
 		d.order = append(d.order, ref)
 	}
@@ -191,7 +187,7 @@ func (d *Draft) unset(ref Ref) {
 }
 
 // get is a resource as the draft has it so far; nil if it does not exist.
-func (d *Draft) get(ref Ref) Resource {
+func (d *Draft) get(ref catalog.Ref) catalog.Resource {
 	if r := d.puts[ref]; r != nil {
 		return r
 	}
@@ -210,13 +206,13 @@ func (d *Draft) get(ref Ref) Resource {
 }
 
 // get with the message's own type.
-func get[T Resource](d *Draft, kind pb.Kind, id string) (T, bool) {
-	m, ok := d.get(Ref{kind, id}).(T)
+func get[T catalog.Resource](d *Draft, kind pb.Kind, id string) (T, bool) {
+	m, ok := d.get(catalog.Ref{Kind: kind, ID: id}).(T)
 	return m, ok
 }
 
 // exists is get without decoding.
-func (d *Draft) exists(ref Ref) bool {
+func (d *Draft) exists(ref catalog.Ref) bool {
 	if d.puts[ref] != nil {
 		return true
 	}
@@ -227,16 +223,16 @@ func (d *Draft) exists(ref Ref) bool {
 	return ok
 }
 
-func (d *Draft) problem(ref Ref, field string, code Code, message, hint string) {
+func (d *Draft) problem(ref catalog.Ref, field string, code Code, message, hint string) {
 	d.problems = append(d.problems, Problem{Ref: ref, Field: field, Code: code, Message: message, Hint: hint})
 }
 
-func (d *Draft) note(ref Ref, text string) { d.notes = append(d.notes, Note{ref, text}) }
+func (d *Draft) note(ref catalog.Ref, text string) { d.notes = append(d.notes, Note{ref, text}) }
 
 // changes turns what differs from the base into Changes: removals first, then
 // in the order of references.
 func (d *Draft) changes() ([]*pb.Change, error) {
-	slices.SortStableFunc(d.order, func(a, b Ref) int {
+	slices.SortStableFunc(d.order, func(a, b catalog.Ref) int {
 		if d.removed[a] != d.removed[b] {
 			if d.removed[a] {
 				return -1
@@ -259,12 +255,12 @@ func (d *Draft) changes() ([]*pb.Change, error) {
 }
 
 // change is nil if nothing differs from the base.
-func (d *Draft) change(ref Ref) (*pb.Change, error) {
+func (d *Draft) change(ref catalog.Ref) (*pb.Change, error) {
 	old, existed := d.base.Get(ref.Kind, ref.ID)
 	now := d.now.Unix()
 	c := &pb.Change{Kind: ref.Kind, Id: ref.ID, Version: 1, CreatedAt: now}
 	if existed {
-		c.Version, c.CreatedAt, c.UpdatedAt = old.Version()+1, old.c.createdAt, now
+		c.Version, c.CreatedAt, c.UpdatedAt = old.Version()+1, old.CreatedAt(), now
 	}
 	if d.removed[ref] {
 		if !existed {
@@ -273,11 +269,11 @@ func (d *Draft) change(ref Ref) (*pb.Change, error) {
 		c.Removed = true
 		return c, nil
 	}
-	encoded, err := encodeResource(d.puts[ref])
+	encoded, err := catalog.Encode(d.puts[ref])
 	if err != nil {
 		return nil, err
 	}
-	if existed && bytes.Equal(encoded, []byte(old.c.resource)) {
+	if existed && string(encoded) == old.Content() {
 		return nil, nil //nolint:nilnil // as it was: no change
 	}
 	c.Resource = encoded
@@ -285,8 +281,8 @@ func (d *Draft) change(ref Ref) (*pb.Change, error) {
 	return c, nil
 }
 
-// restrictive tells whether a put takes rights away.
-func (d *Draft) restrictive(ref Ref, old Record) bool {
+// restrictive reports whether a put takes rights away.
+func (d *Draft) restrictive(ref catalog.Ref, old catalog.Record) bool {
 	switch n := d.puts[ref].(type) {
 	case *pb.Subscription:
 		return n.GetStatus() != pb.Subscription_ACCEPTED
@@ -302,7 +298,7 @@ func (d *Draft) restrictive(ref Ref, old Record) bool {
 	return false
 }
 
-// coversCredentials tells whether after still has every credential of before.
+// coversCredentials reports whether after still has every credential of before.
 func coversCredentials(after, before *pb.Application) bool {
 	for _, c := range before.GetClients() {
 		if !slices.ContainsFunc(after.GetClients(), func(n *pb.Client) bool { return proto.Equal(n, c) }) {
@@ -320,12 +316,4 @@ func coversCredentials(after, before *pb.Application) bool {
 		}
 	}
 	return true
-}
-
-func marshalChange(c *pb.Change) (string, error) {
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(c)
-	if err != nil {
-		return "", fmt.Errorf("encode change of %s: %w", Ref{c.GetKind(), c.GetId()}, err)
-	}
-	return string(b), nil
 }

@@ -1,12 +1,14 @@
-package catalog
+package rules
 
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
 )
 
 // Rules of what stands on the consumers' side: applications, subscriptions, revocations.
@@ -34,7 +36,7 @@ func (c checker) application(m *pb.Application) {
 			c.bad(field+".id", "%.140q is not an id", k.GetId())
 		}
 		k.Sha256 = strings.ToLower(k.GetSha256())
-		if _, ok := parseSHA256(k.GetSha256()); !ok {
+		if _, ok := catalog.ParseSHA256(k.GetSha256()); !ok {
 			c.hint(field+".sha256", "printf %s \"$KEY\" | sha256sum", "is not 64 hexadecimal digits")
 		}
 		if seen["id "+k.GetId()] || seen["sha "+k.GetSha256()] {
@@ -56,7 +58,7 @@ func (c checker) certificates(m *pb.Application) {
 		}
 		// As openssl prints it: colons and capitals.
 		cert.Sha256 = strings.ToLower(strings.ReplaceAll(cert.GetSha256(), ":", ""))
-		if _, ok := parseSHA256(cert.GetSha256()); !ok {
+		if _, ok := catalog.ParseSHA256(cert.GetSha256()); !ok {
 			c.hint(field+".sha256", "openssl x509 -in cert.pem -noout -fingerprint -sha256", "is not 64 hexadecimal digits")
 		}
 		if seen["id "+cert.GetId()] || seen["sha "+cert.GetSha256()] {
@@ -85,7 +87,7 @@ func (c checker) revocation(m *pb.Revocation) {
 		c.text("jti", t.Jti, true)
 	case *pb.Revocation_TokenSha256:
 		t.TokenSha256 = strings.ToLower(t.TokenSha256)
-		if _, ok := parseSHA256(t.TokenSha256); !ok {
+		if _, ok := catalog.ParseSHA256(t.TokenSha256); !ok {
 			c.bad("token_sha256", "is not 64 hexadecimal digits")
 		}
 	case *pb.Revocation_ClientId:
@@ -104,12 +106,18 @@ func (c checker) revocation(m *pb.Revocation) {
 	c.text("reason", m.GetReason(), false)
 }
 
+// sameTarget reports whether two revocations of an issuer name the same.
+func sameTarget(a, b *pb.Revocation) bool {
+	return a.GetJti() == b.GetJti() && a.GetClientId() == b.GetClientId() && a.GetSubject() == b.GetSubject() &&
+		strings.EqualFold(a.GetTokenSha256(), b.GetTokenSha256())
+}
+
 // prepareRevocation fixes the time that the request left open. What a
 // revocation names stays as it is: revoking something else must not end it.
-func (d *Draft) prepareRevocation(ref Ref, n, old *pb.Revocation, m mode) {
+func (d *Draft) prepareRevocation(ref catalog.Ref, n, old *pb.Revocation, m mode) {
 	if old != nil {
 		d.fixed(ref, "issuer", n.GetIssuer(), old.GetIssuer())
-		if revokedBy(n) != revokedBy(old) && n.GetIssuer() == old.GetIssuer() {
+		if n.GetIssuer() == old.GetIssuer() && !sameTarget(n, old) {
 			d.problem(ref, "", Conflict, "names something else than before, and revocations are never taken back by overwriting",
 				"create another Revocation, or delete this one")
 		}
@@ -121,7 +129,7 @@ func (d *Draft) prepareRevocation(ref Ref, n, old *pb.Revocation, m mode) {
 		return
 	}
 	// Tokens have whole seconds: those of this second are meant, too.
-	n.IssuedBefore = timestamppb.New(unix(d.now.Unix() + 1))
+	n.IssuedBefore = timestamppb.New(time.Unix(d.now.Unix()+1, 0).UTC())
 	if m == apply && old.GetIssuedBefore() != nil {
 		n.IssuedBefore = old.GetIssuedBefore() // the file says what it said
 	}

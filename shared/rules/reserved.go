@@ -1,4 +1,4 @@
-package catalog
+package rules
 
 import "strings"
 
@@ -24,7 +24,7 @@ func reservedPath(path string) bool {
 // what no RFC has a claim for.
 const ClaimNamespace = "urn:portcullis:"
 
-// ReservedClaim tells whether a claim of signed_jwt is the gateway's to set, so
+// ReservedClaim reports whether a claim of signed_jwt is the gateway's to set, so
 // that it cannot be taken over from a token.
 func ReservedClaim(name string) bool {
 	switch name {

@@ -1,4 +1,4 @@
-package catalog
+package rules
 
 import (
 	"fmt"
@@ -6,14 +6,15 @@ import (
 	"strings"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
 )
 
 // Remove proposes that a resource ends. What refers to it stands in the way,
 // unless cascade takes it along; an issuer that plans or applications name is
 // never taken from under them.
-func (d *Draft) Remove(ref Ref, cascade bool) {
+func (d *Draft) Remove(ref catalog.Ref, cascade bool) {
 	if !d.exists(ref) {
-		d.problem(ref, "", NotFound, fmt.Sprintf("no %s %q", strings.ToLower(KindName(ref.Kind)), ref.ID), "")
+		d.problem(ref, "", NotFound, fmt.Sprintf("no %s %q", strings.ToLower(catalog.KindName(ref.Kind)), ref.ID), "")
 		return
 	}
 	users, own := d.dependents(ref)
@@ -38,7 +39,7 @@ func (d *Draft) Remove(ref Ref, cascade bool) {
 
 // dependents are the resources that refer to one (users), and those that are
 // nothing without it and go with it unasked (own).
-func (d *Draft) dependents(ref Ref) (users, own []Ref) {
+func (d *Draft) dependents(ref catalog.Ref) (users, own []catalog.Ref) {
 	switch ref.Kind {
 	case pb.Kind_KIND_ISSUER:
 		return d.issuerUsers(ref.ID)
@@ -46,7 +47,7 @@ func (d *Draft) dependents(ref Ref) (users, own []Ref) {
 		plans := d.plansOf(ref.ID)
 		users = append(refs(pb.Kind_KIND_PLAN, plans),
 			refs(pb.Kind_KIND_SUBSCRIPTION, d.subscriptionsOf(pb.Kind_KIND_PLAN, plans...))...)
-		if dep := (Ref{pb.Kind_KIND_DEPLOYMENT, ref.ID}); d.exists(dep) {
+		if dep := (catalog.Ref{Kind: pb.Kind_KIND_DEPLOYMENT, ID: ref.ID}); d.exists(dep) {
 			own = append(own, dep)
 		}
 	case pb.Kind_KIND_PLAN, pb.Kind_KIND_APPLICATION:
@@ -58,35 +59,35 @@ func (d *Draft) dependents(ref Ref) (users, own []Ref) {
 
 // issuerUsers leaves revocations out: they stay, so that an issuer which is made
 // again does not find its revoked tokens alive.
-func (d *Draft) issuerUsers(id string) (users, own []Ref) {
+func (d *Draft) issuerUsers(id string) (users, own []catalog.Ref) {
 	for r := range d.base.All(pb.Kind_KIND_PLAN) {
-		if p, ok := get[*pb.Plan](d, pb.Kind_KIND_PLAN, r.c.id); ok &&
+		if p, ok := get[*pb.Plan](d, pb.Kind_KIND_PLAN, r.Ref().ID); ok &&
 			(slices.Contains(p.GetJwt().GetIssuers(), id) || slices.Contains(p.GetOauth2().GetIssuers(), id)) {
 			users = append(users, r.Ref())
 		}
 	}
 	for r := range d.base.All(pb.Kind_KIND_APPLICATION) {
-		a, ok := get[*pb.Application](d, pb.Kind_KIND_APPLICATION, r.c.id)
+		a, ok := get[*pb.Application](d, pb.Kind_KIND_APPLICATION, r.Ref().ID)
 		if ok && slices.ContainsFunc(a.GetClients(), func(c *pb.Client) bool { return c.GetIssuer() == id }) {
 			users = append(users, r.Ref())
 		}
 	}
-	if keys := (Ref{pb.Kind_KIND_KEY_SET, id}); d.exists(keys) {
+	if keys := (catalog.Ref{Kind: pb.Kind_KIND_KEY_SET, ID: id}); d.exists(keys) {
 		own = append(own, keys)
 	}
 	return users, own
 }
 
-func refs(kind pb.Kind, ids []string) []Ref {
-	all := make([]Ref, len(ids))
+func refs(kind pb.Kind, ids []string) []catalog.Ref {
+	all := make([]catalog.Ref, len(ids))
 	for i, id := range ids {
-		all[i] = Ref{kind, id}
+		all[i] = catalog.Ref{Kind: kind, ID: id}
 	}
 	return all
 }
 
 // listed names a few and counts the rest.
-func listed(refs []Ref) string {
+func listed(refs []catalog.Ref) string {
 	const shown = 5
 	var names []string
 	for _, r := range refs[:min(len(refs), shown)] {

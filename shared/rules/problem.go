@@ -1,6 +1,10 @@
-package catalog
+package rules
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+)
 
 // Code says what sort of problem it is.
 type Code string
@@ -25,7 +29,7 @@ const (
 
 // Problem is one reason why a proposal is refused, written for the person who made it.
 type Problem struct { //nolint:errname // a list of problems is an error, and one is a part of it
-	Ref Ref
+	Ref catalog.Ref
 	// Field is a path like "upstream.targets[0].url"; empty: the whole resource.
 	Field   string
 	Code    Code
@@ -63,7 +67,7 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Has tells whether one of the problems is of the given sort.
+// Has reports whether one of the problems is of the given sort.
 func (ps Problems) Has(c Code) bool {
 	for _, p := range ps {
 		if p.Code == c {

@@ -1,21 +1,23 @@
-package catalog
+package rules
 
 import (
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
 )
 
 // MaxPreviousRevisions is how many earlier definitions a Deployment keeps for rollback.
 const MaxPreviousRevisions = 10
 
-// Serving tells whether nodes serve a plan of this status.
+// Serving reports whether nodes serve a plan of this status.
 func Serving(s pb.Plan_Status) bool {
 	return s == pb.Plan_PUBLISHED || s == pb.Plan_DEPRECATED
 }
@@ -89,7 +91,7 @@ func step[S comparable](moves []move[S], from S, verb string) (to S, ok bool, le
 	return from, false, legal
 }
 
-// reachable tells whether legal steps lead from one status to another.
+// reachable reports whether legal steps lead from one status to another.
 func reachable[S comparable](moves []move[S], from, to S) bool {
 	seen := []S{from}
 	for i := 0; i < len(seen); i++ {
@@ -107,14 +109,14 @@ func reachable[S comparable](moves []move[S], from, to S) bool {
 
 // Step proposes one lifecycle step. revision is for rollback only: the revision
 // whose definition shall be in force again.
-func (d *Draft) Step(ref Ref, verb string, revision uint64) {
+func (d *Draft) Step(ref catalog.Ref, verb string, revision uint64) {
 	old := d.get(ref)
 	if old == nil {
-		d.problem(ref, "", NotFound, fmt.Sprintf("no %s %q", strings.ToLower(KindName(ref.Kind)), ref.ID), "")
+		d.problem(ref, "", NotFound, fmt.Sprintf("no %s %q", strings.ToLower(catalog.KindName(ref.Kind)), ref.ID), "")
 		return
 	}
 	if !slices.Contains(Verbs(ref.Kind), verb) {
-		d.problem(ref, "", NotFound, fmt.Sprintf("a %s has no step %q", KindName(ref.Kind), verb),
+		d.problem(ref, "", NotFound, fmt.Sprintf("a %s has no step %q", catalog.KindName(ref.Kind), verb),
 			"steps: "+strings.Join(Verbs(ref.Kind), ", "))
 		return
 	}
@@ -138,7 +140,7 @@ func (d *Draft) Step(ref Ref, verb string, revision uint64) {
 func stepOf[S interface {
 	comparable
 	fmt.Stringer
-}](d *Draft, ref Ref, moves []move[S], from S, verb string,
+}](d *Draft, ref catalog.Ref, moves []move[S], from S, verb string,
 ) (S, bool) {
 	to, ok, legal := step(moves, from, verb)
 	if !ok {
@@ -151,7 +153,7 @@ func stepOf[S interface {
 	return to, ok
 }
 
-func (d *Draft) stepAPI(ref Ref, api *pb.Api, verb string, revision uint64) {
+func (d *Draft) stepAPI(ref catalog.Ref, api *pb.Api, verb string, revision uint64) {
 	switch verb {
 	case "deploy":
 		d.putInForce(ref, api)
@@ -167,7 +169,7 @@ func (d *Draft) stepAPI(ref Ref, api *pb.Api, verb string, revision uint64) {
 	}
 }
 
-func (d *Draft) startStop(ref Ref, api *pb.Api, stop bool) {
+func (d *Draft) startStop(ref catalog.Ref, api *pb.Api, stop bool) {
 	dep, ok := get[*pb.Deployment](d, pb.Kind_KIND_DEPLOYMENT, ref.ID)
 	switch {
 	case !ok:
@@ -187,7 +189,7 @@ func (d *Draft) startStop(ref Ref, api *pb.Api, stop bool) {
 }
 
 // putInForce deploys an Api's draft as the next revision.
-func (d *Draft) putInForce(ref Ref, api *pb.Api) {
+func (d *Draft) putInForce(ref catalog.Ref, api *pb.Api) {
 	if !d.file && !d.hasServingPlan(ref.ID) {
 		d.problem(ref, "", Lifecycle, "has no published plan, so nobody could call it", "publish a plan of this Api first")
 		return
@@ -195,7 +197,7 @@ func (d *Draft) putInForce(ref Ref, api *pb.Api) {
 	before, deployed := get[*pb.Deployment](d, pb.Kind_KIND_DEPLOYMENT, ref.ID)
 	next := &pb.Deployment{
 		Id: ref.ID, Revision: before.GetRevision() + 1, Api: definition(api), Stopped: before.GetStopped(),
-		DeployedAt: timestamppb.New(unix(d.now.Unix())),
+		DeployedAt: timestamppb.New(time.Unix(d.now.Unix(), 0).UTC()),
 	}
 	if deployed {
 		last := &pb.Deployment_Revision{Revision: before.GetRevision(), Api: before.GetApi(), DeployedAt: before.GetDeployedAt()}
@@ -208,7 +210,7 @@ func (d *Draft) putInForce(ref Ref, api *pb.Api) {
 }
 
 // rollback deploys an earlier definition as the next revision, and makes it the draft.
-func (d *Draft) rollback(ref Ref, api *pb.Api, revision uint64) {
+func (d *Draft) rollback(ref catalog.Ref, api *pb.Api, revision uint64) {
 	dep, _ := get[*pb.Deployment](d, pb.Kind_KIND_DEPLOYMENT, ref.ID)
 	var kept []string
 	for _, r := range dep.GetPrevious() {
@@ -242,7 +244,7 @@ func (d *Draft) DeployTouched() {
 		case *pb.Api:
 			add(ref.ID)
 		case *pb.Plan:
-			if !d.exists(Ref{pb.Kind_KIND_DEPLOYMENT, r.GetApi()}) {
+			if !d.exists(catalog.Ref{Kind: pb.Kind_KIND_DEPLOYMENT, ID: r.GetApi()}) {
 				add(r.GetApi())
 			}
 		}
@@ -250,7 +252,7 @@ func (d *Draft) DeployTouched() {
 }
 
 func (d *Draft) deployIfChanged(id string) {
-	ref := Ref{pb.Kind_KIND_API, id}
+	ref := catalog.Ref{Kind: pb.Kind_KIND_API, ID: id}
 	api, ok := get[*pb.Api](d, ref.Kind, id)
 	if !ok {
 		return // a plan of an Api that is missing: reported as such
@@ -290,7 +292,7 @@ func (d *Draft) hasServingPlan(api string) bool {
 func (d *Draft) plansOf(api string) []string {
 	var ids []string
 	for _, id := range d.base.PlansOf(api) {
-		if d.exists(Ref{pb.Kind_KIND_PLAN, id}) {
+		if d.exists(catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: id}) {
 			ids = append(ids, id)
 		}
 	}
@@ -319,7 +321,7 @@ func clone[M proto.Message](m M) M {
 	return c
 }
 
-func (d *Draft) preparePlan(ref Ref, n, old *pb.Plan, m mode) {
+func (d *Draft) preparePlan(ref catalog.Ref, n, old *pb.Plan, m mode) {
 	initial := pb.Plan_STAGING
 	if old == nil && d.file && n.GetStatus() == pb.Plan_STATUS_UNSPECIFIED {
 		n.Status = pb.Plan_PUBLISHED
@@ -335,7 +337,7 @@ func (d *Draft) preparePlan(ref Ref, n, old *pb.Plan, m mode) {
 	}
 }
 
-func (d *Draft) prepareSubscription(ref Ref, n, old *pb.Subscription, m mode) {
+func (d *Draft) prepareSubscription(ref catalog.Ref, n, old *pb.Subscription, m mode) {
 	if old != nil {
 		d.fixed(ref, "application", n.GetApplication(), old.GetApplication())
 		d.fixed(ref, "plan", n.GetPlan(), old.GetPlan())
@@ -358,7 +360,7 @@ func (d *Draft) prepareSubscription(ref Ref, n, old *pb.Subscription, m mode) {
 func moveTo[S interface {
 	comparable
 	fmt.Stringer
-}](d *Draft, ref Ref, moves []move[S], from, to S, fixed bool,
+}](d *Draft, ref catalog.Ref, moves []move[S], from, to S, fixed bool,
 ) S {
 	var unset S
 	switch {
@@ -373,15 +375,15 @@ func moveTo[S interface {
 	return to
 }
 
-func (d *Draft) fixed(ref Ref, field, now, before string) {
+func (d *Draft) fixed(ref catalog.Ref, field, now, before string) {
 	if now != before {
 		d.problem(ref, field, Conflict, fmt.Sprintf("is %q and cannot become %q", before, now),
-			"create another "+KindName(ref.Kind))
+			"create another "+catalog.KindName(ref.Kind))
 	}
 }
 
 // endSubscriptions closes the open subscriptions of a plan that has been closed.
-func (d *Draft) endSubscriptions(ref Ref, plan *pb.Plan) {
+func (d *Draft) endSubscriptions(ref catalog.Ref, plan *pb.Plan) {
 	if plan.GetStatus() != pb.Plan_CLOSED {
 		return
 	}
@@ -389,7 +391,7 @@ func (d *Draft) endSubscriptions(ref Ref, plan *pb.Plan) {
 	closed := 0
 	for _, id := range ids {
 		s, ok := get[*pb.Subscription](d, pb.Kind_KIND_SUBSCRIPTION, id)
-		if !ok || !open(s.GetStatus()) {
+		if !ok || !catalog.Open(s.GetStatus()) {
 			continue
 		}
 		if closed++; closed > MaxDependents {
@@ -407,32 +409,26 @@ func (d *Draft) subscriptionsOf(kind pb.Kind, owners ...string) []string {
 	if len(owners) == 0 {
 		return nil
 	}
-	of := make(map[string]bool, len(owners))
-	for _, o := range owners {
-		of[o] = true
-	}
 	var ids []string
-	for r := range d.base.All(pb.Kind_KIND_SUBSCRIPTION) {
-		s, err := decodeSubscription(r.c.resource)
-		if err != nil || !d.exists(r.Ref()) || d.puts[r.Ref()] != nil {
-			continue
-		}
-		if of[s.of(kind)] {
-			ids = append(ids, r.c.id)
+	for id := range d.base.SubscriptionsOf(kind, owners...) {
+		ref := catalog.Ref{Kind: pb.Kind_KIND_SUBSCRIPTION, ID: id}
+		if d.exists(ref) && d.puts[ref] == nil {
+			ids = append(ids, id)
 		}
 	}
 	for ref, r := range d.puts {
-		if s, ok := r.(*pb.Subscription); ok && of[(subscription{application: s.GetApplication(), plan: s.GetPlan()}).of(kind)] {
+		s, ok := r.(*pb.Subscription)
+		if !ok {
+			continue
+		}
+		owner := s.GetApplication()
+		if kind == pb.Kind_KIND_PLAN {
+			owner = s.GetPlan()
+		}
+		if slices.Contains(owners, owner) {
 			ids = append(ids, ref.ID)
 		}
 	}
 	slices.Sort(ids)
 	return ids
-}
-
-func (s subscription) of(kind pb.Kind) string {
-	if kind == pb.Kind_KIND_PLAN {
-		return s.plan
-	}
-	return s.application
 }

@@ -1,27 +1,28 @@
-package catalog
+package rules
 
 import (
 	"fmt"
 	"slices"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
 )
 
 // checkTogether checks references and uniqueness in the picture that all
 // proposals make together, so that their order does not matter.
 func (d *Draft) checkTogether() {
 	t := together{
-		Draft: d, clients: map[clientKey]string{}, keys: map[[32]byte]string{}, certs: map[[32]byte]string{},
-		pairs: map[[2]string]string{}, drafted: map[hostPath]string{}, deployed: map[hostPath]string{},
+		Draft: d, clients: map[client]string{}, keys: map[[32]byte]string{}, certs: map[[32]byte]string{},
+		pairs: map[[2]string]string{}, drafted: map[catalog.HostPath]string{}, deployed: map[catalog.HostPath]string{},
 	}
 	for _, ref := range d.order {
 		switch r := d.puts[ref].(type) {
 		case *pb.Issuer:
 			t.issuer(ref, r)
 		case *pb.Api:
-			t.places(ref, r, t.drafted, d.base.draftedAt)
+			t.places(ref, r, t.drafted, d.base.DraftedAt)
 		case *pb.Deployment:
-			t.places(ref, r.GetApi(), t.deployed, d.base.deployedAt)
+			t.places(ref, r.GetApi(), t.deployed, d.base.DeployedAt)
 		case *pb.Plan:
 			t.plan(ref, r)
 		case *pb.Application:
@@ -30,31 +31,34 @@ func (d *Draft) checkTogether() {
 			t.subscription(ref, r)
 		case *pb.Revocation:
 			if r.GetIssuer() != "" {
-				t.refers(ref, "issuer", Ref{pb.Kind_KIND_ISSUER, r.GetIssuer()})
+				t.refers(ref, "issuer", catalog.Ref{Kind: pb.Kind_KIND_ISSUER, ID: r.GetIssuer()})
 			}
 		}
 	}
 }
 
+// client is how an issuer knows an application.
+type client struct{ issuer, id string }
+
 // together remembers who holds what among the proposals.
 type together struct {
 	*Draft
-	clients           map[clientKey]string
+	clients           map[client]string
 	keys, certs       map[[32]byte]string
 	pairs             map[[2]string]string
-	drafted, deployed map[hostPath]string
+	drafted, deployed map[catalog.HostPath]string
 	issuers           map[string]string // iss → id; made when first needed
 }
 
-func (t *together) refers(from Ref, field string, to Ref) bool {
+func (t *together) refers(from catalog.Ref, field string, to catalog.Ref) bool {
 	if t.exists(to) || t.faulty[to] { // what is wrong with a resource is told once, there
 		return true
 	}
-	t.problem(from, field, Dangling, fmt.Sprintf("no %s %q", kindSlug(to.Kind), to.ID), t.nearestHint(to))
+	t.problem(from, field, Dangling, fmt.Sprintf("no %s %q", catalog.KindSlug(to.Kind), to.ID), t.nearestHint(to))
 	return false
 }
 
-func (t *together) issuer(ref Ref, n *pb.Issuer) {
+func (t *together) issuer(ref catalog.Ref, n *pb.Issuer) {
 	t.keepsIntrospection(ref, n)
 	if t.issuers == nil {
 		t.issuers = map[string]string{}
@@ -74,13 +78,13 @@ func (t *together) issuer(ref Ref, n *pb.Issuer) {
 }
 
 // keepsIntrospection checks that no OAUTH2 plan is left without a server to ask.
-func (t *together) keepsIntrospection(ref Ref, n *pb.Issuer) {
-	old, ok := Lookup[*pb.Issuer](t.base, ref.Kind, ref.ID)
+func (t *together) keepsIntrospection(ref catalog.Ref, n *pb.Issuer) {
+	old, ok := catalog.Lookup[*pb.Issuer](t.base, ref.Kind, ref.ID)
 	if !ok || old.GetIntrospection() == nil || n.GetIntrospection() != nil {
 		return
 	}
 	for r := range t.base.All(pb.Kind_KIND_PLAN) {
-		p, ok := get[*pb.Plan](t.Draft, pb.Kind_KIND_PLAN, r.c.id)
+		p, ok := get[*pb.Plan](t.Draft, pb.Kind_KIND_PLAN, r.Ref().ID)
 		if ok && slices.Contains(p.GetOauth2().GetIssuers(), ref.ID) {
 			t.problem(ref, "introspection", InUse, "is used by "+r.Ref().String(), "take the issuer out of that plan first")
 			return
@@ -90,20 +94,20 @@ func (t *together) keepsIntrospection(ref Ref, n *pb.Issuer) {
 
 // places checks that no two Apis take the same host and context path, as drafts
 // or as deployed. Either is a problem of the Api, told once.
-func (t *together) places(ref Ref, api *pb.Api, proposed map[hostPath]string, held func(hostPath) []string) {
-	for _, at := range placesOf(api) {
+func (t *together) places(ref catalog.Ref, api *pb.Api, proposed map[catalog.HostPath]string, held func(catalog.HostPath) []string) {
+	for _, at := range catalog.HostPaths(api) {
 		other, taken := proposed[at]
 		if id, ok := t.holder(ref, held(at)); ok {
 			other, taken = id, true
 		}
 		if taken && other != ref.ID {
 			host := "every host"
-			if at.host != "" {
-				host = "host " + at.host
+			if at.Host != "" {
+				host = "host " + at.Host
 			}
 			p := Problem{
-				Ref: Ref{pb.Kind_KIND_API, ref.ID}, Field: "context_path", Code: Conflict,
-				Message: fmt.Sprintf("%s on %s is taken by api %q", at.path, host, other),
+				Ref: catalog.Ref{Kind: pb.Kind_KIND_API, ID: ref.ID}, Field: "context_path", Code: Conflict,
+				Message: fmt.Sprintf("%s on %s is taken by api %q", at.Path, host, other),
 				Hint:    "choose another context_path or host",
 			}
 			if !slices.Contains(t.problems, p) {
@@ -116,9 +120,9 @@ func (t *together) places(ref Ref, api *pb.Api, proposed map[hostPath]string, he
 
 // holder finds another resource among those that hold something, unless the
 // draft changes it and so speaks for it.
-func (t *together) holder(ref Ref, ids []string) (string, bool) {
+func (t *together) holder(ref catalog.Ref, ids []string) (string, bool) {
 	for _, id := range ids {
-		o := Ref{ref.Kind, id}
+		o := catalog.Ref{Kind: ref.Kind, ID: id}
 		if id != ref.ID && t.exists(o) && t.puts[o] == nil {
 			return id, true
 		}
@@ -126,24 +130,14 @@ func (t *together) holder(ref Ref, ids []string) (string, bool) {
 	return "", false
 }
 
-func (s *State) draftedAt(at hostPath) []string {
-	ids, _ := s.drafted.Get(at)
-	return ids
-}
-
-func (s *State) deployedAt(at hostPath) []string {
-	ids, _ := s.deployed.Get(at)
-	return ids
-}
-
-func (t *together) plan(ref Ref, n *pb.Plan) {
-	t.refers(ref, "api", Ref{pb.Kind_KIND_API, n.GetApi()})
+func (t *together) plan(ref catalog.Ref, n *pb.Plan) {
+	t.refers(ref, "api", catalog.Ref{Kind: pb.Kind_KIND_API, ID: n.GetApi()})
 	for i, id := range n.GetJwt().GetIssuers() {
-		t.refers(ref, fmt.Sprintf("jwt.issuers[%d]", i), Ref{pb.Kind_KIND_ISSUER, id})
+		t.refers(ref, fmt.Sprintf("jwt.issuers[%d]", i), catalog.Ref{Kind: pb.Kind_KIND_ISSUER, ID: id})
 	}
 	for i, id := range n.GetOauth2().GetIssuers() {
 		field := fmt.Sprintf("oauth2.issuers[%d]", i)
-		if !t.refers(ref, field, Ref{pb.Kind_KIND_ISSUER, id}) {
+		if !t.refers(ref, field, catalog.Ref{Kind: pb.Kind_KIND_ISSUER, ID: id}) {
 			continue
 		}
 		if issuer, ok := get[*pb.Issuer](t.Draft, pb.Kind_KIND_ISSUER, id); ok && issuer.GetIntrospection() == nil {
@@ -152,21 +146,21 @@ func (t *together) plan(ref Ref, n *pb.Plan) {
 	}
 }
 
-func (t *together) application(ref Ref, n *pb.Application) {
+func (t *together) application(ref catalog.Ref, n *pb.Application) {
 	for i, c := range n.GetClients() {
 		field := fmt.Sprintf("clients[%d]", i)
-		if !t.refers(ref, field+".issuer", Ref{pb.Kind_KIND_ISSUER, c.GetIssuer()}) {
+		if !t.refers(ref, field+".issuer", catalog.Ref{Kind: pb.Kind_KIND_ISSUER, ID: c.GetIssuer()}) {
 			continue
 		}
-		key := clientKey{c.GetIssuer(), c.GetClientId()}
+		key := client{c.GetIssuer(), c.GetClientId()}
 		other, taken := t.clients[key]
 		if !taken {
-			held, found := t.base.Client(key.issuer, key.clientID)
+			held, found := t.base.Client(key.issuer, key.id)
 			other, taken = held.Application, found && t.untouched(held.Application)
 		}
 		if taken && other != ref.ID {
 			t.problem(ref, field+".client_id", Conflict,
-				fmt.Sprintf("%q of issuer %q belongs to application %q", key.clientID, key.issuer, other),
+				fmt.Sprintf("%q of issuer %q belongs to application %q", key.id, key.issuer, other),
 				"a client_id is unique within its issuer")
 		}
 		t.clients[key] = ref.ID
@@ -183,9 +177,9 @@ func (t *together) application(ref Ref, n *pb.Application) {
 	}
 }
 
-// held tells whether another application has the credential with this hash.
-func (t *together) held(ref Ref, hash string, proposed map[[32]byte]string, inBase func([32]byte) (KeyRef, bool)) bool {
-	sum, _ := parseSHA256(hash)
+// held reports whether another application has the credential with this hash.
+func (t *together) held(ref catalog.Ref, hash string, proposed map[[32]byte]string, inBase func([32]byte) (catalog.KeyRef, bool)) bool {
+	sum, _ := catalog.ParseSHA256(hash)
 	other, taken := proposed[sum]
 	if !taken {
 		held, found := inBase(sum)
@@ -195,16 +189,16 @@ func (t *together) held(ref Ref, hash string, proposed map[[32]byte]string, inBa
 	return taken && other != ref.ID
 }
 
-// untouched tells whether an application is as the base has it, so that it
+// untouched reports whether an application is as the base has it, so that it
 // still holds what the base's indexes say.
 func (t *together) untouched(application string) bool {
-	ref := Ref{pb.Kind_KIND_APPLICATION, application}
+	ref := catalog.Ref{Kind: pb.Kind_KIND_APPLICATION, ID: application}
 	return t.puts[ref] == nil && !t.removed[ref]
 }
 
-func (t *together) subscription(ref Ref, n *pb.Subscription) {
-	t.refers(ref, "application", Ref{pb.Kind_KIND_APPLICATION, n.GetApplication()})
-	if !t.refers(ref, "plan", Ref{pb.Kind_KIND_PLAN, n.GetPlan()}) || !open(n.GetStatus()) {
+func (t *together) subscription(ref catalog.Ref, n *pb.Subscription) {
+	t.refers(ref, "application", catalog.Ref{Kind: pb.Kind_KIND_APPLICATION, ID: n.GetApplication()})
+	if !t.refers(ref, "plan", catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: n.GetPlan()}) || !catalog.Open(n.GetStatus()) {
 		return
 	}
 	if plan, ok := get[*pb.Plan](t.Draft, pb.Kind_KIND_PLAN, n.GetPlan()); ok {
@@ -228,13 +222,10 @@ func (t *together) subscription(ref Ref, n *pb.Subscription) {
 }
 
 // openSubscription finds another open subscription of the same application to the same plan.
-func (t *together) openSubscription(self Ref, pair [2]string) (string, bool) {
-	g := t.base.grant(t.base.Handle(pb.Kind_KIND_APPLICATION, pair[0]), t.base.Handle(pb.Kind_KIND_PLAN, pair[1]))
-	if g == nil {
-		return "", false
-	}
-	other := Ref{self.Kind, t.base.id(g.owner())}
-	if other == self || t.puts[other] != nil || !t.exists(other) {
+func (t *together) openSubscription(self catalog.Ref, pair [2]string) (string, bool) {
+	id, ok := t.base.OpenSubscription(pair[0], pair[1])
+	other := catalog.Ref{Kind: self.Kind, ID: id}
+	if !ok || other == self || t.puts[other] != nil || !t.exists(other) {
 		return "", false
 	}
 	return other.ID, true

@@ -26,10 +26,10 @@ var layers = []struct {
 	neighbours bool
 }{
 	{packages: []string{"proto/portcullis/v1"}},
-	{packages: []string{"shared/cow", "shared/denial", "shared/config", "shared/telemetry"}},
+	{packages: []string{"shared/cow", "shared/denial", "shared/config", "shared/header", "shared/telemetry"}},
 	{packages: []string{
 		"shared/expr", "shared/signature", "shared/keyset", "shared/jwks", "shared/token", "shared/introspect", "shared/dpop", "shared/catalog",
-		"shared/catalog/...", "shared/rules", "shared/resource", "shared/snapshot", "shared/stream", "shared/stream/...",
+		"shared/catalog/...", "shared/compile", "shared/compile/...", "shared/rules", "shared/resource", "shared/snapshot", "shared/stream", "shared/stream/...",
 	}, neighbours: true},
 	{packages: []string{"gateway/internal/request", "gateway/internal/socket"}},
 	{packages: []string{
@@ -60,6 +60,7 @@ var walls = []struct {
 	{"shared/catalog/...", transports, "the domain is pure"},
 	{"shared/rules", transports, "the domain is pure"},
 	{"shared/catalog/...", []string{module + "shared/expr", module + "shared/keyset", module + "shared/rules"}, "what exists is kept apart from what may be changed"},
+	{"shared/compile/...", transports, "the control plane and nodes compile alike, whatever the transport"},
 	{"shared/token", transports, "the domain is pure"},
 	{"shared/keyset", transports, "key sets are parsed here and fetched in shared/jwks"},
 }

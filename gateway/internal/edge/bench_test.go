@@ -29,7 +29,9 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/socket"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/header"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
@@ -191,10 +193,10 @@ func passing(t testing.TB, pool *proxy.Pool, upstream string) func(*request.Requ
 		t.Fatal(err)
 	}
 	api := &pipeline.Api{ID: "orders", Upstream: u}
-	strip := proxy.NewNames("X-User-Id", "X-Tenant")
+	strip := header.NewNames("X-User-Id", "X-Tenant")
 	return func(r *request.Request, d *pipeline.Decision) error {
 		d.Api = api
-		d.Forward = proxy.Forward{Path: r.Path, Query: r.Query, Rest: len("/orders"), Strip: strip, Credential: proxy.Credential{Header: "Authorization"}}
+		d.Forward = proxy.Forward{Path: r.Path, Query: r.Query, Rest: len("/orders"), Strip: strip, Credential: compile.Location{Header: "Authorization"}}
 		return nil
 	}
 }

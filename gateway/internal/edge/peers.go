@@ -13,6 +13,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
+	"github.com/portcullis-gateway/portcullis/shared/header"
 )
 
 const (
@@ -44,7 +45,7 @@ func newPeers(trusted []netip.Prefix, certHeader string) (*peers, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &peers{trusted: trusted, certHeader: request.CanonicalName(certHeader), seed: maphash.MakeSeed(), certs: certs}, nil
+	return &peers{trusted: trusted, certHeader: header.Canonical(certHeader), seed: maphash.MakeSeed(), certs: certs}, nil
 }
 
 func (p *peers) trusts(a netip.Addr) bool {

@@ -263,7 +263,7 @@ func TestHandshakesEndInTime(t *testing.T) {
 	}
 }
 
-func header(c tls.Certificate) string {
+func headerText(c tls.Certificate) string {
 	return ":" + base64.StdEncoding.EncodeToString(c.Certificate[0]) + ":"
 }
 
@@ -332,8 +332,8 @@ func TestTrustedProxies(t *testing.T) {
 
 func TestClientCertHeader(t *testing.T) {
 	alice, issuer := certificate(t, "alice"), certificate(t, "issuer")
-	field := "Client-Cert: " + header(alice) + "\r\n"
-	chain := "Client-Cert-Chain: " + header(issuer) + ", " + header(alice) + "\r\n"
+	field := "Client-Cert: " + headerText(alice) + "\r\n"
+	chain := "Client-Cert-Chain: " + headerText(issuer) + ", " + headerText(alice) + "\r\n"
 	for name, c := range map[string]struct {
 		fields, status, peer string
 		chain                int
@@ -348,9 +348,9 @@ func TestClientCertHeader(t *testing.T) {
 		"base64url":       {"Client-Cert: :" + base64.RawURLEncoding.EncodeToString([]byte{255, 254}) + ":\r\n", "400", "", 0},
 		"not DER":         {"Client-Cert: :AAAA:\r\n", "400", "", 0},
 		"empty":           {"Client-Cert: \r\n", "400", "", 0},
-		"a broken chain":  {field + "Client-Cert-Chain: " + header(issuer) + ", x\r\n", "400", "", 0},
-		"too long":        {field + "Client-Cert-Chain: " + strings.Repeat(header(issuer)+",", maxChain) + header(issuer) + "\r\n", "400", "", 0},
-		"another spelled": {"Client_Cert: " + header(alice) + "\r\n", "200", "", 0},
+		"a broken chain":  {field + "Client-Cert-Chain: " + headerText(issuer) + ", x\r\n", "400", "", 0},
+		"too long":        {field + "Client-Cert-Chain: " + strings.Repeat(headerText(issuer)+",", maxChain) + headerText(issuer) + "\r\n", "400", "", 0},
+		"another spelled": {"Client_Cert: " + headerText(alice) + "\r\n", "200", "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seen := &sight{}
@@ -387,7 +387,7 @@ func TestClientCertHeaderOfOthers(t *testing.T) {
 				c.Decide = seen.watch(c.Decide)
 				change(c)
 			})
-			answer := n.send(t, "GET /x HTTP/1.1\r\nHost: a\r\nClient-Cert: "+header(alice)+"\r\nX-Ssl-Cert: "+header(alice)+"\r\n"+token+end)
+			answer := n.send(t, "GET /x HTTP/1.1\r\nHost: a\r\nClient-Cert: "+headerText(alice)+"\r\nX-Ssl-Cert: "+headerText(alice)+"\r\n"+token+end)
 			if status(answer) != "200" || seen.peer() != "" {
 				t.Errorf("peer %q, answer %s", seen.peer(), answer)
 			}
@@ -408,8 +408,8 @@ func TestProxysOwnCertificate(t *testing.T) {
 	alice := certificate(t, "alice")
 	for name, c := range map[string]struct{ header, fields, peer string }{
 		"nothing passed on": {"Client-Cert", "", ""},
-		"passed on":         {"Client-Cert", "Client-Cert: " + header(alice) + "\r\n", "alice"},
-		"not configured":    {"", "Client-Cert: " + header(alice) + "\r\n", "proxy"},
+		"passed on":         {"Client-Cert", "Client-Cert: " + headerText(alice) + "\r\n", "alice"},
+		"not configured":    {"", "Client-Cert: " + headerText(alice) + "\r\n", "proxy"},
 	} {
 		n, seen, _ := secureNode(t, func(cfg *Config) { cfg.Trusted, cfg.ClientCertHeader = loopback, c.header })
 		answer, _, err := n.handshake(proxy.Clone(), "GET /x HTTP/1.1\r\nHost: a\r\n"+c.fields+token+end)
@@ -425,7 +425,7 @@ func TestParsedCertificatesAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		text := []byte(header(certificate(t, "x")))
+		text := []byte(headerText(certificate(t, "x")))
 		first, err := p.parse(text)
 		if err != nil {
 			t.Fatal(err)
@@ -438,7 +438,7 @@ func TestParsedCertificatesAreKept(t *testing.T) {
 		t.Errorf("%d certificates kept", p.certs.Len())
 	}
 	// Two texts of one hash are two certificates.
-	alice, bob := []byte(header(certificate(t, "alice"))), []byte(header(certificate(t, "bob")))
+	alice, bob := []byte(headerText(certificate(t, "alice"))), []byte(headerText(certificate(t, "bob")))
 	cert, err := p.parse(alice)
 	if err != nil {
 		t.Fatal(err)

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 )
 
@@ -63,7 +63,7 @@ func TestAPIKey(t *testing.T) {
 	}
 	early := get("/orders", "X-Api-Key: old")
 	early.Now = now - 1
-	if d := w.expect("before it expires", early, allow("key", "mobile")); d.KeyID != "old" || d.Forward.Credential != (proxy.Credential{Header: "X-Api-Key"}) {
+	if d := w.expect("before it expires", early, allow("key", "mobile")); d.KeyID != "old" || d.Forward.Credential != (compile.Location{Header: "X-Api-Key"}) {
 		t.Errorf("got %+v", d)
 	}
 
@@ -84,14 +84,14 @@ func TestAPIKeyPlaces(t *testing.T) {
 		target  string
 		headers []string
 		want    outcome
-		place   proxy.Credential
+		place   compile.Location
 	}{
-		{"header", "/orders", []string{"X-Key: hello"}, allow("key", "mobile"), proxy.Credential{Header: "X-Key"}},
-		{"query", "/orders?a=1&key=hello", nil, allow("key", "mobile"), proxy.Credential{Query: "key"}},
-		{"encoded query", "/orders?k%65y=hell%6f", nil, allow("key", "mobile"), proxy.Credential{Query: "key"}},
-		{"default header", "/orders", []string{key}, deny(denial.MissingAPIKey), proxy.Credential{}},
-		{"both", "/orders?key=hello", []string{"X-Key: hello"}, deny(denial.InvalidRequest), proxy.Credential{}},
-		{"twice", "/orders?key=hello&k%65y=hello", nil, deny(denial.InvalidRequest), proxy.Credential{}},
+		{"header", "/orders", []string{"X-Key: hello"}, allow("key", "mobile"), compile.Location{Header: "X-Key"}},
+		{"query", "/orders?a=1&key=hello", nil, allow("key", "mobile"), compile.Location{Query: "key"}},
+		{"encoded query", "/orders?k%65y=hell%6f", nil, allow("key", "mobile"), compile.Location{Query: "key"}},
+		{"default header", "/orders", []string{key}, deny(denial.MissingAPIKey), compile.Location{}},
+		{"both", "/orders?key=hello", []string{"X-Key: hello"}, deny(denial.InvalidRequest), compile.Location{}},
+		{"twice", "/orders?key=hello&k%65y=hello", nil, deny(denial.InvalidRequest), compile.Location{}},
 	}
 	for _, tt := range tests {
 		if d := w.expect(tt.name, get(tt.target, tt.headers...), tt.want); d.Forward.Credential != tt.place {
@@ -112,25 +112,25 @@ func TestTokenFrom(t *testing.T) {
 		target           string
 		headers          []string
 		want             outcome
-		place            proxy.Credential
+		place            compile.Location
 	}{
-		{"cookie", "request.cookies['session']", "/orders", []string{"Cookie: a=b; session=" + good}, allow("jwt", "mobile"), proxy.Credential{Cookie: "session"}},
-		{"no such cookie", "request.cookies['session']", "/orders", []string{"Cookie: a=b"}, deny(denial.MissingCredentials), proxy.Credential{}},
-		{"empty cookie", "request.cookies['session']", "/orders", []string{"Cookie: session="}, deny(denial.MissingCredentials), proxy.Credential{}},
-		{"cookie twice", "request.cookies['session']", "/orders", []string{"Cookie: session=" + good + "; session=x"}, deny(denial.InvalidRequest), proxy.Credential{}},
-		{"junk in the cookie", "request.cookies['session']", "/orders", []string{"Cookie: session=a b"}, deny(denial.InvalidRequest), proxy.Credential{}},
-		{"bad token in the cookie", "request.cookies['session']", "/orders", []string{"Cookie: session=abc"}, deny(denial.InvalidToken), proxy.Credential{}},
-		{"query", "request.query['access_token']", "/orders?access_token=" + good, nil, allow("jwt", "mobile"), proxy.Credential{Query: "access_token"}},
-		{"query twice", "request.query['access_token']", "/orders?access_token=" + good + "&access_token=" + good, nil, deny(denial.InvalidRequest), proxy.Credential{}},
-		{"header", "request.headers['x-token']", "/orders", []string{"X-Token: " + good}, allow("jwt", "mobile"), proxy.Credential{Header: "X-Token"}},
-		{"header twice", "request.headers['x-token']", "/orders", []string{"X-Token: " + good, "x-token: y"}, deny(denial.InvalidRequest), proxy.Credential{}},
-		{"part of a header", "request.headers['x-token'].substring(4)", "/orders", []string{"X-Token: JWT " + good}, allow("jwt", "mobile"), proxy.Credential{Header: "X-Token"}},
-		{"too short a header", "request.headers['x-token'].substring(4)", "/orders", []string{"X-Token: JW"}, deny(denial.InvalidRequest), proxy.Credential{}},
-		{"changed text", "request.headers['x-token'].replace('~', '.')", "/orders", []string{"X-Token: " + strings.ReplaceAll(good, ".", "~")}, allow("jwt", "mobile"), proxy.Credential{Header: "X-Token"}},
-		{"first of several", "'x-token' in request.headers ? request.headers['x-token'] : request.cookies['session']", "/orders", []string{"Cookie: session=" + good}, allow("jwt", "mobile"), proxy.Credential{Cookie: "session"}},
-		{"the very Authorization field", "request.headers['authorization'].substring(7)", "/orders", []string{"Authorization: Bearer " + good}, allow("jwt", "mobile"), proxy.Credential{Header: "Authorization"}},
-		{"bearer, where nobody takes it from", "request.cookies['session']", "/orders", []string{"Authorization: Bearer " + good}, deny(denial.MissingCredentials), proxy.Credential{}},
-		{"bearer as a second one", "request.cookies['session']", "/orders", []string{"Authorization: Bearer " + good, "Cookie: session=" + good}, deny(denial.InvalidRequest), proxy.Credential{}},
+		{"cookie", "request.cookies['session']", "/orders", []string{"Cookie: a=b; session=" + good}, allow("jwt", "mobile"), compile.Location{Cookie: "session"}},
+		{"no such cookie", "request.cookies['session']", "/orders", []string{"Cookie: a=b"}, deny(denial.MissingCredentials), compile.Location{}},
+		{"empty cookie", "request.cookies['session']", "/orders", []string{"Cookie: session="}, deny(denial.MissingCredentials), compile.Location{}},
+		{"cookie twice", "request.cookies['session']", "/orders", []string{"Cookie: session=" + good + "; session=x"}, deny(denial.InvalidRequest), compile.Location{}},
+		{"junk in the cookie", "request.cookies['session']", "/orders", []string{"Cookie: session=a b"}, deny(denial.InvalidRequest), compile.Location{}},
+		{"bad token in the cookie", "request.cookies['session']", "/orders", []string{"Cookie: session=abc"}, deny(denial.InvalidToken), compile.Location{}},
+		{"query", "request.query['access_token']", "/orders?access_token=" + good, nil, allow("jwt", "mobile"), compile.Location{Query: "access_token"}},
+		{"query twice", "request.query['access_token']", "/orders?access_token=" + good + "&access_token=" + good, nil, deny(denial.InvalidRequest), compile.Location{}},
+		{"header", "request.headers['x-token']", "/orders", []string{"X-Token: " + good}, allow("jwt", "mobile"), compile.Location{Header: "X-Token"}},
+		{"header twice", "request.headers['x-token']", "/orders", []string{"X-Token: " + good, "x-token: y"}, deny(denial.InvalidRequest), compile.Location{}},
+		{"part of a header", "request.headers['x-token'].substring(4)", "/orders", []string{"X-Token: JWT " + good}, allow("jwt", "mobile"), compile.Location{Header: "X-Token"}},
+		{"too short a header", "request.headers['x-token'].substring(4)", "/orders", []string{"X-Token: JW"}, deny(denial.InvalidRequest), compile.Location{}},
+		{"changed text", "request.headers['x-token'].replace('~', '.')", "/orders", []string{"X-Token: " + strings.ReplaceAll(good, ".", "~")}, allow("jwt", "mobile"), compile.Location{Header: "X-Token"}},
+		{"first of several", "'x-token' in request.headers ? request.headers['x-token'] : request.cookies['session']", "/orders", []string{"Cookie: session=" + good}, allow("jwt", "mobile"), compile.Location{Cookie: "session"}},
+		{"the very Authorization field", "request.headers['authorization'].substring(7)", "/orders", []string{"Authorization: Bearer " + good}, allow("jwt", "mobile"), compile.Location{Header: "Authorization"}},
+		{"bearer, where nobody takes it from", "request.cookies['session']", "/orders", []string{"Authorization: Bearer " + good}, deny(denial.MissingCredentials), compile.Location{}},
+		{"bearer as a second one", "request.cookies['session']", "/orders", []string{"Authorization: Bearer " + good, "Cookie: session=" + good}, deny(denial.InvalidRequest), compile.Location{}},
 	}
 	for _, tt := range tests {
 		w := newWorld(t, common, api, from(tt.expression), subscribed("mobile", "jwt"))

@@ -10,13 +10,14 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authz"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/route"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 	"github.com/portcullis-gateway/portcullis/shared/expr"
+	"github.com/portcullis-gateway/portcullis/shared/header"
 )
 
 // CompileInput is what an Api is compiled from.
@@ -83,14 +84,14 @@ func Compile(in CompileInput) (*Api, error) {
 // dress adds what all plans together make of the Api.
 func (a *Api) dress(serving []*pb.Plan) {
 	names := headerNames(serving)
-	a.strip = proxy.NewNames(names...)
+	a.strip = header.NewNames(names...)
 	a.stripProof = a.strip
 	a.missing = missingCredentials(serving)
 	takes, only := takesDPoP(serving)
 	if !takes {
 		return
 	}
-	a.stripProof = proxy.NewNames(append(names, "DPoP")...)
+	a.stripProof = header.NewNames(append(names, "DPoP")...)
 	a.missing = a.missing.WithDPoP(only)
 	for i := range a.sources {
 		if s := &a.sources[i]; s.kind == tokenCredential && s.from == nil {
@@ -195,16 +196,16 @@ func sourcesOf(p *pb.Plan) ([]source, error) {
 		s.from = from
 		return []source{s}, nil
 	case pb.Plan_API_KEY:
-		header, query := p.GetApiKey().GetHeader(), p.GetApiKey().GetQuery()
-		if header == "" && query == "" {
-			header = "X-Api-Key"
+		name, query := p.GetApiKey().GetHeader(), p.GetApiKey().GetQuery()
+		if name == "" && query == "" {
+			name = "X-Api-Key"
 		}
 		var sources []source
-		if header != "" {
-			sources = append(sources, source{kind: keyCredential, place: proxy.Credential{Header: request.CanonicalName(header)}})
+		if name != "" {
+			sources = append(sources, source{kind: keyCredential, place: compile.Location{Header: header.Canonical(name)}})
 		}
 		if query != "" {
-			sources = append(sources, source{kind: keyCredential, place: proxy.Credential{Query: query}})
+			sources = append(sources, source{kind: keyCredential, place: compile.Location{Query: query}})
 		}
 		return sources, nil
 	default:
@@ -216,7 +217,7 @@ func sourcesOf(p *pb.Plan) ([]source, error) {
 // takes tokens from elsewhere also looks for a bearer token, as a second one.
 func (a *Api) addSource(s source) (bit uint64, err error) {
 	if s.from != nil {
-		bearer := source{kind: tokenCredential, place: proxy.Credential{Header: "Authorization"}}
+		bearer := source{kind: tokenCredential, place: compile.Location{Header: "Authorization"}}
 		if _, err := a.addSource(bearer); err != nil {
 			return 0, err
 		}

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 	"github.com/portcullis-gateway/portcullis/shared/expr"
+	"github.com/portcullis-gateway/portcullis/shared/header"
 )
 
 // credential is what a request brought. The zero credential: none.
@@ -16,7 +17,7 @@ type credential struct {
 	value   []byte // belongs to the request
 	kind    credentialKind
 	sources uint64 // a bit for each of the Api's sources that found it
-	place   proxy.Credential
+	place   compile.Location
 	// The scheme of Authorization that a token came with; neither: from elsewhere.
 	bearer, dpop bool
 }
@@ -34,7 +35,7 @@ type source struct {
 	kind  credentialKind
 	from  *expr.Value // of a token; nil: the bearer token of Authorization
 	text  string      // what from was compiled from
-	place proxy.Credential
+	place compile.Location
 	dpop  bool // Authorization: DPoP is looked for, too
 }
 
@@ -187,29 +188,29 @@ type recorder struct {
 }
 
 type finding struct {
-	place proxy.Credential
+	place compile.Location
 	value string
 }
 
 // Header implements expr.Request.
 func (r *recorder) Header(name string) (string, bool) {
 	value, ok := r.Request.Header(name)
-	return r.add(proxy.Credential{Header: request.CanonicalName(name)}, value, ok)
+	return r.add(compile.Location{Header: header.Canonical(name)}, value, ok)
 }
 
 // Query implements expr.Request.
 func (r *recorder) Query(name string) (string, bool) {
 	value, ok := r.Request.Query(name)
-	return r.add(proxy.Credential{Query: name}, value, ok)
+	return r.add(compile.Location{Query: name}, value, ok)
 }
 
 // Cookie implements expr.Request.
 func (r *recorder) Cookie(name string) (string, bool) {
 	value, ok := r.Request.Cookie(name)
-	return r.add(proxy.Credential{Cookie: name}, value, ok)
+	return r.add(compile.Location{Cookie: name}, value, ok)
 }
 
-func (r *recorder) add(place proxy.Credential, value string, ok bool) (string, bool) {
+func (r *recorder) add(place compile.Location, value string, ok bool) (string, bool) {
 	if ok {
 		r.found = append(r.found, finding{place, value})
 	}
@@ -218,7 +219,7 @@ func (r *recorder) add(place proxy.Credential, value string, ok bool) (string, b
 
 // placeOf returns where the token was: the first place that has its text, else
 // the last that was looked at, whose text the expression has changed.
-func (r *recorder) placeOf(token string) proxy.Credential {
+func (r *recorder) placeOf(token string) compile.Location {
 	for _, f := range r.found {
 		if strings.Contains(f.value, token) {
 			return f.place
@@ -227,5 +228,5 @@ func (r *recorder) placeOf(token string) proxy.Credential {
 	if n := len(r.found); n > 0 {
 		return r.found[n-1].place
 	}
-	return proxy.Credential{}
+	return compile.Location{}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 )
 
@@ -404,13 +405,13 @@ func TestForward(t *testing.T) {
 			t.Errorf("%s of a client is not stripped", name)
 		}
 	}
-	if d.Forward.Credential != (proxy.Credential{Header: "Authorization"}) {
+	if d.Forward.Credential != (compile.Location{Header: "Authorization"}) {
 		t.Errorf("credential: %+v", d.Forward.Credential)
 	}
 
 	w.put(plan("forward_token: true"))
 	d = w.expect("forward_token", r, allow("orders-jwt", "mobile"))
-	if d.Forward.Credential != (proxy.Credential{}) || len(d.Forward.Set) != 0 {
+	if d.Forward.Credential != (compile.Location{}) || len(d.Forward.Set) != 0 {
 		t.Errorf("got %+v", d.Forward)
 	}
 
@@ -427,7 +428,7 @@ func TestDecisionIsReused(t *testing.T) {
 	if err := w.pipeline.Decide(w.view, get("/orders/1", bearer()), d); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.pipeline.Decide(w.view, get("/nowhere"), d); err == nil || d.Api != nil || d.Plan != nil || d.Token != nil || d.Application != "" || d.Forward.Credential != (proxy.Credential{}) {
+	if err := w.pipeline.Decide(w.view, get("/nowhere"), d); err == nil || d.Api != nil || d.Plan != nil || d.Token != nil || d.Application != "" || d.Forward.Credential != (compile.Location{}) {
 		t.Errorf("got %v, %+v", err, d)
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 )
 
@@ -143,7 +143,7 @@ func (c *credential) describe() map[string]string {
 	return detail
 }
 
-func places(at proxy.Credential) map[string]string {
+func places(at compile.Location) map[string]string {
 	found := map[string]string{"header": at.Header, "query": at.Query, "cookie": at.Cookie}
 	maps.DeleteFunc(found, func(_, name string) bool { return name == "" })
 	return found

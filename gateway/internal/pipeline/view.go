@@ -12,6 +12,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/header"
 )
 
 // View is everything that requests are decided by, at one position of the log.
@@ -49,9 +50,9 @@ type Api struct {
 	used    uint64         // the sources that a plan takes credentials from
 	cert    bool           // a plan takes client certificates
 	missing *denial.Denial // what a request without credential is told
-	strip   *proxy.Names   // headers that only the gateway sets
+	strip   *header.Names  // headers that only the gateway sets
 	// stripProof also has the header of DPoP proofs, if a plan takes any.
-	stripProof  *proxy.Names
+	stripProof  *header.Names
 	introspects bool // a plan asks its issuer about tokens
 }
 

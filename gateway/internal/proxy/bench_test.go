@@ -11,6 +11,8 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/socket"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
+	"github.com/portcullis-gateway/portcullis/shared/header"
 )
 
 // benchBlock is what an API client sends: 8 fields, one of them a token of 629 bytes.
@@ -26,16 +28,16 @@ func BenchmarkHead(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	bearer := Credential{Header: "Authorization"}
+	bearer := compile.Location{Header: "Authorization"}
 	set := []HeaderValue{{"X-User-Id", "user-4711"}, {"X-Org", "Acme Ltd"}, {"X-Jwt-Assertion", strings.Repeat("j", 700)}}
 	for _, c := range []struct {
 		name, extra string
 		forward     Forward
 	}{
 		{"bearer token", "", Forward{Credential: bearer}},
-		{"headers set", "", Forward{Credential: bearer, Set: set, Strip: NewNames("X-User-Id", "X-Org", "X-Jwt-Assertion")}},
-		{"key in the query", "", Forward{Credential: Credential{Query: "api_key"}}},
-		{"token in a cookie", "", Forward{Credential: Credential{Cookie: "session"}}},
+		{"headers set", "", Forward{Credential: bearer, Set: set, Strip: header.NewNames("X-User-Id", "X-Org", "X-Jwt-Assertion")}},
+		{"key in the query", "", Forward{Credential: compile.Location{Query: "api_key"}}},
+		{"token in a cookie", "", Forward{Credential: compile.Location{Cookie: "session"}}},
 		{"connection names a field", "Connection: x-correlation\r\n", Forward{Credential: bearer}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
@@ -94,7 +96,7 @@ func BenchmarkAnswer(b *testing.B) {
 }
 
 func BenchmarkNames(b *testing.B) {
-	names := NewNames("X-User-Id", "X-Org", "X-Tenant", "X-Jwt-Assertion")
+	names := header.NewNames("X-User-Id", "X-Org", "X-Tenant", "X-Jwt-Assertion")
 	for _, c := range []struct{ name, field string }{{"there", "x-tenant"}, {"not there", "Traceparent"}} {
 		b.Run(c.name, func(b *testing.B) {
 			field := []byte(c.field)

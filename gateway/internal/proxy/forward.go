@@ -6,6 +6,11 @@
 // when a request may be sent a second time: only if nothing of it was sent.
 package proxy
 
+import (
+	"github.com/portcullis-gateway/portcullis/shared/compile"
+	"github.com/portcullis-gateway/portcullis/shared/header"
+)
+
 // Forward is what the pipeline decided about a request that goes upstream.
 // It is plain data, valid as long as its request.
 type Forward struct {
@@ -18,24 +23,13 @@ type Forward struct {
 	// Sandbox: the request goes to the sandbox targets, of which there must be some.
 	Sandbox bool
 	// Credential is what to take out of the request; the zero value: nothing.
-	Credential Credential
+	Credential compile.Location
 	// Strip holds the header names that a client must not send on this Api; nil: none.
 	// What the gateway itself always sets or refuses is stripped anyway.
-	Strip *Names
+	Strip *header.Names
 	// Set are the headers to add, after everything else was stripped. A name
 	// that is listed here need not be in Strip.
 	Set []HeaderValue
-}
-
-// Credential says where a credential was found that must not reach the upstream.
-// Empty names: not there.
-type Credential struct {
-	// Header is a field's name in canonical form; the whole field is removed.
-	Header string
-	// Query is a query parameter's decoded name.
-	Query string
-	// Cookie is a cookie's name.
-	Cookie string
 }
 
 // HeaderValue is one field that the gateway adds. A value with anything but

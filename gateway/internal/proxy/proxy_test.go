@@ -18,7 +18,9 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/header"
 )
 
 // gateway serves requests by sending each to u, with the Forward that shape makes.
@@ -232,8 +234,8 @@ func TestBodies(t *testing.T) {
 func TestHeadersOfTheClientThatMustNotPass(t *testing.T) {
 	url, _ := echo(t)
 	g := newGateway(t, upstreamFor(t, nil, url), func(f *Forward) {
-		f.Strip = NewNames("X-User-Id")
-		f.Credential = Credential{Header: "Authorization"}
+		f.Strip = header.NewNames("X-User-Id")
+		f.Credential = compile.Location{Header: "Authorization"}
 		f.Set = []HeaderValue{{"X-Tenant", "acme"}, {"X-Odd", "a\r\nEvil: ü%"}}
 	})
 	got := get(t, g, "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer t\r\nX-User-Id: root\r\nX_User_Id: root\r\nx-user-id: root\r\n"+
@@ -248,9 +250,9 @@ func TestHeadersOfTheClientThatMustNotPass(t *testing.T) {
 func TestConnectionMustNotNameAProtectedField(t *testing.T) {
 	url, _ := echo(t)
 	g := newGateway(t, upstreamFor(t, nil, url), func(f *Forward) {
-		f.Strip = NewNames("X-User-Id")
+		f.Strip = header.NewNames("X-User-Id")
 		f.Set = []HeaderValue{{"X-Tenant", "acme"}}
-		f.Credential = Credential{Header: "X-Api-Key"}
+		f.Credential = compile.Location{Header: "X-Api-Key"}
 	})
 	for _, name := range []string{"X-User-Id", "x-tenant", "X-Forwarded-For", "Host", "content-length", "Authorization", "x-api-key", "X-Request-Id"} {
 		got := get(t, g, "GET / HTTP/1.1\r\nHost: a\r\nConnection: "+name+"\r\n")
@@ -263,15 +265,15 @@ func TestConnectionMustNotNameAProtectedField(t *testing.T) {
 func TestCredentialIsTakenOut(t *testing.T) {
 	url, _ := echo(t)
 	for name, test := range map[string]struct {
-		credential       Credential
+		credential       compile.Location
 		request          string
 		want, unexpected string
 	}{
-		"query":        {Credential{Query: "api_key"}, "GET /p?a=1&api%5Fkey=s3cret&b=2 HTTP/1.1\r\nHost: a\r\n", "GET /p?a=1&b=2 HTTP/1.1", "s3cret"},
-		"query alone":  {Credential{Query: "k"}, "GET /p?k=s3cret HTTP/1.1\r\nHost: a\r\n", "GET /p HTTP/1.1", "s3cret"},
-		"cookie":       {Credential{Cookie: "t"}, "GET /p HTTP/1.1\r\nHost: a\r\nCookie: a=1; t=s3cret; b=2\r\n", "Cookie: a=1; b=2\r\n", "s3cret"},
-		"cookie alone": {Credential{Cookie: "t"}, "GET /p HTTP/1.1\r\nHost: a\r\nCookie: t=s3cret\r\n", "GET /p HTTP/1.1", "cookie"},
-		"header":       {Credential{Header: "X-Api-Key"}, "GET /p HTTP/1.1\r\nHost: a\r\nx-api-KEY: s3cret\r\n", "GET /p HTTP/1.1", "s3cret"},
+		"query":        {compile.Location{Query: "api_key"}, "GET /p?a=1&api%5Fkey=s3cret&b=2 HTTP/1.1\r\nHost: a\r\n", "GET /p?a=1&b=2 HTTP/1.1", "s3cret"},
+		"query alone":  {compile.Location{Query: "k"}, "GET /p?k=s3cret HTTP/1.1\r\nHost: a\r\n", "GET /p HTTP/1.1", "s3cret"},
+		"cookie":       {compile.Location{Cookie: "t"}, "GET /p HTTP/1.1\r\nHost: a\r\nCookie: a=1; t=s3cret; b=2\r\n", "Cookie: a=1; b=2\r\n", "s3cret"},
+		"cookie alone": {compile.Location{Cookie: "t"}, "GET /p HTTP/1.1\r\nHost: a\r\nCookie: t=s3cret\r\n", "GET /p HTTP/1.1", "cookie"},
+		"header":       {compile.Location{Header: "X-Api-Key"}, "GET /p HTTP/1.1\r\nHost: a\r\nx-api-KEY: s3cret\r\n", "GET /p HTTP/1.1", "s3cret"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGateway(t, upstreamFor(t, nil, url), func(f *Forward) { f.Credential = test.credential })

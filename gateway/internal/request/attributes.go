@@ -2,6 +2,8 @@ package request
 
 import (
 	"bytes"
+
+	"github.com/portcullis-gateway/portcullis/shared/header"
 )
 
 // QueryValue returns the decoded value of the first parameter with this name,
@@ -136,7 +138,7 @@ func (a *Attributes) Header(name string) (string, bool) {
 	if a.request.Header == nil {
 		return "", false
 	}
-	value, count := a.request.Header.Get(CanonicalName(name))
+	value, count := a.request.Header.Get(header.Canonical(name))
 	return a.found(string(value), count)
 }
 

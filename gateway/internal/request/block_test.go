@@ -3,6 +3,8 @@ package request
 import (
 	"strings"
 	"testing"
+
+	"github.com/portcullis-gateway/portcullis/shared/header"
 )
 
 func TestBlock(t *testing.T) {
@@ -125,8 +127,8 @@ func TestAppendWithout(t *testing.T) {
 
 func TestCanonicalName(t *testing.T) {
 	for in, want := range map[string]string{"x-api-key": "X-Api-Key", "X-API-KEY": "X-Api-Key", "X-Api-Key": "X-Api-Key", "te": "Te", "": ""} {
-		if got := CanonicalName(in); got != want {
-			t.Errorf("CanonicalName(%q) = %q", in, got)
+		if got := header.Canonical(in); got != want {
+			t.Errorf("header.Canonical(%q) = %q", in, got)
 		}
 	}
 }

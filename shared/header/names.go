@@ -1,4 +1,6 @@
-package proxy
+// Package header knows the names of HTTP header fields: in canonical form, and in
+// sets that no spelling of a name slips through.
+package header
 
 // Names is a set of header names. Names are compared without regard to case,
 // and '_' and '-' are the same. It is immutable; nil is the empty set.

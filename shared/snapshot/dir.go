@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -53,41 +54,62 @@ func OpenDir(path string) (*Dir, error) {
 	return &Dir{path: path, bad: make(map[string]bool)}, nil
 }
 
-// generation is one file.
-type generation struct {
-	name   string
-	number uint64
+// file is a snapshot or a journal, as its name tells: such as 000000000007-e1-s812.pcsnap.
+type file struct {
+	entry                   os.DirEntry
+	name                    string
+	number, epoch, sequence uint64
 }
 
-// generations are the files, the newest first.
-func (d *Dir) generations() ([]generation, error) {
-	entries, err := os.ReadDir(d.path)
+func fileName(number, epoch, sequence uint64, suffix string) string {
+	return fmt.Sprintf("%012d-e%d-s%d%s", number, epoch, sequence, suffix)
+}
+
+// size is 0 if the file has gone.
+func (f file) size() int64 {
+	info, err := f.entry.Info()
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// list returns the files with a suffix, by their number.
+func list(path, suffix string) ([]file, error) {
+	entries, err := os.ReadDir(path)
 	if err != nil {
 		return nil, err
 	}
-	var gs []generation
+	var files []file
 	for _, e := range entries {
 		head, ok := strings.CutSuffix(e.Name(), suffix)
 		if !ok {
 			continue
 		}
-		head, _, _ = strings.Cut(head, "-")
-		if n, err := strconv.ParseUint(head, 10, 64); err == nil {
-			gs = append(gs, generation{e.Name(), n})
+		number, place, _ := strings.Cut(head, "-")
+		f := file{entry: e, name: e.Name()}
+		if f.number, err = strconv.ParseUint(number, 10, 64); err != nil {
+			continue
 		}
+		// Without it a file can be read all the same; only no journal goes because of it.
+		_, _ = fmt.Sscanf(place, "e%d-s%d", &f.epoch, &f.sequence)
+		files = append(files, f)
 	}
-	slices.SortFunc(gs, func(a, b generation) int {
-		if a.number > b.number {
-			return -1
-		}
-		return 1
-	})
-	return gs, nil
+	slices.SortFunc(files, func(a, b file) int { return cmp.Compare(a.number, b.number) })
+	return files, nil
+}
+
+// generations are the snapshots, the newest first.
+func (d *Dir) generations() ([]file, error) {
+	gs, err := list(d.path, suffix)
+	slices.Reverse(gs)
+	return gs, err
 }
 
 // Save keeps a snapshot of the given position. write writes it, by Write or by
 // copying one that was received. When Save returns nil the snapshot survives a
-// power cut, and the generations before the last two are gone. On an error the
+// power cut, and the generations before the last two are gone, with the journals
+// that only those needed. On an error the
 // directory is as before.
 func (d *Dir) Save(epoch, sequence uint64, write func(io.Writer) error) error {
 	d.mu.Lock()
@@ -100,7 +122,7 @@ func (d *Dir) Save(epoch, sequence uint64, write func(io.Writer) error) error {
 	if len(gs) > 0 {
 		number = gs[0].number + 1
 	}
-	name := fmt.Sprintf("%012d-e%d-s%d%s", number, epoch, sequence, suffix)
+	name := fileName(number, epoch, sequence, suffix)
 	temp := filepath.Join(d.path, name+tempSuffix)
 	if err := writeFile(temp, write); err != nil {
 		return errors.Join(fmt.Errorf("save snapshot: %w", err), os.Remove(temp))
@@ -111,7 +133,7 @@ func (d *Dir) Save(epoch, sequence uint64, write func(io.Writer) error) error {
 	if err := syncDir(d.path); err != nil {
 		return fmt.Errorf("save snapshot: %w", err)
 	}
-	if err := d.prune(append([]generation{{name, number}}, gs...)); err != nil {
+	if err := d.prune(append([]file{{name: name, number: number, epoch: epoch, sequence: sequence}}, gs...)); err != nil {
 		return fmt.Errorf("save snapshot: remove an old one: %w", err)
 	}
 	return nil
@@ -140,22 +162,21 @@ func syncDir(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// prune removes damaged files and all but the newest good ones; gs are the
-// newest first.
-func (d *Dir) prune(gs []generation) error {
-	good := 0
+// prune removes damaged files, all but the newest good ones, and the journals that
+// those do not need; gs are the newest first.
+func (d *Dir) prune(gs []file) error {
+	var kept []file
 	for _, g := range gs {
-		if !d.bad[g.name] {
-			if good++; good <= keep {
-				continue
-			}
+		if !d.bad[g.name] && len(kept) < keep {
+			kept = append(kept, g)
+			continue
 		}
 		if err := os.Remove(filepath.Join(d.path, g.name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 		delete(d.bad, g.name)
 	}
-	return nil
+	return d.pruneJournals(kept[len(kept)-1])
 }
 
 // Loaded tells which snapshot was taken.

@@ -15,4 +15,26 @@
 //
 // Dir keeps snapshots on disk, two generations of them, such that a crash at
 // any moment leaves a valid one.
+//
+// Journal keeps the entries of the log that came after them, so that a node can
+// come back to where it was. A journal is a file of its own beside the snapshots:
+//
+//	"PCJRNL", one byte with the format's number
+//	epoch                               8 bytes
+//	base                                8 bytes: the sequence before the first entry
+//	founding                            one byte with its length, and its bytes
+//	checksum                            4 bytes, of all before it
+//	frame …                             one for each write that was waited for:
+//	    size of the body                4 bytes
+//	    checksum                        4 bytes, of the frame before and the size
+//	    checksum                        4 bytes, of that and the body
+//	    time                            8 bytes, milliseconds since 1970
+//	    sequence                        8 bytes, of the first entry
+//	    entries                         length-delimited, verbatim; sequences count up by one
+//
+// Numbers are little endian, lengths unsigned varints, checksums CRC-32C. They go
+// on from frame to frame, so that a frame is right only in its place in its file.
+// A frame is begun when the one before it is on disk: damage at the end of a file
+// is a write that was cut short, and of which nobody was told; elsewhere it is a
+// fault of the disk.
 package snapshot

@@ -2,19 +2,19 @@ package snapshot
 
 import "errors"
 
-// What can be wrong with a snapshot. Errors of this package wrap one of these
-// and say where; errors of the underlying reader are wrapped as they are.
+// What can be wrong with a snapshot or a journal. Errors of this package wrap one
+// of these and say where; errors of the underlying reader are wrapped as they are.
 var (
-	// ErrMagic: these bytes are no snapshot at all.
-	ErrMagic = errors.New("not a snapshot (bad magic)")
-	// ErrFormat: a snapshot of another version of the format.
-	ErrFormat = errors.New("unknown snapshot format")
+	// ErrMagic: these bytes are no snapshot, or no journal, at all.
+	ErrMagic = errors.New("bad magic: these bytes are something else")
+	// ErrFormat: one of another version of the format.
+	ErrFormat = errors.New("unknown format")
 	// ErrTruncated: the end is missing.
-	ErrTruncated = errors.New("the snapshot is truncated")
+	ErrTruncated = errors.New("truncated")
 	// ErrCorrupt: the bytes are damaged.
-	ErrCorrupt = errors.New("the snapshot is corrupt")
+	ErrCorrupt = errors.New("corrupt")
 	// ErrChecksum: the bytes are well formed, and not those that were written.
-	ErrChecksum = errors.New("the snapshot's checksum is wrong")
+	ErrChecksum = errors.New("the checksum is wrong")
 	// ErrNone: the directory holds no snapshot.
 	ErrNone = errors.New("there is no snapshot")
 )

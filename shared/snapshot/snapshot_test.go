@@ -125,15 +125,15 @@ func TestReadNamesTheFault(t *testing.T) {
 		is   error
 		want string
 	}{
-		"empty":     {strings.NewReader(""), snapshot.ErrTruncated, "read snapshot: the snapshot is truncated in its first 7 bytes"},
-		"short":     {strings.NewReader("PCS"), snapshot.ErrTruncated, "read snapshot: the snapshot is truncated in its first 7 bytes"},
-		"not ours":  {strings.NewReader("<html>"), snapshot.ErrMagic, "read snapshot: not a snapshot (bad magic)"},
-		"html":      {strings.NewReader("<html><body>"), snapshot.ErrMagic, "read snapshot: not a snapshot (bad magic)"},
-		"format":    {bytes.NewReader(other), snapshot.ErrFormat, "read snapshot: unknown snapshot format 9, this version reads 1"},
-		"no header": {bytes.NewReader(good[:7]), snapshot.ErrTruncated, "read snapshot: the header: the snapshot is truncated"},
+		"empty":     {strings.NewReader(""), snapshot.ErrTruncated, "read snapshot: truncated in its first 7 bytes"},
+		"short":     {strings.NewReader("PCS"), snapshot.ErrTruncated, "read snapshot: truncated in its first 7 bytes"},
+		"not ours":  {strings.NewReader("<html>"), snapshot.ErrMagic, "read snapshot: bad magic: "},
+		"html":      {strings.NewReader("<html><body>"), snapshot.ErrMagic, "read snapshot: bad magic: "},
+		"format":    {bytes.NewReader(other), snapshot.ErrFormat, "read snapshot: unknown format 9, this version reads 1"},
+		"no header": {bytes.NewReader(good[:7]), snapshot.ErrTruncated, "read snapshot: the header: truncated"},
 		"half":      {bytes.NewReader(good[:len(good)/2]), snapshot.ErrTruncated, "read snapshot: change "},
 		"reader":    {io.MultiReader(bytes.NewReader(good[:len(good)/2]), iotest.ErrReader(broken)), broken, "read snapshot: change "},
-		"trailing":  {io.MultiReader(bytes.NewReader(good), bytes.NewReader(good[7:])), snapshot.ErrCorrupt, "read snapshot: after change 20 of 20: the snapshot is corrupt: something follows its end"},
+		"trailing":  {io.MultiReader(bytes.NewReader(good), bytes.NewReader(good[7:])), snapshot.ErrCorrupt, "read snapshot: after change 20 of 20: corrupt: something follows its end"},
 		"garbage":   {io.MultiReader(bytes.NewReader(good), strings.NewReader("x")), nil, "read snapshot: after change 20 of 20: "},
 	} {
 		_, _, err := all(tc.in)

@@ -190,7 +190,8 @@ type Heartbeat struct {
 	// The last applied sequence.
 	Sequence uint64          `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	State    Heartbeat_State `protobuf:"varint,5,opt,name=state,proto3,enum=portcullis.v1.Heartbeat_State" json:"state,omitempty"`
-	// Resources that this node could not understand.
+	// Resources that this node could not put in force as of `sequence`, newest
+	// sequence first, at most 20 of them; reject_count says how many there are.
 	Rejects []*Reject `protobuf:"bytes,6,rep,name=rejects,proto3" json:"rejects,omitempty"`
 	// Milliseconds since 1970: when the process started.
 	StartedAt int64 `protobuf:"varint,7,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
@@ -204,7 +205,15 @@ type Heartbeat struct {
 	LagSeconds float64 `protobuf:"fixed64,12,opt,name=lag_seconds,json=lagSeconds,proto3" json:"lag_seconds,omitempty"`
 	// The process has answered its last request and decides nothing more: it is not
 	// waited for any longer. Only in a process's last heartbeat.
-	Left          bool `protobuf:"varint,13,opt,name=left,proto3" json:"left,omitempty"`
+	Left bool `protobuf:"varint,13,opt,name=left,proto3" json:"left,omitempty"`
+	// The version of the resource schema that the node knows (option
+	// schema_version of resources.proto). 0: the node was built before heartbeats
+	// said it, and knows version 1.
+	Schema uint32 `protobuf:"varint,14,opt,name=schema,proto3" json:"schema,omitempty"`
+	// The number of resources that this node could not put in force as of
+	// `sequence`, those in `rejects` included. Not more than `rejects` has: they
+	// are all named there.
+	RejectCount   uint32 `protobuf:"varint,15,opt,name=reject_count,json=rejectCount,proto3" json:"reject_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -330,13 +339,30 @@ func (x *Heartbeat) GetLeft() bool {
 	return false
 }
 
-// Reject is a change that a node could not apply.
+func (x *Heartbeat) GetSchema() uint32 {
+	if x != nil {
+		return x.Schema
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetRejectCount() uint32 {
+	if x != nil {
+		return x.RejectCount
+	}
+	return 0
+}
+
+// Reject is a resource that a node could not put in force.
 type Reject struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	Sequence      uint64                 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of its Kind, such as KIND_PLAN.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Id   string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Of the resource's last change: what it asks for is not in force.
+	Sequence uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// For people: what is wrong, and the cure where there is one.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -464,7 +490,7 @@ const file_portcullis_v1_fleet_proto_rawDesc = "" +
 	"\bset_hash\x18\x04 \x01(\x06R\asetHash\x12\x18\n" +
 	"\areplica\x18\x05 \x01(\tR\areplica\x12\x12\n" +
 	"\x04time\x18\x06 \x01(\x03R\x04time\x12\x1a\n" +
-	"\bwritable\x18\a \x01(\bR\bwritable\"\xcf\x03\n" +
+	"\bwritable\x18\a \x01(\bR\bwritable\"\x8a\x04\n" +
 	"\tHeartbeat\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
@@ -481,7 +507,9 @@ const file_portcullis_v1_fleet_proto_rawDesc = "" +
 	"\aresyncs\x18\v \x01(\x04R\aresyncs\x12\x1f\n" +
 	"\vlag_seconds\x18\f \x01(\x01R\n" +
 	"lagSeconds\x12\x12\n" +
-	"\x04left\x18\r \x01(\bR\x04left\"C\n" +
+	"\x04left\x18\r \x01(\bR\x04left\x12\x16\n" +
+	"\x06schema\x18\x0e \x01(\rR\x06schema\x12!\n" +
+	"\freject_count\x18\x0f \x01(\rR\vrejectCount\"C\n" +
 	"\x05State\x12\v\n" +
 	"\aLOADING\x10\x00\x12\b\n" +
 	"\x04LIVE\x10\x01\x12\t\n" +

@@ -223,7 +223,10 @@ type Entry struct {
 	Founding     string         `protobuf:"bytes,2,opt,name=founding,proto3" json:"founding,omitempty"`
 	Transactions []*Transaction `protobuf:"bytes,3,rep,name=transactions,proto3" json:"transactions,omitempty"`
 	// Somebody waits for the fleet: nodes report at once.
-	Awaited       bool `protobuf:"varint,4,opt,name=awaited,proto3" json:"awaited,omitempty"`
+	Awaited bool `protobuf:"varint,4,opt,name=awaited,proto3" json:"awaited,omitempty"`
+	// The epoch ends before this entry: nobody may append to its log any more, and
+	// the next epoch begins. Such an entry has no transactions.
+	EndsEpoch     bool `protobuf:"varint,5,opt,name=ends_epoch,json=endsEpoch,proto3" json:"ends_epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -282,6 +285,13 @@ func (x *Entry) GetTransactions() []*Transaction {
 func (x *Entry) GetAwaited() bool {
 	if x != nil {
 		return x.Awaited
+	}
+	return false
+}
+
+func (x *Entry) GetEndsEpoch() bool {
+	if x != nil {
+		return x.EndsEpoch
 	}
 	return false
 }
@@ -433,12 +443,14 @@ const file_portcullis_v1_log_proto_rawDesc = "" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\x12'\n" +
 	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\x12\x18\n" +
 	"\acommand\x18\x04 \x01(\tR\acommand\x12/\n" +
-	"\achanges\x18\x05 \x03(\v2\x15.portcullis.v1.ChangeR\achanges\"\x93\x01\n" +
+	"\achanges\x18\x05 \x03(\v2\x15.portcullis.v1.ChangeR\achanges\"\xb2\x01\n" +
 	"\x05Entry\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\bfounding\x18\x02 \x01(\tR\bfounding\x12>\n" +
 	"\ftransactions\x18\x03 \x03(\v2\x1a.portcullis.v1.TransactionR\ftransactions\x12\x18\n" +
-	"\aawaited\x18\x04 \x01(\bR\aawaited\"\xf8\x02\n" +
+	"\aawaited\x18\x04 \x01(\bR\aawaited\x12\x1d\n" +
+	"\n" +
+	"ends_epoch\x18\x05 \x01(\bR\tendsEpoch\"\xf8\x02\n" +
 	"\x0eSnapshotHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +

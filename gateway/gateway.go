@@ -218,7 +218,7 @@ func build(cfg Config, addr string) (*node, error) {
 	n.live = live.New(live.Config{
 		NodeID: cfg.NodeID, Version: cfg.Version, Logger: cfg.Logger, Metrics: live.NewMetrics(cfg.Registry),
 		Compiler: &live.Compiler{
-			Upstreams: n.upstreams, Secrets: keyset.Secrets{Env: cfg.LookupEnv, File: cfg.ReadFile}, Signer: signer,
+			Upstreams: n.upstreams.Prepare, Secrets: keyset.Secrets{Env: cfg.LookupEnv, File: cfg.ReadFile}, Signer: signer,
 		},
 		Resources: cfg.Resources, Control: cfg.Control, Token: firstOf(cfg.NodeToken, cfg.AdminToken),
 		Connect: connector(cfg), Disk: disk, Sized: cfg.Sized,

@@ -229,7 +229,7 @@ func deciding(t testing.TB, pool *proxy.Pool, upstream string) func(*request.Req
 	if err != nil {
 		t.Fatal(err)
 	}
-	view, faults := (&live.Compiler{Upstreams: pool}).Compile(state, nil, nil)
+	view, faults := (&live.Compiler{Upstreams: pool.Prepare}).Compile(state, nil, nil)
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}

@@ -28,7 +28,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	case v.decision.Page != nil:
 		writePage(ctx, v.decision.Page)
 	default:
-		err = v.decision.Api.Upstream.Send(&v.inbound, &v.decision.Forward)
+		err = v.upstream().Send(&v.inbound, &v.decision.Forward)
 	}
 	s.answer(ctx, v, err)
 }
@@ -72,7 +72,7 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
 	}()
 	err := s.admit(ctx, v)
 	if err == nil && v.decision.Page == nil {
-		err = v.decision.Api.Upstream.CheckLength(&v.inbound)
+		err = v.upstream().CheckLength(&v.inbound)
 	}
 	if err != nil {
 		s.answer(ctx, v, err)

@@ -155,6 +155,12 @@ func isRefused(method []byte) bool {
 	return false
 }
 
+// upstream is where the request goes.
+func (v *visit) upstream() *proxy.Upstream {
+	u, _ := v.decision.Api.Upstream.(*proxy.Upstream)
+	return u
+}
+
 // forget drops what must not outlive the request, the view above all.
 func (v *visit) forget() {
 	v.request = request.Request{}

@@ -46,7 +46,7 @@ func BenchmarkApplyBatch(b *testing.B) {
 			pool := proxy.NewPool()
 			defer pool.Close()
 			l := New(Config{
-				Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()), Compiler: &Compiler{Upstreams: pool},
+				Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()), Compiler: &Compiler{Upstreams: pool.Prepare},
 			})
 			if err := l.install(state); err != nil {
 				b.Fatal(err)

@@ -41,7 +41,7 @@ func BenchmarkCompile(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			pool := proxy.NewPool()
 			defer pool.Close()
-			compiler := &Compiler{Upstreams: pool}
+			compiler := &Compiler{Upstreams: pool.Prepare}
 			compile := func(touched []catalog.Ref) {
 				if view, faults := compiler.Compile(state, touched, nil); view == nil || len(faults) > 0 {
 					b.Fatal(faults)

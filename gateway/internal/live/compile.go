@@ -4,7 +4,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/exchange"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/route"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
@@ -15,8 +15,8 @@ import (
 // costs the compilation of what it touches only, and so that a resource which
 // cannot be compiled keeps its last good form. Not safe for concurrent use.
 type Compiler struct {
-	// Upstreams keeps connections across views.
-	Upstreams *proxy.Pool
+	// Upstreams prepares the upstreams.
+	Upstreams exchange.Prepare
 	// Secrets reads what issuers name but do not hold.
 	Secrets keyset.Secrets
 	// Signer signs for upstreams; nil: plans with signed_jwt are faults.

@@ -206,7 +206,7 @@ func start(t *testing.T, cfg Config) *node {
 	cfg.Logger = slog.New(slog.NewTextHandler(n.log, nil))
 	cfg.Metrics = NewMetrics(prometheus.NewRegistry())
 	pool := proxy.NewPool()
-	cfg.Compiler = &Compiler{Upstreams: pool}
+	cfg.Compiler = &Compiler{Upstreams: pool.Prepare}
 	cfg.Counters = func() (uint64, uint64) { return 0, 0 }
 	n.Live = New(cfg)
 	n.timing = timing{silent: 2 * time.Second, renew: 300 * time.Millisecond, resync: time.Second, jitter: 50 * time.Millisecond, calm: 3 * time.Second}
@@ -508,7 +508,7 @@ func TestBadFilesAtTheStart(t *testing.T) {
 	}
 	l := New(Config{
 		Resources: []string{file}, Logger: slog.New(slog.DiscardHandler),
-		Metrics: NewMetrics(prometheus.NewRegistry()), Compiler: &Compiler{Upstreams: proxy.NewPool()},
+		Metrics: NewMetrics(prometheus.NewRegistry()), Compiler: &Compiler{Upstreams: proxy.NewPool().Prepare},
 	})
 	err := l.Run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "resources.yaml:18") || !strings.Contains(err.Error(), "acme") {

@@ -64,7 +64,7 @@ const metadataPath = "/.well-known/oauth-protected-resource/orders"
 
 // The metadata tells of issuers, so it is made anew when one of them changes.
 func TestMetadataFollowsTheIssuers(t *testing.T) {
-	c := &Compiler{Upstreams: proxy.NewPool()}
+	c := &Compiler{Upstreams: proxy.NewPool().Prepare}
 	s := folded(t, catalog.Empty(), 1, describedWorld)
 	view, faults := c.Compile(s, nil, nil)
 	before, _, ok := view.Routes.Match([]byte("a"), []byte(metadataPath))
@@ -81,7 +81,7 @@ func TestMetadataFollowsTheIssuers(t *testing.T) {
 // Should an Api be where another one's metadata is, it is the Api that stays, and
 // somebody is told.
 func TestMetadataMakesRoom(t *testing.T) {
-	c := &Compiler{Upstreams: proxy.NewPool()}
+	c := &Compiler{Upstreams: proxy.NewPool().Prepare}
 	s := folded(t, catalog.Empty(), 1, describedWorld+`
 ---
 kind: Api

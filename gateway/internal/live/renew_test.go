@@ -22,8 +22,9 @@ func TestRenewedKeySetKeepsTheIssuer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Compiler{Upstreams: proxy.NewPool()}
-	defer c.Upstreams.Close()
+	pool := proxy.NewPool()
+	defer pool.Close()
+	c := &Compiler{Upstreams: pool.Prepare}
 	c.Compile(s, nil, nil)
 	compiled := func(kid string, until int64) any {
 		t.Helper()

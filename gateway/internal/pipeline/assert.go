@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/exchange"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
@@ -24,7 +24,7 @@ type signedFields struct {
 }
 
 type signedSet struct {
-	set              []proxy.HeaderValue
+	set              []exchange.HeaderValue
 	application      string
 	sandbox          bool
 	renew, expiresAt int64
@@ -74,7 +74,7 @@ func (d *Decision) sign(v *View, said *verdict, now int64) (*signedSet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", denial.Internal, err)
 	}
-	own := proxy.HeaderValue{Name: d.Plan.assertion.Header(), Value: signed.JWT}
+	own := exchange.HeaderValue{Name: d.Plan.assertion.Header(), Value: signed.JWT}
 	return &signedSet{
 		set: append(slices.Clip(said.set), own), application: d.Application, sandbox: d.sandbox,
 		renew: signed.Renew, expiresAt: signed.ExpiresAt,
@@ -82,8 +82,8 @@ func (d *Decision) sign(v *View, said *verdict, now int64) (*signedSet, error) {
 }
 
 // setsHeader tells whether a claim gives this header already.
-func setsHeader(set []proxy.HeaderValue, name string) bool {
-	return slices.ContainsFunc(set, func(h proxy.HeaderValue) bool { return strings.EqualFold(h.Name, name) })
+func setsHeader(set []exchange.HeaderValue, name string) bool {
+	return slices.ContainsFunc(set, func(h exchange.HeaderValue) bool { return strings.EqualFold(h.Name, name) })
 }
 
 // compileAssertion makes what a plan's signed_jwt asks for; nil: nothing.

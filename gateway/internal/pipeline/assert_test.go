@@ -201,7 +201,7 @@ func TestSignedOnce(t *testing.T) {
 func TestNoKeyNoPlan(t *testing.T) {
 	w := signing(t, "")
 	_, err := pipeline.Compile(pipeline.CompileInput{
-		Deployment: all[*pb.Deployment](w, pb.Kind_KIND_DEPLOYMENT)[0], Plans: all[*pb.Plan](w, pb.Kind_KIND_PLAN), State: w.state, Upstreams: w.pool,
+		Deployment: all[*pb.Deployment](w, pb.Kind_KIND_DEPLOYMENT)[0], Plans: all[*pb.Plan](w, pb.Kind_KIND_PLAN), State: w.state, Upstreams: w.pool.Prepare,
 	})
 	if err == nil || !strings.Contains(err.Error(), "plan/orders-jwt: signed_jwt") {
 		t.Errorf("got %v", err)

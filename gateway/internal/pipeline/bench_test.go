@@ -238,7 +238,7 @@ func BenchmarkCompile(b *testing.B) {
 	w := restricted(b)
 	in := pipeline.CompileInput{
 		Deployment: all[*pb.Deployment](w, pb.Kind_KIND_DEPLOYMENT)[0], Plans: all[*pb.Plan](w, pb.Kind_KIND_PLAN),
-		State: w.state, Upstreams: w.pool, Signer: w.signer,
+		State: w.state, Upstreams: w.pool.Prepare, Signer: w.signer,
 	}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -316,7 +316,7 @@ func fleetOf(b *testing.B, apis, subscriptions int) (*world, []*request.Request)
 			ContextPath: fmt.Sprint("/team-", i, "/orders"), Upstream: &pb.Upstream{Targets: []*pb.Target{{Url: "http://127.0.0.1:9"}}},
 		}}
 		p, _ := catalog.Lookup[*pb.Plan](w.state, pb.Kind_KIND_PLAN, fmt.Sprint("plan-", i))
-		api, err := pipeline.Compile(pipeline.CompileInput{Deployment: d, Plans: []*pb.Plan{p}, State: w.state, Upstreams: w.pool})
+		api, err := pipeline.Compile(pipeline.CompileInput{Deployment: d, Plans: []*pb.Plan{p}, State: w.state, Upstreams: w.pool.Prepare})
 		if err != nil {
 			b.Fatal(err)
 		}

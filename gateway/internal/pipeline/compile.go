@@ -9,7 +9,7 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authz"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/exchange"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/route"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
@@ -28,8 +28,8 @@ type CompileInput struct {
 	// State gives the plans' handles. They are good for it and for all states
 	// that grow from it; after a resync, compile anew.
 	State *catalog.State
-	// Upstreams keeps the connections.
-	Upstreams *proxy.Pool
+	// Upstreams prepares the upstream.
+	Upstreams exchange.Prepare
 	// Signer signs for upstreams; nil: plans with signed_jwt cannot be compiled.
 	Signer *assertion.Signer
 }
@@ -45,7 +45,7 @@ func Compile(in CompileInput) (*Api, error) {
 	}
 	var faults []error
 	var err error
-	if api.Upstream, err = in.Upstreams.Upstream(definition.GetUpstream()); err != nil {
+	if api.Upstream, err = in.Upstreams(definition.GetUpstream()); err != nil {
 		faults = append(faults, fmt.Errorf("api/%s: upstream.%w", api.ID, err))
 	}
 	serving := slices.DeleteFunc(slices.Clone(in.Plans), func(p *pb.Plan) bool {

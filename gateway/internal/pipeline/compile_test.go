@@ -28,7 +28,7 @@ func TestCompileNamesEveryFault(t *testing.T) {
 	closed := bad("p5", &pb.Plan{SelectionRule: "("})
 	closed.Status = pb.Plan_CLOSED
 	api, err := pipeline.Compile(pipeline.CompileInput{
-		Deployment: deployment("ftp://x"), State: catalog.Empty(), Upstreams: proxy.NewPool(),
+		Deployment: deployment("ftp://x"), State: catalog.Empty(), Upstreams: proxy.NewPool().Prepare,
 		Plans: []*pb.Plan{
 			bad("p1", &pb.Plan{Security: pb.Plan_KEYLESS, SelectionRule: "request."}),
 			bad("p2", &pb.Plan{Security: pb.Plan_JWT, Jwt: &pb.JwtSettings{TokenFrom: "1"}}),

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/exchange"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/compile"
@@ -388,7 +388,7 @@ func TestForward(t *testing.T) {
 	const headers = `claims_to_headers: [{claim: sub, header: X-User}, {claim: org.name, header: X-Org}, {claim: groups, header: X-Groups}, {claim: n, header: X-N}, {claim: absent, header: X-Absent}, {claim: nothing, header: X-Null}, {claim: org, header: X-Whole}], backend_jwt: {claim: backendJwt, header: X-JWT-Assertion}`
 	w := newWorld(t, common, orders, plan(headers))
 	r := get("/orders/1", bearer(`"sub":"al\r\nX-Evil: 1 é","org":{"name":"Acme Inc"},"groups":["a","b,admin"," c"],"n":9007199254740993,"nothing":null,"backendJwt":"e30.e30.c2ln"`))
-	want := []proxy.HeaderValue{
+	want := []exchange.HeaderValue{
 		{Name: "X-User", Value: "al%0D%0AX-Evil: 1 %C3%A9"},
 		{Name: "X-Org", Value: "Acme Inc"},
 		{Name: "X-Groups", Value: "a,b%2Cadmin,%20c"},

@@ -3,7 +3,7 @@ package pipeline
 import (
 	"strings"
 
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/exchange"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/token"
 )
@@ -33,11 +33,11 @@ func claimHeaders(jwt *pb.JwtSettings) []claimHeader {
 
 // render makes the header fields of a token's claims. Claims that are absent or
 // null give none.
-func render(headers []claimHeader, claims *token.Claims) []proxy.HeaderValue {
-	var fields []proxy.HeaderValue
+func render(headers []claimHeader, claims *token.Claims) []exchange.HeaderValue {
+	var fields []exchange.HeaderValue
 	for _, h := range headers {
 		if value, ok := claims.Get(h.claim); ok && value != nil {
-			fields = append(fields, proxy.HeaderValue{Name: h.header, Value: renderClaim(claims, h.claim, value)})
+			fields = append(fields, exchange.HeaderValue{Name: h.header, Value: renderClaim(claims, h.claim, value)})
 		}
 	}
 	return fields

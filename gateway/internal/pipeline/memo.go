@@ -6,7 +6,7 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authz"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/exchange"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 )
 
@@ -17,7 +17,7 @@ import (
 // nothing about any other plan, nor about the same plan compiled anew.
 type verdict struct {
 	err error
-	set []proxy.HeaderValue
+	set []exchange.HeaderValue
 	// signed are these with the gateway's own JWT; nil: there is none.
 	signed *signedFields
 	// subscribed is why the token's own list does not entitle it; nil: it does, or there is no such list.

@@ -6,7 +6,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authz"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/exchange"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/route"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
@@ -35,7 +35,7 @@ func NewView(state *catalog.State, routes *route.Table[Api], keyring *authn.Keyr
 type Api struct {
 	ID       string
 	Format   pb.Api_ErrorFormat
-	Upstream *proxy.Upstream
+	Upstream exchange.Upstream
 	// ResourceMetadata is the URL of the metadata of RFC 9728; empty: there is none.
 	ResourceMetadata string
 	// Attached is for the edge to keep what it has for this Api, such as counters.
@@ -88,7 +88,7 @@ type Decision struct {
 	// KeyID tells which of the application's API keys was used.
 	KeyID string
 	// Forward is how the request goes on, if it does.
-	Forward proxy.Forward
+	Forward exchange.Forward
 	// Page is the answer in place of an upstream's; nil: the request goes on.
 	Page *Page
 	// Refusal tells the headers of a 429.

@@ -198,7 +198,7 @@ func (w *world) compile() {
 	var entries []route.Entry[pipeline.Api]
 	for _, d := range all[*pb.Deployment](w, pb.Kind_KIND_DEPLOYMENT) {
 		api, err := pipeline.Compile(pipeline.CompileInput{
-			Deployment: d, Plans: all[*pb.Plan](w, pb.Kind_KIND_PLAN), State: w.state, Upstreams: w.pool, Signer: w.signer,
+			Deployment: d, Plans: all[*pb.Plan](w, pb.Kind_KIND_PLAN), State: w.state, Upstreams: w.pool.Prepare, Signer: w.signer,
 		})
 		if err != nil {
 			w.t.Fatal(err)

@@ -29,7 +29,7 @@ func BenchmarkHead(b *testing.B) {
 		b.Fatal(err)
 	}
 	bearer := compile.Location{Header: "Authorization"}
-	set := []HeaderValue{{"X-User-Id", "user-4711"}, {"X-Org", "Acme Ltd"}, {"X-Jwt-Assertion", strings.Repeat("j", 700)}}
+	set := []HeaderValue{{Name: "X-User-Id", Value: "user-4711"}, {Name: "X-Org", Value: "Acme Ltd"}, {Name: "X-Jwt-Assertion", Value: strings.Repeat("j", 700)}}
 	for _, c := range []struct {
 		name, extra string
 		forward     Forward

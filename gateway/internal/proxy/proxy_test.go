@@ -236,7 +236,7 @@ func TestHeadersOfTheClientThatMustNotPass(t *testing.T) {
 	g := newGateway(t, upstreamFor(t, nil, url), func(f *Forward) {
 		f.Strip = header.NewNames("X-User-Id")
 		f.Credential = compile.Location{Header: "Authorization"}
-		f.Set = []HeaderValue{{"X-Tenant", "acme"}, {"X-Odd", "a\r\nEvil: ü%"}}
+		f.Set = []HeaderValue{{Name: "X-Tenant", Value: "acme"}, {Name: "X-Odd", Value: "a\r\nEvil: ü%"}}
 	})
 	got := get(t, g, "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer t\r\nX-User-Id: root\r\nX_User_Id: root\r\nx-user-id: root\r\n"+
 		"X-Tenant: evil\r\nX-Forwarded-For: 6.6.6.6\r\nx-forwarded-proto: gopher\r\nForwarded: for=6.6.6.6\r\nX-Request-Id: mine\r\nX-Real-IP: 6.6.6.6\r\n"+
@@ -251,7 +251,7 @@ func TestConnectionMustNotNameAProtectedField(t *testing.T) {
 	url, _ := echo(t)
 	g := newGateway(t, upstreamFor(t, nil, url), func(f *Forward) {
 		f.Strip = header.NewNames("X-User-Id")
-		f.Set = []HeaderValue{{"X-Tenant", "acme"}}
+		f.Set = []HeaderValue{{Name: "X-Tenant", Value: "acme"}}
 		f.Credential = compile.Location{Header: "X-Api-Key"}
 	})
 	for _, name := range []string{"X-User-Id", "x-tenant", "X-Forwarded-For", "Host", "content-length", "Authorization", "x-api-key", "X-Request-Id"} {

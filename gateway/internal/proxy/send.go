@@ -25,8 +25,8 @@ const (
 	maxInterim = 8
 )
 
-// exchange is the scratch memory of one request.
-type exchange struct {
+// scratch is the memory of one request.
+type scratch struct {
 	out  []byte // request line, header section, and a small body
 	body []byte // a small body, until out is built
 }
@@ -46,11 +46,11 @@ func (u *Upstream) Send(in *Inbound, f *Forward) error {
 		return err
 	}
 	length := bodyLength(in)
-	x, _ := u.pool.exchanges.Get().(*exchange)
+	x, _ := u.pool.scratches.Get().(*scratch)
 	if x == nil {
-		x = new(exchange)
+		x = new(scratch)
 	}
-	defer u.pool.exchanges.Put(x)
+	defer u.pool.scratches.Put(x)
 
 	x.body = x.body[:0]
 	if 0 < length && length <= smallBody {
@@ -99,7 +99,7 @@ func bodyLength(in *Inbound) int {
 
 // try sends the request to one server, over an idle connection that passes the
 // guard or a new one.
-func (u *Upstream) try(x *exchange, s *server, in *Inbound, length int, now int64) error {
+func (u *Upstream) try(x *scratch, s *server, in *Inbound, length int, now int64) error {
 	for {
 		c := s.take()
 		if c == nil {
@@ -122,7 +122,7 @@ func (u *Upstream) try(x *exchange, s *server, in *Inbound, length int, now int6
 
 // once sends the request over c and reads the answer. On success the
 // connection is kept or belongs to the response's body; else it is the caller's.
-func (u *Upstream) once(x *exchange, s *server, c *conn, in *Inbound, length int, now int64) error {
+func (u *Upstream) once(x *scratch, s *server, c *conn, in *Inbound, length int, now int64) error {
 	if err := c.setDue(now + int64(u.responseTimeout)); err != nil {
 		return fmt.Errorf("%w: %w: %w", errNotSent, denial.UpstreamUnreachable, err)
 	}
@@ -146,7 +146,7 @@ func (u *Upstream) once(x *exchange, s *server, c *conn, in *Inbound, length int
 }
 
 // write sends the request without arming.
-func (u *Upstream) write(x *exchange, c *conn, in *Inbound, length int, streamed bool) error {
+func (u *Upstream) write(x *scratch, c *conn, in *Inbound, length int, streamed bool) error {
 	if c.reused && !c.plain { // check moved the read deadline
 		if err := c.setDue(socket.Now() + int64(u.responseTimeout)); err != nil {
 			return fmt.Errorf("%w: %w: %w", errNotSent, denial.UpstreamUnreachable, err)

@@ -16,6 +16,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/portcullis-gateway/portcullis/gateway/internal/exchange"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 )
 
@@ -39,7 +40,7 @@ type Pool struct {
 	targets map[targetKey]weak.Pointer[target]
 
 	readers   sync.Pool // *bufio.Reader
-	exchanges sync.Pool // *exchange
+	scratches sync.Pool // *scratch
 	blocks    sync.Pool // *[copySize]byte
 }
 
@@ -97,6 +98,15 @@ type server struct {
 	*target
 	host   string // for the Host field
 	prefix string // of the path; without a trailing slash
+}
+
+// Prepare is an exchange.Prepare.
+func (p *Pool) Prepare(settings *pb.Upstream) (exchange.Upstream, error) { //nolint:ireturn // it is what the pipeline knows of it
+	u, err := p.Upstream(settings)
+	if err != nil {
+		return nil, err // not a nil *Upstream in an interface
+	}
+	return u, nil
 }
 
 // Upstream compiles settings. Absent settings have the defaults of the schema;

@@ -72,12 +72,12 @@ func (b *Builder) pin(ed *editor, ref Ref, r reject) {
 	if !ok || good.Version()+1 != c.version {
 		return // a change in between, never seen here, may have taken rights away
 	}
-	of, err := understand(good.c)
+	of, err := indexes[good.c.kind].understand(good.c)
 	if err != nil {
 		return
 	}
 	// The set hash stays the rejection's.
-	ed.put(good.c, &of)
+	ed.put(good.c, of)
 }
 
 func marshalChange(c *pb.Change) (string, error) {

@@ -34,7 +34,7 @@ func (k *bulk) add(ed *editor, raw string) verdict {
 	if err != nil || c.kind != pb.Kind_KIND_SUBSCRIPTION && c.kind != pb.Kind_KIND_APPLICATION {
 		return folded
 	}
-	of, err := understand(c)
+	of, err := indexes[c.kind].understand(c)
 	if err != nil || c.removed || quickID(raw) != c.id {
 		return ending
 	}
@@ -103,7 +103,7 @@ func (k *bulk) names(ed *editor, w written) bool {
 	w.each(func(p place, c change) {
 		of := mustUnderstand(c)
 		if c.kind == pb.Kind_KIND_APPLICATION {
-			ed.introduce(c, 0, &content{}, p, &of)
+			relateApplication(ed, c, 0, content{}, p, of)
 			return
 		}
 		s := &of.subscription

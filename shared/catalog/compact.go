@@ -1,9 +1,6 @@
 package catalog
 
-import (
-	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
-	"github.com/portcullis-gateway/portcullis/shared/cow"
-)
+import "github.com/portcullis-gateway/portcullis/shared/cow"
 
 // How much of a chunk is emptied at a time: a part of a millisecond's worth, and
 // many times what was added meanwhile, so that the emptying wins whatever is
@@ -66,30 +63,27 @@ func (ed *editor) moveChange(from place) {
 	to := ed.add(frameChange, c.raw) | was&oddID
 	ed.waste(was)
 	*entry = to
-	switch c.kind { //nolint:exhaustive // what is kept of the others is not in the store
-	case pb.Kind_KIND_SUBSCRIPTION:
-		s := mustSubscription(c)
-		ed.moveGrant(&s, was, to)
-	case pb.Kind_KIND_APPLICATION:
-		of := mustUnderstand(c)
-		ed.moveApplication(&of.application, was, to)
+	if moved := indexes[c.kind].moved; moved != nil {
+		moved(ed, c, was, to)
 	}
 }
 
-func (ed *editor) moveGrant(s *subscription, was, to place) {
+func moveSubscription(ed *editor, c change, was, to place) {
+	s := mustSubscription(c)
 	if !Open(s.status) {
 		return
 	}
-	key := ed.pair(s)
+	key := ed.pair(&s)
 	hash, is := ed.seeds.mix(key), func(g *grantEntry) bool { return g.key == key && g.owner() == was }
 	if ed.grants.Find(hash, is) == nil {
 		return // another subscription's
 	}
 	g, _ := ed.grants.Put(hash, is, nil)
-	g.word = grantWord(to, s)
+	g.word = grantWord(to, &s)
 }
 
-func (ed *editor) moveApplication(a *application, was, to place) {
+func moveApplication(ed *editor, c change, was, to place) {
+	a := mustApplication(c)
 	for _, c := range a.clients {
 		hash := ed.seeds.client(c.key.issuer, c.key.clientID)
 		is := func(e *clientEntry) bool { return e.at == was && ed.isClient(c.key.issuer, c.key.clientID)(e) }

@@ -2,10 +2,8 @@ package catalog
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
-	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/cow"
 )
 
@@ -105,12 +103,12 @@ func (ed *editor) fold(raw string) {
 		ed.forget(c.ref())
 		return
 	}
-	of, err := understand(c)
+	of, err := indexes[c.kind].understand(c)
 	if err != nil {
 		ed.reject(c, err)
 		return
 	}
-	ref := ed.put(c, &of)
+	ref := ed.put(c, of)
 	ed.effects.Touched = append(ed.effects.Touched, ref)
 	ed.forget(ref)
 	ed.setHash += hashOf(raw)
@@ -118,7 +116,7 @@ func (ed *editor) fold(raw string) {
 
 // put makes a change the resource's state. The bytes of its strings may be written
 // again afterwards, unlike those of the Ref that it returns.
-func (ed *editor) put(c change, of *content) Ref {
+func (ed *editor) put(c change, of content) Ref {
 	is := ed.keep(c)
 	id := ed.id(is)
 	at, added := ed.tables[c.kind].Put(ed.seeds.id(id), ed.isID(id), func(p *place) uint64 { return ed.seeds.id(ed.id(*p)) })
@@ -129,7 +127,7 @@ func (ed *editor) put(c change, of *content) Ref {
 		before = mustUnderstand(mustChange(ed.at(was)))
 		ed.uncount(c.ref(), was)
 	}
-	ed.relate(c, was, &before, is, of)
+	indexes[c.kind].relate(ed, c, was, before, is, of)
 	if !added {
 		ed.waste(was)
 	}
@@ -163,24 +161,6 @@ func (ed *editor) find(ref Ref) (p place, ok bool) {
 func (ed *editor) uncount(ref Ref, was place) {
 	if _, rejected := ed.rejects.Get(ref); !rejected {
 		ed.setHash -= hashOf(ed.at(was))
-	}
-}
-
-// relate makes the indexes say what a resource is, and no longer what it was. The
-// contents say which of both there is; c is of the latter, if it is there.
-func (ed *editor) relate(c change, was place, before *content, is place, after *content) {
-	switch c.kind {
-	case pb.Kind_KIND_SUBSCRIPTION:
-		ed.subscribe(was, before, is, after)
-	case pb.Kind_KIND_APPLICATION:
-		ed.introduce(c, was, before, is, after)
-	default:
-		if before.there {
-			ed.unindex(strings.Clone(c.id), before.resource)
-		}
-		if after.there {
-			ed.index(strings.Clone(c.id), after.resource, c.createdAt)
-		}
 	}
 }
 
@@ -228,66 +208,15 @@ func (ed *editor) drop(ref Ref) {
 	c := mustChange(ed.at(was))
 	ed.tables[ref.Kind].Delete(ed.seeds.id(ref.ID), ed.isID(ref.ID))
 	ed.uncount(ref, was)
-	before := mustUnderstand(c)
-	ed.relate(c, was, &before, 0, &content{})
+	indexes[c.kind].relate(ed, c, was, mustUnderstand(c), 0, content{})
 	ed.waste(was)
-}
-
-// content is what the indexes need of a resource, if it is there; only the member
-// of its kind is set.
-type content struct {
-	there        bool
-	subscription subscription
-	application  application
-	resource     Resource
-}
-
-// understand decodes a resource as far as the fold needs it, and checks what a
-// node could not live with.
-func understand(c change) (content, error) {
-	switch c.kind { //nolint:exhaustive // the two kinds of which there are many
-	case pb.Kind_KIND_SUBSCRIPTION:
-		s, err := decodeSubscription(c.resource)
-		return content{there: true, subscription: s}, err
-	case pb.Kind_KIND_APPLICATION:
-		a, err := decodeApplication(c.resource)
-		return content{there: true, application: a}, err
-	}
-	m, err := decodeResource(c)
-	if err != nil {
-		return content{}, err
-	}
-	if d, ok := m.(*pb.Deployment); ok && d.GetApi() == nil {
-		return content{}, fmt.Errorf("%s holds no Api", c.ref())
-	}
-	return content{there: true, resource: m}, nil
 }
 
 // mustUnderstand decodes what was understood before.
 func mustUnderstand(c change) content {
-	of, err := understand(c)
+	of, err := indexes[c.kind].understand(c)
 	if err != nil {
 		panic("BUG: a state holds a resource that it does not understand: " + err.Error())
 	}
 	return of
-}
-
-// addTo and removeFrom keep small lists of ids; the slices in the map are never written in place.
-func addTo[K comparable](m *cow.Edit[K, []string], key K, id string) {
-	ids, _ := m.Get(key)
-	if !slices.Contains(ids, id) {
-		m.Set(key, append(slices.Clone(ids), id))
-	}
-}
-
-func removeFrom[K comparable](m *cow.Edit[K, []string], key K, id string) {
-	ids, _ := m.Get(key)
-	i := slices.Index(ids, id)
-	switch {
-	case i < 0:
-	case len(ids) == 1:
-		m.Delete(key)
-	default:
-		m.Set(key, slices.Delete(slices.Clone(ids), i, i+1))
-	}
 }

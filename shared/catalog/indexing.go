@@ -1,9 +1,6 @@
 package catalog
 
-import (
-	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
-	"github.com/portcullis-gateway/portcullis/shared/cow"
-)
+import "github.com/portcullis-gateway/portcullis/shared/cow"
 
 // acquire gives a name its handle, or one more reason to keep it.
 func (ed *editor) acquire(kind frameKind, id string) Handle {
@@ -46,9 +43,9 @@ func (ed *editor) names(kind frameKind) *cow.TableEdit[name] {
 	return &ed.applications
 }
 
-// subscribe replaces what a subscription was by what it is. Where its change is
+// relateSubscription replaces what a subscription was by what it is. Where its change is
 // reports whether a grant is its own, and not another one's.
-func (ed *editor) subscribe(was place, before *content, is place, after *content) {
+func relateSubscription(ed *editor, _ change, was place, before content, is place, after content) {
 	if !before.there || !after.there || !sameNames(&before.subscription, &after.subscription) {
 		// In this order, so that a name which stays keeps its handle.
 		if after.there {
@@ -94,9 +91,9 @@ func (ed *editor) ungrant(key uint64, was place) {
 	ed.grants.Delete(ed.seeds.mix(key), func(g *grantEntry) bool { return g.key == key && g.owner() == was })
 }
 
-// introduce replaces what an application was by what it is. The strings of after
+// relateApplication replaces what an application was by what it is. The strings of after
 // are parts of c.
-func (ed *editor) introduce(c change, was place, before *content, is place, after *content) {
+func relateApplication(ed *editor, c change, was place, before content, is place, after content) {
 	var h Handle
 	switch {
 	case !before.there:
@@ -159,43 +156,5 @@ func (ed *editor) deleteCredentials(index *cow.TableEdit[credentialEntry], was p
 		if sum, ok := ParseSHA256(c.sha256); ok {
 			index.Delete(ed.seeds.sum(&sum), func(e *credentialEntry) bool { return e.sum == sum && e.at == was })
 		}
-	}
-}
-
-// index notes what a resource of the other kinds says. They are few, and what is
-// kept of them is copied out of the store.
-func (ed *editor) index(id string, r Resource, createdAt int64) {
-	switch m := r.(type) {
-	case *pb.Plan:
-		ed.acquire(framePlan, id)
-		addTo(&ed.plansOf, m.GetApi(), id)
-	case *pb.Api:
-		for _, at := range HostPaths(m) {
-			addTo(&ed.drafted, at, id)
-		}
-	case *pb.Deployment:
-		for _, at := range HostPaths(m.GetApi()) {
-			addTo(&ed.deployed, at, id)
-		}
-	case *pb.Revocation:
-		ed.revocations.add(m, createdAt)
-	}
-}
-
-func (ed *editor) unindex(id string, r Resource) {
-	switch m := r.(type) {
-	case *pb.Plan:
-		ed.release(framePlan, id)
-		removeFrom(&ed.plansOf, m.GetApi(), id)
-	case *pb.Api:
-		for _, at := range HostPaths(m) {
-			removeFrom(&ed.drafted, at, id)
-		}
-	case *pb.Deployment:
-		for _, at := range HostPaths(m.GetApi()) {
-			removeFrom(&ed.deployed, at, id)
-		}
-	case *pb.Revocation:
-		ed.revocations.remove(m)
 	}
 }

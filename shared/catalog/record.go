@@ -40,11 +40,12 @@ func decodeResource(c change) (Resource, error) {
 	if err := proto.Unmarshal([]byte(c.resource), m); err != nil {
 		return nil, fmt.Errorf("decode %s: %w", c.ref(), err)
 	}
-	Identify(m, strings.Clone(c.id), &pb.Meta{
+	id, meta := kinds[c.kind].identity(m)
+	*id, *meta = strings.Clone(c.id), &pb.Meta{
 		Version:   c.version,
 		CreatedAt: timestamppb.New(unix(c.createdAt)),
 		UpdatedAt: timestamppb.New(unix(c.updatedAt)),
-	})
+	}
 	return m, nil
 }
 

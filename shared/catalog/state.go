@@ -14,8 +14,6 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/cow"
 )
 
-const kindCount = 9 // the zero kind included
-
 // Position is a place in a log.
 type Position struct {
 	Epoch    uint64
@@ -363,8 +361,6 @@ func (b *Batch) State() *State { return b.ed.state() }
 // hashOf is a change's share of the set hash.
 func hashOf(raw string) uint64 { return xxhash.Sum64String(raw) }
 
-func known(kind pb.Kind) bool { return kind > 0 && kind < kindCount }
-
 // mustChange decodes bytes that the fold has decoded before.
 func mustChange(raw string) change {
 	c, err := decodeChange(raw)
@@ -381,6 +377,15 @@ func mustSubscription(c change) subscription {
 		panic("BUG: a state holds an undecodable subscription: " + err.Error())
 	}
 	return s
+}
+
+// mustApplication decodes what the fold has decoded before.
+func mustApplication(c change) application {
+	a, err := decodeApplication(c.resource)
+	if err != nil {
+		panic("BUG: a state holds an undecodable application: " + err.Error())
+	}
+	return a
 }
 
 func unix(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }

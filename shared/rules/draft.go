@@ -138,7 +138,9 @@ func (d *Draft) put(r catalog.Resource, m mode) {
 	catalog.Identify(r, ref.ID, nil)
 	found := len(d.problems)
 	d.check(ref, r)
-	d.prepare(ref, r, old, m)
+	if prepare := kindOf(ref.Kind).prepare; prepare != nil {
+		prepare(d, ref, r, old, m)
+	}
 	if len(d.problems) > found {
 		d.faulty[ref] = true
 		return
@@ -146,26 +148,13 @@ func (d *Draft) put(r catalog.Resource, m mode) {
 	d.set(r)
 }
 
-// prepare carries over what is not the caller's to set, and moves lifecycles.
-func (d *Draft) prepare(ref catalog.Ref, r, old catalog.Resource, m mode) {
-	switch n := r.(type) {
-	case *pb.Issuer:
-		before, _ := old.(*pb.Issuer)
-		d.keepSecrets(ref, n, before)
-	case *pb.Api:
-		before, _ := old.(*pb.Api)
-		n.PortalState, n.Revision = before.GetPortalState(), before.GetRevision()
-		n.Stopped, n.OutOfSync = before.GetStopped(), before.GetOutOfSync()
-	case *pb.Plan:
-		before, _ := old.(*pb.Plan)
-		d.preparePlan(ref, n, before, m)
-	case *pb.Subscription:
-		before, _ := old.(*pb.Subscription)
-		d.prepareSubscription(ref, n, before, m)
-	case *pb.Revocation:
-		before, _ := old.(*pb.Revocation)
-		d.prepareRevocation(ref, n, before, m)
-	}
+// prepareIssuer keeps the secrets that answers show masked.
+func (d *Draft) prepareIssuer(ref catalog.Ref, n, old *pb.Issuer, _ mode) { d.keepSecrets(ref, n, old) }
+
+// prepareAPI keeps what the verbs of an Api's lifecycle move.
+func (d *Draft) prepareAPI(_ catalog.Ref, n, old *pb.Api, _ mode) {
+	n.PortalState, n.Revision = old.GetPortalState(), old.GetRevision()
+	n.Stopped, n.OutOfSync = old.GetStopped(), old.GetOutOfSync()
 }
 
 // set records a proposal.
@@ -277,25 +266,18 @@ func (d *Draft) change(ref catalog.Ref) (*pb.Change, error) {
 		return nil, nil //nolint:nilnil // as it was: no change
 	}
 	c.Resource = encoded
-	c.Restrictive = existed && d.restrictive(ref, old)
+	if restrictive := kindOf(ref.Kind).restrictive; existed && restrictive != nil {
+		c.Restrictive = restrictive(d.puts[ref], old)
+	}
 	return c, nil
 }
 
-// restrictive reports whether a put takes rights away.
-func (d *Draft) restrictive(ref catalog.Ref, old catalog.Record) bool {
-	switch n := d.puts[ref].(type) {
-	case *pb.Subscription:
-		return n.GetStatus() != pb.Subscription_ACCEPTED
-	case *pb.Plan:
-		return !Serving(n.GetStatus())
-	case *pb.Deployment:
-		return n.GetStopped()
-	case *pb.Application:
-		m, err := old.Decode()
-		before, ok := m.(*pb.Application)
-		return err != nil || !ok || !coversCredentials(n, before)
-	}
-	return false
+// losesCredentials reports whether an application has not all credentials any more
+// that it had.
+func losesCredentials(n *pb.Application, old catalog.Record) bool {
+	m, err := old.Decode()
+	before, ok := m.(*pb.Application)
+	return err != nil || !ok || !coversCredentials(n, before)
 }
 
 // coversCredentials reports whether after still has every credential of before.

@@ -55,20 +55,6 @@ func portalMoves() []move[pb.Api_PortalState] {
 	}
 }
 
-// Verbs are the lifecycle steps of a kind, in the order in which people meet them.
-func Verbs(kind pb.Kind) []string {
-	switch kind {
-	case pb.Kind_KIND_API:
-		return append([]string{"deploy", "start", "stop", "rollback"}, verbsOf(portalMoves())...)
-	case pb.Kind_KIND_PLAN:
-		return verbsOf(planMoves())
-	case pb.Kind_KIND_SUBSCRIPTION:
-		return verbsOf(subscriptionMoves())
-	default:
-		return nil
-	}
-}
-
 func verbsOf[S comparable](moves []move[S]) []string {
 	verbs := make([]string, len(moves))
 	for i, m := range moves {
@@ -115,25 +101,27 @@ func (d *Draft) Step(ref catalog.Ref, verb string, revision uint64) {
 		d.problem(ref, "", NotFound, fmt.Sprintf("no %s %q", strings.ToLower(catalog.KindName(ref.Kind)), ref.ID), "")
 		return
 	}
-	if !slices.Contains(Verbs(ref.Kind), verb) {
+	k := kindOf(ref.Kind)
+	if !slices.Contains(k.verbs, verb) {
 		d.problem(ref, "", NotFound, fmt.Sprintf("a %s has no step %q", catalog.KindName(ref.Kind), verb),
-			"steps: "+strings.Join(Verbs(ref.Kind), ", "))
+			"steps: "+strings.Join(k.verbs, ", "))
 		return
 	}
-	switch r := proto.Clone(old).(type) {
-	case *pb.Plan:
-		if to, ok := stepOf(d, ref, planMoves(), r.GetStatus(), verb); ok {
-			r.Status = to
-			d.set(r)
-			d.endSubscriptions(ref, r)
-		}
-	case *pb.Subscription:
-		if to, ok := stepOf(d, ref, subscriptionMoves(), r.GetStatus(), verb); ok {
-			r.Status = to
-			d.set(r)
-		}
-	case *pb.Api:
-		d.stepAPI(ref, r, verb, revision)
+	k.step(d, ref, clone(old), verb, revision)
+}
+
+func (d *Draft) stepPlan(ref catalog.Ref, r *pb.Plan, verb string, _ uint64) {
+	if to, ok := stepOf(d, ref, planMoves(), r.GetStatus(), verb); ok {
+		r.Status = to
+		d.set(r)
+		d.endSubscriptions(ref, r)
+	}
+}
+
+func (d *Draft) stepSubscription(ref catalog.Ref, r *pb.Subscription, verb string, _ uint64) {
+	if to, ok := stepOf(d, ref, subscriptionMoves(), r.GetStatus(), verb); ok {
+		r.Status = to
+		d.set(r)
 	}
 }
 

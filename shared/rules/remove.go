@@ -17,7 +17,10 @@ func (d *Draft) Remove(ref catalog.Ref, cascade bool) {
 		d.problem(ref, "", NotFound, fmt.Sprintf("no %s %q", strings.ToLower(catalog.KindName(ref.Kind)), ref.ID), "")
 		return
 	}
-	users, own := d.dependents(ref)
+	var users, own []catalog.Ref
+	if dependents := kindOf(ref.Kind).dependents; dependents != nil {
+		users, own = dependents(d, ref.ID)
+	}
 	switch {
 	case len(users) > 0 && (!cascade || ref.Kind == pb.Kind_KIND_ISSUER):
 		hint := "remove them first, or pass cascade=true"
@@ -37,24 +40,19 @@ func (d *Draft) Remove(ref catalog.Ref, cascade bool) {
 	d.unset(ref)
 }
 
-// dependents are the resources that refer to one (users), and those that are
-// nothing without it and go with it unasked (own).
-func (d *Draft) dependents(ref catalog.Ref) (users, own []catalog.Ref) {
-	switch ref.Kind {
-	case pb.Kind_KIND_ISSUER:
-		return d.issuerUsers(ref.ID)
-	case pb.Kind_KIND_API:
-		plans := d.plansOf(ref.ID)
-		users = append(refs(pb.Kind_KIND_PLAN, plans),
-			refs(pb.Kind_KIND_SUBSCRIPTION, d.subscriptionsOf(pb.Kind_KIND_PLAN, plans...))...)
-		if dep := (catalog.Ref{Kind: pb.Kind_KIND_DEPLOYMENT, ID: ref.ID}); d.exists(dep) {
-			own = append(own, dep)
-		}
-	case pb.Kind_KIND_PLAN, pb.Kind_KIND_APPLICATION:
-		users = refs(pb.Kind_KIND_SUBSCRIPTION, d.subscriptionsOf(ref.Kind, ref.ID))
-	default: // nothing refers to the others
+// apiUsers are an Api's plans and their subscriptions; its deployment is its own.
+func (d *Draft) apiUsers(id string) (users, own []catalog.Ref) {
+	plans := d.plansOf(id)
+	users = append(refs(pb.Kind_KIND_PLAN, plans), d.subscriptionsTo(pb.Kind_KIND_PLAN, plans...)...)
+	if dep := (catalog.Ref{Kind: pb.Kind_KIND_DEPLOYMENT, ID: id}); d.exists(dep) {
+		own = append(own, dep)
 	}
 	return users, own
+}
+
+// subscriptionsTo are the subscriptions of applications or of plans.
+func (d *Draft) subscriptionsTo(owner pb.Kind, ids ...string) []catalog.Ref {
+	return refs(pb.Kind_KIND_SUBSCRIPTION, d.subscriptionsOf(owner, ids...))
 }
 
 // issuerUsers leaves revocations out: they stay, so that an issuer which is made

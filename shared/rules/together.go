@@ -16,23 +16,9 @@ func (d *Draft) checkTogether() {
 		pairs: map[[2]string]string{}, drafted: map[catalog.HostPath]string{}, deployed: map[catalog.HostPath]string{},
 	}
 	for _, ref := range d.order {
-		switch r := d.puts[ref].(type) {
-		case *pb.Issuer:
-			t.issuer(ref, r)
-		case *pb.Api:
-			t.places(ref, r, t.drafted, d.base.DraftedAt)
-		case *pb.Deployment:
-			t.places(ref, r.GetApi(), t.deployed, d.base.DeployedAt)
-		case *pb.Plan:
-			t.plan(ref, r)
-		case *pb.Application:
-			t.application(ref, r)
-		case *pb.Subscription:
-			t.subscription(ref, r)
-		case *pb.Revocation:
-			if r.GetIssuer() != "" {
-				t.refers(ref, "issuer", catalog.Ref{Kind: pb.Kind_KIND_ISSUER, ID: r.GetIssuer()})
-			}
+		r := d.puts[ref]
+		if check := kindOf(ref.Kind).together; check != nil && r != nil {
+			check(&t, ref, r)
 		}
 	}
 }
@@ -56,6 +42,20 @@ func (t *together) refers(from catalog.Ref, field string, to catalog.Ref) bool {
 	}
 	t.problem(from, field, Dangling, fmt.Sprintf("no %s %q", catalog.KindSlug(to.Kind), to.ID), t.nearestHint(to))
 	return false
+}
+
+func (t *together) api(ref catalog.Ref, n *pb.Api) {
+	t.hostPaths(ref, n, t.drafted, t.base.DraftedAt)
+}
+
+func (t *together) deployment(ref catalog.Ref, n *pb.Deployment) {
+	t.hostPaths(ref, n.GetApi(), t.deployed, t.base.DeployedAt)
+}
+
+func (t *together) revocation(ref catalog.Ref, n *pb.Revocation) {
+	if n.GetIssuer() != "" {
+		t.refers(ref, "issuer", catalog.Ref{Kind: pb.Kind_KIND_ISSUER, ID: n.GetIssuer()})
+	}
 }
 
 func (t *together) issuer(ref catalog.Ref, n *pb.Issuer) {
@@ -92,9 +92,9 @@ func (t *together) keepsIntrospection(ref catalog.Ref, n *pb.Issuer) {
 	}
 }
 
-// places checks that no two Apis take the same host and context path, as drafts
+// hostPaths checks that no two Apis take the same host and context path, as drafts
 // or as deployed. Either is a problem of the Api, told once.
-func (t *together) places(ref catalog.Ref, api *pb.Api, proposed map[catalog.HostPath]string, held func(catalog.HostPath) []string) {
+func (t *together) hostPaths(ref catalog.Ref, api *pb.Api, proposed map[catalog.HostPath]string, held func(catalog.HostPath) []string) {
 	for _, at := range catalog.HostPaths(api) {
 		other, taken := proposed[at]
 		if id, ok := t.holder(ref, held(at)); ok {

@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
-	"github.com/portcullis-gateway/portcullis/shared/config"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 func TestParseProxies(t *testing.T) {
@@ -57,8 +57,8 @@ func TestValidateFront(t *testing.T) {
 		cfg := DefaultConfig()
 		c.change(&cfg)
 		err := cfg.Validate()
-		problems, _ := errors.AsType[config.Problems](err)
-		if c.setting == "" && err != nil || c.setting != "" && (len(problems) != 1 || problems[0].Setting != c.setting) {
+		problems, _ := errors.AsType[fault.List](err)
+		if c.setting == "" && err != nil || c.setting != "" && (len(problems) != 1 || problems[0].Field != c.setting) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

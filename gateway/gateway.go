@@ -27,6 +27,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
 	"github.com/portcullis-gateway/portcullis/shared/config"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
 	"github.com/portcullis-gateway/portcullis/shared/snapshot"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
@@ -103,29 +104,26 @@ func DefaultConfig() Config {
 
 // Validate checks what single values do not show.
 func (c *Config) Validate() error {
-	var ps config.Problems
+	var ps fault.List
 	if c.MaxTokenSize < 256 || c.MaxTokenSize > 16<<10 {
-		ps = append(ps, config.Problem{Setting: "max-token-size", Message: "must be 256 bytes to 16KiB"})
+		ps = append(ps, fault.Fault{Field: "max-token-size", Message: "must be 256 bytes to 16KiB"})
 	}
 	if len(c.Resources) == 0 && len(c.Control) == 0 {
-		ps = append(ps, config.Problem{Setting: "control", Message: "is needed unless --resources names files"})
+		ps = append(ps, fault.Fault{Field: "control", Message: "is needed unless --resources names files"})
 	}
 	if len(c.Resources) == 0 && len(c.NATS) == 0 {
-		ps = append(ps, config.Problem{Setting: "nats", Message: "is needed unless --resources names files"})
+		ps = append(ps, fault.Fault{Field: "nats", Message: "is needed unless --resources names files"})
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
-		ps = append(ps, config.Problem{Setting: "tls-cert", Message: "is needed with tls-key, and the other way round"})
+		ps = append(ps, fault.Fault{Field: "tls-cert", Message: "is needed with tls-key, and the other way round"})
 	}
 	if _, err := parseProxies(c.TrustedProxies); err != nil {
-		ps = append(ps, config.Problem{Setting: "trusted-proxies", Message: err.Error()})
+		ps = append(ps, fault.Fault{Field: "trusted-proxies", Message: err.Error()})
 	}
 	if problem := c.checkClientCertHeader(); problem != "" {
-		ps = append(ps, config.Problem{Setting: "client-cert-header", Message: problem})
+		ps = append(ps, fault.Fault{Field: "client-cert-header", Message: problem})
 	}
-	if len(ps) > 0 {
-		return ps
-	}
-	return nil
+	return ps.Err()
 }
 
 // Run is a node. It returns when ctx has ended and everything it started has.

@@ -25,7 +25,7 @@ var layers = []struct {
 	// this makes no circle.
 	neighbours bool
 }{
-	{packages: []string{"proto/portcullis/v1"}},
+	{packages: []string{"proto/portcullis/v1", "shared/fault"}},
 	{packages: []string{"shared/cow", "shared/denial", "shared/config", "shared/header", "shared/telemetry"}},
 	{packages: []string{
 		"shared/expr", "shared/signature", "shared/keyset", "shared/jwks", "shared/token", "shared/introspect", "shared/dpop", "shared/catalog",

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // Program is what the usage text says besides the settings.
@@ -55,22 +57,23 @@ type Loaded struct {
 }
 
 // Load fills *cfg, a pointer to a struct that holds the defaults. If *cfg has a
-// method Validate() error, that is asked too, and Problems it returns are
-// reported with the places their values came from. The error is Errors. With
-// the modes Help and Version nothing but the command line is looked at.
+// method Validate() error, that is asked too: it returns a fault.List whose Fields
+// are names of settings, and Load adds where their values came from. The error is a
+// fault.List with everything that is wrong. With the modes Help and Version nothing
+// but the command line is looked at.
 func Load(program Program, cfg any, from Source) (*Loaded, error) {
 	settings := describe(cfg)
 	l := &Loaded{settings: settings}
-	var faults Errors
+	var faults fault.List
 	line := parseFlags(program, settings, from.Args, &faults)
 	l.Args, l.Usage, l.Mode = line.flags.Args(), line.usage, line.mode()
 	if l.Mode == Help || l.Mode == Version {
 		return l, nil
 	}
-	file, place := *line.file, "flag --config"
+	file, place := *line.file, origin{name: "flag --config"}
 	if file == "" && from.LookupEnv != nil {
 		file, _ = from.LookupEnv(envName("config"))
-		place = "environment " + envName("config")
+		place = origin{name: "environment " + envName("config")}
 	}
 	if file != "" {
 		readFile(file, place, settings, from, &faults)
@@ -83,10 +86,7 @@ func Load(program Program, cfg any, from Source) (*Loaded, error) {
 		s.resolve(&faults)
 	}
 	validate(cfg, settings, &faults)
-	if len(faults) > 0 {
-		return l, faults
-	}
-	return l, nil
+	return l, faults.Err()
 }
 
 // commandLine is the parsed command line.
@@ -109,17 +109,17 @@ func (c commandLine) mode() Mode {
 	return Run
 }
 
-func parseFlags(program Program, settings []*setting, args []string, faults *Errors) commandLine {
+func parseFlags(program Program, settings []*setting, args []string, faults *fault.List) commandLine {
 	fs := pflag.NewFlagSet(program.Name, pflag.ContinueOnError)
 	fs.SortFlags = false
 	fs.SetOutput(io.Discard)
-	names := []string{"config", "check", "version", "help"}
+	names := []string{"--config", "--check", "--version", "--help"}
 	for _, s := range settings {
 		f := fs.VarPF(s, s.name, "", s.usage())
 		if s.isBool() {
 			f.NoOptDefVal = "true"
 		}
-		names = append(names, s.name)
+		names = append(names, "--"+s.name)
 	}
 	c := commandLine{flags: fs}
 	c.file = fs.String("config", "", "YAML `file` with settings")
@@ -129,12 +129,12 @@ func parseFlags(program Program, settings []*setting, args []string, faults *Err
 	c.usage = usage(program, fs)
 	err := fs.Parse(args)
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
-		*faults = append(*faults, Error{
-			Source: "command line", Key: "--" + unknown.GetSpecifiedName(), Message: "unknown flag",
-			Hint: nearest(unknown.GetSpecifiedName(), names, "--"),
+		*faults = append(*faults, fault.Fault{
+			File: commandName, Field: "--" + unknown.GetSpecifiedName(), Message: "unknown flag",
+			Hint: fault.Suggest("--"+unknown.GetSpecifiedName(), names),
 		})
 	} else if err != nil {
-		*faults = append(*faults, Error{Source: "command line", Message: err.Error()})
+		*faults = append(*faults, fault.Fault{File: commandName, Message: err.Error()})
 	}
 	return c
 }
@@ -156,7 +156,7 @@ func usage(program Program, fs *pflag.FlagSet) string {
 func readEnv(settings []*setting, lookup func(string) (string, bool)) {
 	for _, s := range settings {
 		if text, ok := lookup(envName(s.name)); ok && text != "" {
-			s.take("environment "+envName(s.name), text)
+			s.take(origin{name: "environment " + envName(s.name)}, text)
 		}
 	}
 }
@@ -164,14 +164,14 @@ func readEnv(settings []*setting, lookup func(string) (string, bool)) {
 func readFlags(settings []*setting) {
 	for _, s := range settings {
 		if len(s.flagTexts) > 0 {
-			s.take("flag --"+s.name, s.flagTexts...)
+			s.take(origin{name: flagOf(s.name)}, s.flagTexts...)
 		}
 	}
 }
 
 // validate asks the settings themselves. What is said about a setting that has
 // a fault already would be about its default, and is left out.
-func validate(cfg any, settings []*setting, faults *Errors) {
+func validate(cfg any, settings []*setting, faults *fault.List) {
 	v, ok := cfg.(interface{ Validate() error })
 	if !ok {
 		return
@@ -180,20 +180,20 @@ func validate(cfg any, settings []*setting, faults *Errors) {
 	if err == nil {
 		return
 	}
-	problems, ok := errors.AsType[Problems](err)
+	found, ok := errors.AsType[fault.List](err)
 	if !ok {
-		*faults = append(*faults, Error{Source: "settings", Message: err.Error()})
+		*faults = append(*faults, fault.Fault{File: "settings", Message: err.Error()})
 		return
 	}
-	for _, p := range problems {
-		source, reported := "settings", false
+	for _, f := range found {
+		source, reported := origin{name: "settings"}, false
 		for _, s := range settings {
-			if s.name == p.Setting {
+			if s.name == f.Field {
 				source, reported = s.source, s.faulty
 			}
 		}
 		if !reported {
-			*faults = append(*faults, p.at(source))
+			*faults = append(*faults, source.fault(f.Field, f.Message, f.Hint))
 		}
 	}
 }
@@ -214,11 +214,40 @@ func (l *Loaded) Print(w io.Writer) error {
 func (l *Loaded) Source(name string) string {
 	for _, s := range l.settings {
 		if s.name == name {
-			return s.source
+			return s.source.String()
 		}
 	}
 	return ""
 }
+
+// commandName is the place of what is wrong with the command line as a whole.
+const commandName = "command line"
+
+// origin is where a value comes from: "default", "flag --listen", "environment
+// PORTCULLIS_LISTEN", or a file and the line in it.
+type origin struct {
+	name string
+	line int // 0: not a file
+}
+
+func (o origin) String() string {
+	if o.line == 0 {
+		return o.name
+	}
+	return fmt.Sprintf("%s:%d", o.name, o.line)
+}
+
+// fault is what is wrong with a setting whose value comes from here. A flag names
+// its setting already.
+func (o origin) fault(setting, message, hint string) fault.Fault {
+	f := fault.Fault{File: o.name, Line: o.line, Field: setting, Message: message, Hint: hint}
+	if o.name == flagOf(setting) {
+		f.Field = ""
+	}
+	return f
+}
+
+func flagOf(name string) string { return "flag --" + name }
 
 func envName(name string) string {
 	return "PORTCULLIS_" + strings.ToUpper(keyName(name))

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/portcullis-gateway/portcullis/shared/config"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 type common struct {
@@ -30,7 +31,7 @@ type settings struct {
 	Token       string        `setting:"token" help:"the token" secret:"true"`
 	Own         func()
 	Marked      func() `setting:"-"`
-	problems    config.Problems
+	problems    fault.List
 }
 
 func (s *settings) Validate() error {
@@ -118,10 +119,10 @@ func TestFaults(t *testing.T) {
 		file string
 		want []string
 	}{
-		"unknown flag": {[]string{"--admin-listn=:1"}, nil, "", []string{`command line: --admin-listn: unknown flag (hint: did you mean --admin-listen?)`}},
+		"unknown flag": {[]string{"--admin-listn=:1"}, nil, "", []string{`command line: --admin-listn: unknown flag (hint: did you mean "--admin-listen"?)`}},
 		"no argument":  {[]string{"--listen"}, nil, "", []string{`command line: flag needs an argument: --listen`}},
-		"unknown key":  {file, nil, "listen: :1\nadmin-listen: :2\n", []string{`gateway.yaml:2: admin-listen: unknown setting (hint: did you mean admin_listen?)`}},
-		"far key":      {file, nil, "xyz: 1", []string{`gateway.yaml:1: xyz: unknown setting (hint: the nearest known one is demo; --help lists all)`}},
+		"unknown key":  {file, nil, "listen: :1\nadmin-listen: :2\n", []string{`gateway.yaml:2: admin-listen: unknown setting (hint: did you mean "admin_listen"?)`}},
+		"far key":      {file, nil, "xyz: 1", []string{`gateway.yaml:1: xyz: unknown setting (hint: the nearest known one is "demo"; known here: log_level, listen, admin_listen, control, drain_delay, max_body, demo, workers, small, token)`}},
 		"twice":        {file, nil, "listen: :1\n\nlisten: :2\n", []string{`gateway.yaml:3: listen: the setting appears twice, first in line 1 (hint: keep one)`}},
 		"null":         {file, nil, "listen:\n", []string{`gateway.yaml:1: listen: the setting has no value (hint: leave the line out for the default)`}},
 		"list":         {file, nil, "listen: [a]\n", []string{`gateway.yaml:1: listen: expected a string`}},
@@ -136,7 +137,7 @@ func TestFaults(t *testing.T) {
 			map[string]string{"PORTCULLIS_DRAIN_DELAY": "5", "PORTCULLIS_MAX_BODY": "10MB"},
 			"demo: maybe\nsmall: 4294967296\nworker: 1\n",
 			[]string{
-				`gateway.yaml:3: worker: unknown setting (hint: did you mean workers?)`,
+				`gateway.yaml:3: worker: unknown setting (hint: did you mean "workers"?)`,
 				`flag --control: "a,,b": an element of the list is empty (hint: separate the elements by single commas)`,
 				`environment PORTCULLIS_DRAIN_DELAY: drain-delay: "5": not a duration (hint: write a number with its unit: 500ms, 90s, 24h, 7d)`,
 				`environment PORTCULLIS_MAX_BODY: max-body: "10MB": not a size (hint: write bytes, or KiB, MiB, GiB: 512, 64KiB, 10MiB)`,
@@ -148,7 +149,7 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := config.Load(config.Program{Name: "gateway"}, defaults(), source(tc.args, tc.env, tc.file))
-			fs, ok := errors.AsType[config.Errors](err)
+			fs, ok := errors.AsType[fault.List](err)
 			if !ok {
 				t.Fatalf("got %v", err)
 			}
@@ -168,10 +169,10 @@ func TestBrokenYAMLNamesTheLine(t *testing.T) {
 
 func TestValidateKnowsTheSource(t *testing.T) {
 	cfg := defaults()
-	cfg.problems = config.Problems{
-		{Setting: "listen", Message: "the port is taken", Hint: "take another"},
-		{Setting: "workers", Message: "too few"},
-		{Setting: "nonsense", Message: "impossible"},
+	cfg.problems = fault.List{
+		{Field: "listen", Message: "the port is taken", Hint: "take another"},
+		{Field: "workers", Message: "too few"},
+		{Field: "nonsense", Message: "impossible"},
 	}
 	_, err := config.Load(config.Program{}, cfg, source([]string{"--workers=x"}, map[string]string{"PORTCULLIS_LISTEN": ":1"}, ""))
 	want := "flag --workers: \"x\": not a whole number\n" +

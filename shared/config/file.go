@@ -7,20 +7,22 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // maxFile bounds a settings file, in bytes.
 const maxFile = 1 << 20
 
 // readFile takes the settings of a YAML file. place says who named the file.
-func readFile(file, place string, settings []*setting, from Source, faults *Errors) {
+func readFile(file string, place origin, settings []*setting, from Source, faults *fault.List) {
 	if from.ReadFile == nil {
-		*faults = append(*faults, Error{Source: place, Message: "this program reads no settings file"})
+		*faults = append(*faults, place.fault("", "this program reads no settings file", ""))
 		return
 	}
 	data, err := from.ReadFile(file)
 	if err != nil {
-		f := Error{Source: place, Message: "read the settings file: " + err.Error()}
+		f := place.fault("", "read the settings file: "+err.Error(), "")
 		if errors.Is(err, os.ErrNotExist) {
 			f.Message, f.Hint = "there is no file "+file, "give the path of a YAML file, or leave the setting out"
 		}
@@ -28,18 +30,18 @@ func readFile(file, place string, settings []*setting, from Source, faults *Erro
 		return
 	}
 	if len(data) > maxFile {
-		*faults = append(*faults, Error{Source: file, Message: "the file is larger than 1 MiB"})
+		*faults = append(*faults, fault.Fault{File: file, Message: "the file is larger than 1 MiB"})
 		return
 	}
 	readYAML(file, data, settings, faults)
 }
 
-func readYAML(file string, data []byte, settings []*setting, faults *Errors) {
+func readYAML(file string, data []byte, settings []*setting, faults *fault.List) {
 	var docs []yaml.Node
 	if err := yaml.Load(data, &docs, yaml.WithAllDocuments()); err != nil {
-		f := Error{Source: file, Message: "not YAML: " + err.Error()}
+		f := fault.Fault{File: file, Message: "not YAML: " + err.Error()}
 		if le, ok := errors.AsType[*yaml.LoadError](err); ok {
-			f.Source, f.Message = fmt.Sprintf("%s:%d", file, max(le.Mark.Line, 1)), "not YAML: "+le.Message
+			f.Line, f.Message = max(le.Mark.Line, 1), "not YAML: "+le.Message
 		}
 		*faults = append(*faults, f)
 		return
@@ -48,7 +50,7 @@ func readYAML(file string, data []byte, settings []*setting, faults *Errors) {
 		return // an empty file, or nothing but comments
 	}
 	if len(docs) > 1 {
-		*faults = append(*faults, Error{Source: fmt.Sprintf("%s:%d", file, docs[1].Line), Message: "a settings file is one document"})
+		*faults = append(*faults, fault.Fault{File: file, Line: docs[1].Line, Message: "a settings file is one document"})
 		return
 	}
 	root := &docs[0]
@@ -59,15 +61,15 @@ func readYAML(file string, data []byte, settings []*setting, faults *Errors) {
 		return
 	}
 	if root.Kind != yaml.MappingNode {
-		*faults = append(*faults, Error{
-			Source: fmt.Sprintf("%s:%d", file, max(root.Line, 1)), Message: "a settings file holds lines of key: value",
+		*faults = append(*faults, fault.Fault{
+			File: file, Line: max(root.Line, 1), Message: "a settings file holds lines of key: value",
 		})
 		return
 	}
 	readMembers(file, root, settings, faults)
 }
 
-func readMembers(file string, root *yaml.Node, settings []*setting, faults *Errors) {
+func readMembers(file string, root *yaml.Node, settings []*setting, faults *fault.List) {
 	byKey := make(map[string]*setting, len(settings))
 	keys := make([]string, 0, len(settings))
 	for _, s := range settings {
@@ -77,15 +79,16 @@ func readMembers(file string, root *yaml.Node, settings []*setting, faults *Erro
 	first := make(map[string]int)
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		key, value := root.Content[i], root.Content[i+1]
-		f := Error{Source: fmt.Sprintf("%s:%d", file, key.Line), Key: key.Value}
+		at := origin{name: file, line: key.Line}
+		f := at.fault(key.Value, "", "")
 		s := byKey[key.Value]
 		switch line, again := first[key.Value]; {
 		case key.Kind != yaml.ScalarNode || s == nil:
-			f.Message, f.Hint = "unknown setting", nearest(key.Value, keys, "")
+			f.Message, f.Hint = "unknown setting", fault.Suggest(key.Value, keys)
 		case again:
 			f.Message, f.Hint = fmt.Sprintf("the setting appears twice, first in line %d", line), "keep one"
 		default:
-			f.Message, f.Hint = readValue(f.Source, s, value)
+			f.Message, f.Hint = readValue(at, s, value)
 		}
 		first[key.Value] = key.Line
 		if f.Message != "" {
@@ -95,7 +98,7 @@ func readMembers(file string, root *yaml.Node, settings []*setting, faults *Erro
 }
 
 // readValue takes a setting's value; it returns a fault's message and hint.
-func readValue(source string, s *setting, value *yaml.Node) (message, hint string) {
+func readValue(source origin, s *setting, value *yaml.Node) (message, hint string) {
 	switch {
 	case value.Kind == yaml.ScalarNode && value.ShortTag() == "!!null":
 		return "the setting has no value", "leave the line out for the default"

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // mask stands for a secret's value wherever settings are shown.
@@ -21,9 +23,9 @@ type setting struct {
 	secret     bool
 	field      reflect.Value
 	flagTexts  []string
-	// texts are what the strongest source says, and source is its name.
+	// texts are what the strongest source says.
 	texts  []string
-	source string
+	source origin
 	faulty bool
 }
 
@@ -48,7 +50,7 @@ func describeFields(v reflect.Value, settings []*setting) []*setting {
 		}
 		s := &setting{
 			name: name, help: f.Tag.Get("help"), secret: f.Tag.Get("secret") == "true",
-			field: v.Field(i), source: "default",
+			field: v.Field(i), source: origin{name: "default"},
 		}
 		if !s.supported() {
 			panic(fmt.Sprintf("BUG: setting %s has the type %s", name, f.Type))
@@ -116,23 +118,22 @@ func (s *setting) usage() string {
 func (s *setting) String() string { return "" }
 
 // take keeps what a source says; later calls are of stronger sources.
-func (s *setting) take(source string, texts ...string) {
+func (s *setting) take(source origin, texts ...string) {
 	s.source, s.texts = source, texts
 }
 
 // resolve turns the strongest source's text into the field's value.
-func (s *setting) resolve(faults *Errors) {
+func (s *setting) resolve(faults *fault.List) {
 	if s.texts == nil {
 		return
 	}
 	if err := s.parse(); err != nil {
 		s.faulty = true
-		f := Error{Source: s.source, Key: s.name, Message: err.Error()}
+		message := err.Error()
 		if text := s.texts[len(s.texts)-1]; !s.secret {
-			f.Message = strconv.Quote(text) + ": " + f.Message
+			message = strconv.Quote(text) + ": " + message
 		}
-		f.Hint = s.form()
-		*faults = append(*faults, f)
+		*faults = append(*faults, s.source.fault(s.name, message, s.form()))
 	}
 }
 

@@ -10,14 +10,16 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // decoder fills one message from the tree of one document.
 type decoder struct {
-	file   string
-	ref    catalog.Ref
-	path   []byte
-	faults *faults
+	file string
+	// resource and id name the resource in faults, as far as they are known.
+	resource, id string
+	path         []byte
+	faults       *faults
 }
 
 // decode makes the resource that a document describes. want is the kind it
@@ -35,9 +37,9 @@ func decode(file string, root *node, want pb.Kind, faults *faults) catalog.Resou
 	if r == nil {
 		return nil
 	}
-	d.ref.Kind = kind
+	d.resource = catalog.KindName(kind)
 	if id := root.member("id"); id != nil && id.value.kind == stringNode {
-		d.ref.ID = id.value.text
+		d.id = id.value.text
 	}
 	d.message(r.ProtoReflect(), root, true)
 	if faults.total > before {
@@ -68,7 +70,7 @@ func (d *decoder) kind(root *node, want pb.Kind) pb.Kind {
 	}
 	switch {
 	case kind == pb.Kind_KIND_UNSPECIFIED:
-		d.fault(m.value, "unknown kind "+quote(m.value.text), suggest("kind", m.value.text, names))
+		d.fault(m.value, "unknown kind "+quote(m.value.text), fault.Suggest(m.value.text, names))
 	case want != pb.Kind_KIND_UNSPECIFIED && kind != want:
 		d.fault(m.value, fmt.Sprintf("the kind here is %s, not %s", catalog.KindName(want), catalog.KindName(kind)), "")
 		return pb.Kind_KIND_UNSPECIFIED
@@ -95,9 +97,9 @@ func (d *decoder) fault(n *node, message, hint string) {
 }
 
 func (d *decoder) faultAt(line, column int, message, hint string) {
-	d.faults.add(Error{
-		File: d.file, Line: line, Column: column, Ref: d.ref,
-		Path: string(d.path), Message: message, Hint: hint,
+	d.faults.add(fault.Fault{
+		File: d.file, Line: line, Column: column, Kind: d.resource, ID: d.id,
+		Field: string(d.path), Message: message, Hint: hint,
 	})
 }
 
@@ -167,7 +169,7 @@ func outputOnly(message protoreflect.FullName, field protoreflect.Name) bool {
 
 func (d *decoder) unknown(f *member, fields protoreflect.FieldDescriptors, top bool) {
 	if d.faults.full() {
-		d.faults.add(Error{})
+		d.faults.add(fault.Fault{})
 		return
 	}
 	names := make([]string, 0, fields.Len()+1)
@@ -177,7 +179,7 @@ func (d *decoder) unknown(f *member, fields protoreflect.FieldDescriptors, top b
 	for i := range fields.Len() {
 		names = append(names, string(fields.Get(i).Name()))
 	}
-	d.faultAt(f.line, f.column, "unknown field", suggest("field", f.name, names))
+	d.faultAt(f.line, f.column, "unknown field", fault.Suggest(f.name, names))
 }
 
 // field sets one field of m.

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // isValue tells whether null is a value of the field and not its absence.
@@ -60,7 +61,7 @@ func (d *decoder) enum(ed protoreflect.EnumDescriptor, n *node) (protoreflect.Va
 		}
 		names = append(names, string(v.Name()))
 	}
-	d.fault(n, "unknown value "+quote(n.text), suggest("value", n.text, names))
+	d.fault(n, "unknown value "+quote(n.text), fault.Suggest(n.text, names))
 	return protoreflect.Value{}, false
 }
 

@@ -8,7 +8,8 @@
 //
 // Decoding is strict, because a misspelt field that is ignored opens a door:
 // unknown fields, duplicate members, wrong types and trailing data are faults,
-// all of them are reported at once, and each names file, line, field and cure.
+// all of them are reported at once (a fault.List), and each names file, line, field
+// and cure.
 // Input is bounded: 1 MiB and 32 levels for a document, 64 MiB for a file;
 // Scanner reads streams of any size in bounded memory.
 //

@@ -4,78 +4,20 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
-// maxFaults bounds what is reported of one input; the rest is only counted.
+// maxFaults bounds what is reported of one input; the rest is only counted, and
+// one more fault at the end tells how many there are.
 const maxFaults = 100
-
-// Error is one fault in a text, written for the person who has to mend it.
-type Error struct {
-	// File is the name given by the caller; empty: the fault has no place in a text.
-	File string
-	// Line and Column count from 1; 0: unknown. Columns count bytes.
-	Line, Column int
-	// Ref is the resource the fault is in, as far as it is known.
-	Ref catalog.Ref
-	// Path is the field, like "upstream.targets[0].url"; empty: the whole document.
-	Path    string
-	Message string
-	// Hint is the cure, if there is an obvious one.
-	Hint string
-}
-
-// Error is "file:line: api/orders upstream.targets[0].url: message (hint: …)", on one line.
-func (e Error) Error() string {
-	var b strings.Builder
-	if e.File != "" {
-		b.WriteString(e.File)
-		b.WriteByte(':')
-	}
-	if e.Line > 0 {
-		fmt.Fprintf(&b, "%d:", e.Line)
-	}
-	if b.Len() > 0 {
-		b.WriteByte(' ')
-	}
-	where := e.Path
-	if e.Ref != (catalog.Ref{}) {
-		where = strings.TrimSpace(strings.TrimSuffix(e.Ref.String(), "/") + " " + e.Path)
-	}
-	if where != "" {
-		b.WriteString(where)
-		b.WriteString(": ")
-	}
-	b.WriteString(e.Message)
-	if e.Hint != "" {
-		b.WriteString(" (hint: ")
-		b.WriteString(e.Hint)
-		b.WriteByte(')')
-	}
-	return b.String()
-}
-
-// Errors are all faults of an input, in the order of their lines; never empty
-// when returned as an error. Of more than a hundred the first hundred are kept
-// and the last element tells how many there are.
-type Errors []Error
-
-// Error has one line for each fault.
-func (es Errors) Error() string {
-	lines := make([]string, len(es))
-	for i, e := range es {
-		lines[i] = e.Error()
-	}
-	return strings.Join(lines, "\n")
-}
 
 // faults collects what is wrong with one input.
 type faults struct {
-	list  Errors
+	list  fault.List
 	total int
 }
 
-func (f *faults) add(e Error) {
+func (f *faults) add(e fault.Fault) {
 	f.total++
 	if len(f.list) < maxFaults {
 		f.list = append(f.list, e)
@@ -92,7 +34,7 @@ func (f *faults) err() error {
 	}
 	if f.total > len(f.list) {
 		last := f.list[len(f.list)-1]
-		f.list = append(f.list, Error{
+		f.list = append(f.list, fault.Fault{
 			File: last.File, Line: last.Line,
 			Message: fmt.Sprintf("%d faults in all; the first %d are shown", f.total, maxFaults),
 		})

@@ -9,11 +9,12 @@ import (
 	"time"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
 )
 
 // faultsOf decodes a file and gives its faults; nil if there are none.
-func faultsOf(t *testing.T, text string) resource.Errors {
+func faultsOf(t *testing.T, text string) fault.List {
 	t.Helper()
 	docs, err := resource.DecodeYAML("f", []byte(text))
 	if err == nil {
@@ -22,9 +23,9 @@ func faultsOf(t *testing.T, text string) resource.Errors {
 	if docs != nil {
 		t.Errorf("documents beside an error: %v", docs)
 	}
-	es, ok := errors.AsType[resource.Errors](err)
+	es, ok := errors.AsType[fault.List](err)
 	if !ok || len(es) == 0 {
-		t.Fatalf("got %T %v, want Errors", err, err)
+		t.Fatalf("got %T %v, want a fault.List", err, err)
 	}
 	return es
 }
@@ -35,38 +36,38 @@ func TestFaults(t *testing.T) {
 		text string
 		want string // the whole line
 	}{
-		"unknown field":      {plan + "statuss: STAGING", `f:3: plan/p statuss: unknown field (hint: did you mean "status"?)`},
-		"camel case":         {"kind: Api\nid: a\ncontextPath: /x", `f:3: api/a contextPath: unknown field (hint: did you mean "context_path"?)`},
-		"far field":          {"kind: Revocation\nxyzzy: 1", `f:2: revocation xyzzy: unknown field (hint: the nearest known field is "kind"; known here: kind, id, issuer, jti, token_sha256, client_id, subject, issued_before, expires_at, reason, meta)`},
-		"nested unknown":     {plan + "jwt:\n  scopes:\n    alll: []", `f:5: plan/p jwt.scopes.alll: unknown field (hint: did you mean "all"?)`},
-		"in a list":          {"kind: Api\nid: a\nupstream:\n  targets:\n  - url: x\n  - urll: x", `f:6: api/a upstream.targets[1].urll: unknown field (hint: did you mean "url"?)`},
-		"duplicate":          {plan + "name: a\nname: b", `f:4: plan/p name: the field appears twice, first in line 3 (hint: keep one)`},
-		"duplicate in free":  {"kind: Issuer\nid: i\nkeys: {jwks: {a: 1, a: 2}}", `f:3: issuer/i keys.jwks.a: the field appears twice (hint: keep one)`},
-		"number for text":    {"kind: Api\nid: a\nversion: 1.0", `f:3: api/a version: expected text, got the number 1.0 (hint: write it in quotes: "1.0")`},
-		"bool for text":      {plan + "name: true", `f:3: plan/p name: expected text, got true (hint: write it in quotes: "true")`},
-		"text for bool":      {plan + "auto_accept: yes", `f:3: plan/p auto_accept: expected true or false, got the text "yes"`},
-		"text for number":    {plan + "order: first", `f:3: plan/p order: expected a number, got the text "first"`},
-		"fraction":           {plan + "order: 1.5", `f:3: plan/p order: expected a whole number from -2147483648 to 2147483647, got 1.5`},
-		"out of range":       {plan + "order: 2147483648", `f:3: plan/p order: expected a whole number from -2147483648 to 2147483647, got 2147483648`},
-		"negative":           {plan + "restrictions: {quota: {requests: -1}}", `f:3: plan/p restrictions.quota.requests: expected a whole number from 0 to 18446744073709551615, got -1`},
-		"enum":               {plan + "status: PUBLISH", `f:3: plan/p status: unknown value "PUBLISH" (hint: did you mean "PUBLISHED"?)`},
-		"enum case":          {plan + "security: jwt", `f:3: plan/p security: unknown value "jwt" (hint: did you mean "JWT"?)`},
-		"enum number":        {plan + "security: 2", `f:3: plan/p security: expected a name, got the number 2`},
-		"enum unspecified":   {plan + "status: STATUS_UNSPECIFIED", `f:3: plan/p status: unknown value "STATUS_UNSPECIFIED" (hint: the nearest known value is "STAGING"; known here: STAGING, PUBLISHED, DEPRECATED, CLOSED)`},
-		"scalar for list":    {plan + "jwt: {issuers: acme}", `f:3: plan/p jwt.issuers: expected a list, got the text "acme" (hint: put it in [ ])`},
-		"list for text":      {plan + "name: [a]", `f:3: plan/p name: expected text, got a list`},
-		"object for list":    {"kind: Api\nid: a\nupstream: {targets: {url: x}}", `f:3: api/a upstream.targets: expected a list, got an object (hint: put it in [ ])`},
-		"text for object":    {plan + "jwt: acme", `f:3: plan/p jwt: expected an object, got the text "acme"`},
-		"null in list":       {plan + "jwt: {issuers: [~]}", `f:3: plan/p jwt.issuers[0]: null in a list (hint: leave the element out)`},
-		"oneof":              {"kind: Revocation\nid: r\njti: a\nsubject: b", `f:4: revocation/r subject: jti and subject exclude each other (hint: keep one)`},
-		"duration number":    {"kind: Issuer\nid: i\nclock_skew: 5", `f:3: issuer/i clock_skew: expected a duration, got the number 5 (hint: write a number with its unit: 500ms, 90s, 60m, 24h, 7d; seconds would be 5s)`},
-		"duration unit":      {"kind: Issuer\nid: i\nclock_skew: 5 min", `f:3: issuer/i clock_skew: "5 min": not a duration (hint: write a number with its unit: 500ms, 90s, 60m, 24h, 7d)`},
-		"duration negative":  {"kind: Issuer\nid: i\nclock_skew: -5s", `f:3: issuer/i clock_skew: "-5s": must not be negative (hint: write a number with its unit: 500ms, 90s, 60m, 24h, 7d)`},
-		"size unit":          {"kind: Api\nid: a\nupstream: {max_request_body: 10MB}", `f:3: api/a upstream.max_request_body: "10MB" is not a size (hint: write bytes, or KiB, MiB, GiB: 512, 64KiB, 10MiB)`},
-		"size range":         {"kind: Api\nid: a\nupstream: {max_request_body: 99999999TiB}", `f:3: api/a upstream.max_request_body: "99999999TiB": out of range (hint: write bytes, or KiB, MiB, GiB: 512, 64KiB, 10MiB)`},
-		"time":               {"kind: Subscription\nid: s\nstarts_at: 2026-01-01", `f:3: subscription/s starts_at: "2026-01-01" is not a time of RFC 3339 (hint: write it like 2026-01-31T08:00:00Z)`},
-		"inexact number":     {"kind: Issuer\nid: i\nkeys: {jwks: {n: 9007199254740993}}", `f:3: issuer/i keys.jwks.n: whole numbers beyond 9007199254740992 lose digits (hint: write it in quotes: "9007199254740993")`},
-		"no number":          {"kind: Issuer\nid: i\nkeys: {jwks: {n: .nan}}", `f:3: issuer/i keys.jwks.n: expected a decimal number, got .nan`},
+		"unknown field":      {plan + "statuss: STAGING", `f:3: plan/p: statuss: unknown field (hint: did you mean "status"?)`},
+		"camel case":         {"kind: Api\nid: a\ncontextPath: /x", `f:3: api/a: contextPath: unknown field (hint: did you mean "context_path"?)`},
+		"far field":          {"kind: Revocation\nxyzzy: 1", `f:2: revocation: xyzzy: unknown field (hint: the nearest known one is "kind"; known here: kind, id, issuer, jti, token_sha256, client_id, subject, issued_before, expires_at, reason, meta)`},
+		"nested unknown":     {plan + "jwt:\n  scopes:\n    alll: []", `f:5: plan/p: jwt.scopes.alll: unknown field (hint: did you mean "all"?)`},
+		"in a list":          {"kind: Api\nid: a\nupstream:\n  targets:\n  - url: x\n  - urll: x", `f:6: api/a: upstream.targets[1].urll: unknown field (hint: did you mean "url"?)`},
+		"duplicate":          {plan + "name: a\nname: b", `f:4: plan/p: name: the field appears twice, first in line 3 (hint: keep one)`},
+		"duplicate in free":  {"kind: Issuer\nid: i\nkeys: {jwks: {a: 1, a: 2}}", `f:3: issuer/i: keys.jwks.a: the field appears twice (hint: keep one)`},
+		"number for text":    {"kind: Api\nid: a\nversion: 1.0", `f:3: api/a: version: expected text, got the number 1.0 (hint: write it in quotes: "1.0")`},
+		"bool for text":      {plan + "name: true", `f:3: plan/p: name: expected text, got true (hint: write it in quotes: "true")`},
+		"text for bool":      {plan + "auto_accept: yes", `f:3: plan/p: auto_accept: expected true or false, got the text "yes"`},
+		"text for number":    {plan + "order: first", `f:3: plan/p: order: expected a number, got the text "first"`},
+		"fraction":           {plan + "order: 1.5", `f:3: plan/p: order: expected a whole number from -2147483648 to 2147483647, got 1.5`},
+		"out of range":       {plan + "order: 2147483648", `f:3: plan/p: order: expected a whole number from -2147483648 to 2147483647, got 2147483648`},
+		"negative":           {plan + "restrictions: {quota: {requests: -1}}", `f:3: plan/p: restrictions.quota.requests: expected a whole number from 0 to 18446744073709551615, got -1`},
+		"enum":               {plan + "status: PUBLISH", `f:3: plan/p: status: unknown value "PUBLISH" (hint: did you mean "PUBLISHED"?)`},
+		"enum case":          {plan + "security: jwt", `f:3: plan/p: security: unknown value "jwt" (hint: did you mean "JWT"?)`},
+		"enum number":        {plan + "security: 2", `f:3: plan/p: security: expected a name, got the number 2`},
+		"enum unspecified":   {plan + "status: STATUS_UNSPECIFIED", `f:3: plan/p: status: unknown value "STATUS_UNSPECIFIED" (hint: the nearest known one is "STAGING"; known here: STAGING, PUBLISHED, DEPRECATED, CLOSED)`},
+		"scalar for list":    {plan + "jwt: {issuers: acme}", `f:3: plan/p: jwt.issuers: expected a list, got the text "acme" (hint: put it in [ ])`},
+		"list for text":      {plan + "name: [a]", `f:3: plan/p: name: expected text, got a list`},
+		"object for list":    {"kind: Api\nid: a\nupstream: {targets: {url: x}}", `f:3: api/a: upstream.targets: expected a list, got an object (hint: put it in [ ])`},
+		"text for object":    {plan + "jwt: acme", `f:3: plan/p: jwt: expected an object, got the text "acme"`},
+		"null in list":       {plan + "jwt: {issuers: [~]}", `f:3: plan/p: jwt.issuers[0]: null in a list (hint: leave the element out)`},
+		"oneof":              {"kind: Revocation\nid: r\njti: a\nsubject: b", `f:4: revocation/r: subject: jti and subject exclude each other (hint: keep one)`},
+		"duration number":    {"kind: Issuer\nid: i\nclock_skew: 5", `f:3: issuer/i: clock_skew: expected a duration, got the number 5 (hint: write a number with its unit: 500ms, 90s, 60m, 24h, 7d; seconds would be 5s)`},
+		"duration unit":      {"kind: Issuer\nid: i\nclock_skew: 5 min", `f:3: issuer/i: clock_skew: "5 min": not a duration (hint: write a number with its unit: 500ms, 90s, 60m, 24h, 7d)`},
+		"duration negative":  {"kind: Issuer\nid: i\nclock_skew: -5s", `f:3: issuer/i: clock_skew: "-5s": must not be negative (hint: write a number with its unit: 500ms, 90s, 60m, 24h, 7d)`},
+		"size unit":          {"kind: Api\nid: a\nupstream: {max_request_body: 10MB}", `f:3: api/a: upstream.max_request_body: "10MB" is not a size (hint: write bytes, or KiB, MiB, GiB: 512, 64KiB, 10MiB)`},
+		"size range":         {"kind: Api\nid: a\nupstream: {max_request_body: 99999999TiB}", `f:3: api/a: upstream.max_request_body: "99999999TiB": out of range (hint: write bytes, or KiB, MiB, GiB: 512, 64KiB, 10MiB)`},
+		"time":               {"kind: Subscription\nid: s\nstarts_at: 2026-01-01", `f:3: subscription/s: starts_at: "2026-01-01" is not a time of RFC 3339 (hint: write it like 2026-01-31T08:00:00Z)`},
+		"inexact number":     {"kind: Issuer\nid: i\nkeys: {jwks: {n: 9007199254740993}}", `f:3: issuer/i: keys.jwks.n: whole numbers beyond 9007199254740992 lose digits (hint: write it in quotes: "9007199254740993")`},
+		"no number":          {"kind: Issuer\nid: i\nkeys: {jwks: {n: .nan}}", `f:3: issuer/i: keys.jwks.n: expected a decimal number, got .nan`},
 		"missing kind":       {"id: a", `f:1: the field kind is missing (hint: one of Issuer, Api, Plan, Application, Subscription, Revocation)`},
 		"unknown kind":       {"kind: Apis", `f:1: kind: unknown kind "Apis" (hint: did you mean "Api"?)`},
 		"key set":            {"kind: KeySet\nid: a", `f:1: kind: a KeySet is written by the control plane only (hint: leave the document out)`},
@@ -79,7 +80,7 @@ func TestFaults(t *testing.T) {
 		"directive":          {"%YAML 1.2\n---\n" + plan, `f:1: YAML directives are not supported (hint: leave the line out)`},
 		"not UTF-8":          {plan + "name: \xff", `f:3: the text is not UTF-8`},
 		"json trailing":      {`{"kind":"Plan"} x`, `f:1: expected a JSON object, got 'x'`},
-		"json duplicate":     {"{\"kind\":\"Plan\",\"id\":\"p\",\n\"id\":\"q\"}", `f:2: plan/p id: the field appears twice, first in line 1 (hint: keep one)`},
+		"json duplicate":     {"{\"kind\":\"Plan\",\"id\":\"p\",\n\"id\":\"q\"}", `f:2: plan/p: id: the field appears twice, first in line 1 (hint: keep one)`},
 		"json surrogate":     {`{"kind":"Plan","name":"\ud800"}`, `f:1: the text holds half a surrogate pair, which is no character`},
 		"json unclosed":      {"\n\n" + `{"kind":"Plan","name":"x}`, `f:3: not JSON: the document that starts here does not end (hint: is a bracket or a quote missing?)`},
 		"json comma":         {"{\"kind\":\"Plan\",\n}", `f:2: not JSON: invalid character '}' looking for beginning of object key string`},

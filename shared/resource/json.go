@@ -8,6 +8,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // jsonReader turns one JSON document into the intermediate tree.
@@ -61,7 +63,7 @@ func (r *jsonReader) place(offset int) (line, column int) {
 
 func (r *jsonReader) fault(offset int, message, hint string) {
 	line, column := r.place(offset)
-	r.faults.add(Error{File: r.file, Line: line, Column: column, Message: message, Hint: hint})
+	r.faults.add(fault.Fault{File: r.file, Line: line, Column: column, Message: message, Hint: hint})
 }
 
 // syntax reports what the JSON parser says.

@@ -7,6 +7,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
@@ -32,12 +33,12 @@ func (d Document) Position(field string) (line, column int) {
 }
 
 // DecodeYAML reads all documents of a file; the file may also hold JSON, in
-// the forms that Scanner takes. On a fault it returns no documents, and Errors
-// with all faults of the file. A document may lack its id, not its kind.
+// the forms that Scanner takes. On a fault it returns no documents, and a
+// fault.List with all faults of the file. A document may lack its id, not its kind.
 func DecodeYAML(file string, data []byte) ([]Document, error) {
 	var all faults
 	if len(data) > MaxFile {
-		all.add(Error{File: file, Message: "the file is larger than 64 MiB", Hint: "use import for large amounts"})
+		all.add(fault.Fault{File: file, Message: "the file is larger than 64 MiB", Hint: "use import for large amounts"})
 		return nil, all.err()
 	}
 	var docs []Document
@@ -46,7 +47,7 @@ func DecodeYAML(file string, data []byte) ([]Document, error) {
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if es, ok := errors.AsType[Errors](err); ok {
+		if es, ok := errors.AsType[fault.List](err); ok {
 			for _, e := range es {
 				all.add(e)
 			}
@@ -65,15 +66,16 @@ func DecodeYAML(file string, data []byte) ([]Document, error) {
 
 // DecodeJSON reads one resource, such as a request's body; name is its name in
 // errors. With a kind, the text need not have the member `kind` but may not
-// contradict it; with KIND_UNSPECIFIED the text must say. The error is Errors.
+// contradict it; with KIND_UNSPECIFIED the text must say. The error is a
+// fault.List.
 func DecodeJSON(name string, data []byte, kind pb.Kind) (catalog.Resource, error) {
 	var faults faults
 	if len(data) > MaxDocument {
-		faults.add(Error{File: name, Message: "the document is larger than 1 MiB"})
+		faults.add(fault.Fault{File: name, Message: "the document is larger than 1 MiB"})
 		return nil, faults.err()
 	}
 	if at := invalidUTF8(data); at >= 0 {
-		faults.add(Error{File: name, Line: 1 + bytes.Count(data[:at], []byte{'\n'}), Message: "the text is not UTF-8"})
+		faults.add(fault.Fault{File: name, Line: 1 + bytes.Count(data[:at], []byte{'\n'}), Message: "the text is not UTF-8"})
 		return nil, faults.err()
 	}
 	var r catalog.Resource
@@ -88,7 +90,7 @@ func DecodeJSON(name string, data []byte, kind pb.Kind) (catalog.Resource, error
 
 // Locate puts file and line to problems: each at its field in the document of
 // its resource, at the document if the field is not written there, and without
-// a place if no document has the resource. The error is Errors; nil without problems.
+// a place if no document has the resource. The error is a fault.List; nil without problems.
 func Locate(docs []Document, ps rules.Problems) error {
 	if len(ps) == 0 {
 		return nil
@@ -98,9 +100,12 @@ func Locate(docs []Document, ps rules.Problems) error {
 		r := docs[i].Resource
 		byRef[catalog.Ref{Kind: catalog.KindOf(r), ID: r.GetId()}] = &docs[i]
 	}
-	es := make(Errors, len(ps))
+	es := make(fault.List, len(ps))
 	for i, p := range ps {
-		es[i] = Error{Ref: p.Ref, Path: p.Field, Message: p.Message, Hint: p.Hint}
+		es[i] = fault.Fault{
+			Kind: catalog.KindName(p.Ref.Kind), ID: p.Ref.ID, Field: p.Field,
+			Code: fault.Code(p.Code), Message: p.Message, Hint: p.Hint,
+		}
 		if d := byRef[p.Ref]; d != nil {
 			es[i].File = d.File
 			es[i].Line, es[i].Column = d.Position(p.Field)

@@ -14,6 +14,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
@@ -174,7 +175,7 @@ func TestLocate(t *testing.T) {
 		{Ref: catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: "orders-key"}, Field: "jwt.issuers", Message: "is missing"},
 		{Ref: catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: "absent"}, Field: "api", Message: "bad"},
 	})
-	got, ok := errors.AsType[resource.Errors](err)
+	got, ok := errors.AsType[fault.List](err)
 	if !ok {
 		t.Fatalf("got %T", err)
 	}
@@ -188,10 +189,10 @@ func TestLocate(t *testing.T) {
 			t.Errorf("%v points to %q", got[i], line)
 		}
 	}
-	if got[3].File != "" || got[3].Error() != "plan/absent api: bad" {
+	if got[3].File != "" || got[3].Error() != "plan/absent: api: bad" {
 		t.Errorf("without a document: %q", got[3].Error())
 	}
-	if !strings.HasSuffix(got[0].Error(), ": api/orders upstream.targets[0].url: bad (hint: mend it)") ||
+	if !strings.HasSuffix(got[0].Error(), ": api/orders: upstream.targets[0].url: bad (hint: mend it)") ||
 		!strings.HasPrefix(got[0].Error(), "contract.yaml:") {
 		t.Errorf("got %q", got[0].Error())
 	}

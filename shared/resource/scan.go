@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // MaxDocument bounds one document, in bytes.
@@ -37,7 +38,7 @@ func NewScanner(name string, r io.Reader) *Scanner {
 	return &Scanner{name: name, in: window{r: r}, line: 1}
 }
 
-// Next gives the next resource, or io.EOF at the end. An error of type Errors
+// Next gives the next resource, or io.EOF at the end. An error of type fault.List
 // tells what is wrong with one document; the call after it goes on with the
 // next document, or gives io.EOF where no next one can be found. Any other
 // error comes from the reader and comes again.
@@ -73,7 +74,7 @@ func (s *Scanner) Next() (Document, error) {
 // decode makes a resource of one document's text; skip: there is nothing in it.
 func (s *Scanner) decode(first int, text []byte, faults *faults) (doc Document, skip bool) {
 	if at := invalidUTF8(text); at >= 0 {
-		faults.add(Error{File: s.name, Line: first + bytes.Count(text[:at], []byte{'\n'}), Message: "the text is not UTF-8"})
+		faults.add(fault.Fault{File: s.name, Line: first + bytes.Count(text[:at], []byte{'\n'}), Message: "the text is not UTF-8"})
 		return doc, false
 	}
 	var root *node
@@ -85,7 +86,7 @@ func (s *Scanner) decode(first int, text []byte, faults *faults) (doc Document, 
 			return doc, true
 		}
 		if content[0] == '%' {
-			faults.add(Error{File: s.name, Line: first + line, Message: "YAML directives are not supported", Hint: "leave the line out"})
+			faults.add(fault.Fault{File: s.name, Line: first + line, Message: "YAML directives are not supported", Hint: "leave the line out"})
 			return doc, false
 		}
 		root = parseYAML(s.name, text, first, faults)
@@ -128,8 +129,8 @@ func (s *Scanner) advance(n int) []byte {
 	return passed
 }
 
-func (s *Scanner) fault(line int, message, hint string) Error {
-	return Error{File: s.name, Line: line, Message: message, Hint: hint}
+func (s *Scanner) fault(line int, message, hint string) fault.Fault {
+	return fault.Fault{File: s.name, Line: line, Message: message, Hint: hint}
 }
 
 // sniff decides on the format: JSON starts with {" or {} or [{ or [].

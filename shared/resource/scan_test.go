@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
 )
 
@@ -25,7 +26,7 @@ func scan(t *testing.T, r io.Reader) []string {
 			return got
 		case err != nil:
 			got = append(got, err.Error())
-			if _, ok := errors.AsType[resource.Errors](err); !ok {
+			if _, ok := errors.AsType[fault.List](err); !ok {
 				return got
 			}
 		default:
@@ -47,13 +48,13 @@ func TestScanner(t *testing.T) {
 		"yaml bom":       {"\uFEFFkind: Api\nid: a\n", []string{"a@1"}},
 		"yaml block":     {"kind: Api\nid: a\ndescription: |\n  ---\n  text\n--- \nkind: Api\nid: b", []string{"a@1", "b@7"}},
 		"yaml flow":      {"{kind: Api, id: a}\n", []string{"a@1"}},
-		"yaml goes on":   {"kind: Api\nid: 5\n---\nkind: Api\nid: b\n", []string{`f:2: api id: expected text, got the number 5 (hint: write it in quotes: "5")`, "b@4"}},
+		"yaml goes on":   {"kind: Api\nid: 5\n---\nkind: Api\nid: b\n", []string{`f:2: api: id: expected text, got the number 5 (hint: write it in quotes: "5")`, "b@4"}},
 		"ndjson":         {"{\"kind\":\"Api\",\"id\":\"a\"}\n{\"kind\":\"Api\",\"id\":\"b\"}\n", []string{"a@1", "b@2"}},
 		"json bom":       {"\uFEFF{\"kind\":\"Api\",\"id\":\"a\"}", []string{"a@1"}},
 		"json together":  {`{"kind":"Api","id":"a}"}{"kind":"Api","id":"\"{"}` + "\n---\n" + `{"kind":"Api","id":"c"}`, []string{"a}@1", `"{@1`, "c@3"}},
 		"json array":     {"\n [\n{\"kind\":\"Api\",\"id\":\"a\"} ,\n {\"kind\":\"Api\",\"id\":\"b\"}\n]\n", []string{"a@3", "b@4"}},
 		"json empty":     {"[]", nil},
-		"json goes on":   {"{\"kind\":\"Api\",\"idd\":\"a\"}\n{\"kind\":\"Api\",}\n{\"kind\":\"Api\",\"id\":\"b\"}", []string{`f:1: api idd: unknown field (hint: did you mean "id"?)`, "f:2: not JSON: invalid character '}' looking for beginning of object key string", "b@3"}},
+		"json goes on":   {"{\"kind\":\"Api\",\"idd\":\"a\"}\n{\"kind\":\"Api\",}\n{\"kind\":\"Api\",\"id\":\"b\"}", []string{`f:1: api: idd: unknown field (hint: did you mean "id"?)`, "f:2: not JSON: invalid character '}' looking for beginning of object key string", "b@3"}},
 		"json comma":     {`[{"kind":"Api","id":"a"},]`, []string{"a@1", `f:1: expected a JSON object, got ']'`}},
 		"json nonsense":  {`{"kind":"Api","id":"a"} 7 {"kind":"Api","id":"b"}`, []string{"a@1", `f:1: expected a JSON object, got '7'`}},
 		"two arrays":     {`[{"kind":"Api","id":"a"}][]`, []string{"a@1", `f:1: there is something after the array`}},

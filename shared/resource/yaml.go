@@ -7,6 +7,8 @@ import (
 
 	"go.yaml.in/yaml/v4"
 	"go.yaml.in/yaml/v4/plugin/loaderlimits"
+
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // yamlReader turns one YAML document into the intermediate tree.
@@ -39,7 +41,7 @@ func parseYAML(file string, text []byte, first int, faults *faults) *node {
 
 // syntax reports what the YAML parser says, at the line it names.
 func (r *yamlReader) syntax(err error) {
-	e := Error{File: r.file, Line: r.offset + 1, Message: "not YAML: " + err.Error()}
+	e := fault.Fault{File: r.file, Line: r.offset + 1, Message: "not YAML: " + err.Error()}
 	if le, ok := errors.AsType[*yaml.LoadError](err); ok {
 		e.Message = "not YAML: " + le.Message
 		if le.ContextMsg != "" {
@@ -62,7 +64,7 @@ func (r *yamlReader) syntax(err error) {
 }
 
 func (r *yamlReader) fault(n *yaml.Node, message, hint string) {
-	r.faults.add(Error{File: r.file, Line: r.offset + max(n.Line, 1), Column: n.Column, Message: message, Hint: hint})
+	r.faults.add(fault.Fault{File: r.file, Line: r.offset + max(n.Line, 1), Column: n.Column, Message: message, Hint: hint})
 }
 
 // convert copies a YAML node, following aliases; nil when a fault was found

@@ -223,7 +223,7 @@ func TestFaultsOfFilesNameFileAndLine(t *testing.T) {
 	contains(t, text, "bad.yaml:3: ", "bad.yaml:4: ", "hint: ", `"name"`)
 	contains(t, s.fails(exitFailed, "get", "application", "a"), "application/a") // all or nothing
 	text = s.fails(exitFailed, "apply", "-f", file(t, "ref.yaml", "kind: Plan\nid: p\nname: P\napi: nothing\nsecurity: KEYLESS\n"))
-	contains(t, text, "ref.yaml:4: ", "Plan p", "nothing")
+	contains(t, text, "ref.yaml:4: ", "plan/p", "nothing")
 	text = s.fails(exitFailed, "import", "-f", bad, "--id", "x")
 	contains(t, text, bad+":3: ", bad+":4: ", "--id x")
 	contains(t, s.fails(exitFailed, "apply", "-f", "/does/not/exist.yaml"), "/does/not/exist.yaml: no such file")

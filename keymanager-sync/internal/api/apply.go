@@ -15,6 +15,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
@@ -206,15 +207,11 @@ func located(docs []resource.Document, err error) error {
 		return err
 	}
 	found := resource.Locate(docs, ps)
-	faults, ok := errors.AsType[resource.Errors](found)
+	faults, ok := errors.AsType[fault.List](found)
 	if !ok {
 		return found
 	}
-	p := unreadable(faults)
-	for i := range p.Errors[:min(len(p.Errors), len(ps))] {
-		p.Errors[i].Code = string(ps[i].Code)
-	}
-	return p
+	return unreadable(faults)
 }
 
 func refOf(r catalog.Resource) catalog.Ref {
@@ -253,7 +250,7 @@ func readParts(w http.ResponseWriter, r *http.Request) ([]resource.Document, err
 		return nil, badRequest("the multipart body cannot be read: " + err.Error())
 	}
 	var docs []resource.Document
-	var faults resource.Errors
+	var faults fault.List
 	for {
 		part, err := reader.NextPart()
 		if errors.Is(err, io.EOF) {
@@ -263,7 +260,7 @@ func readParts(w http.ResponseWriter, r *http.Request) ([]resource.Document, err
 			return nil, bodyError(err)
 		}
 		found, err := readPart(part)
-		if wrong, ok := errors.AsType[resource.Errors](err); ok {
+		if wrong, ok := errors.AsType[fault.List](err); ok {
 			faults = append(faults, wrong...)
 		} else if err != nil {
 			return nil, err

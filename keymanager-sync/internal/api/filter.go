@@ -8,6 +8,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // filterNames are the query parameters that narrow a listing.
@@ -78,7 +79,7 @@ func checkStatus(kind pb.Kind, p params) error {
 		known = enumNames(pb.Subscription_Status_name)
 	}
 	if !slices.Contains(known, status) {
-		return badRequest(fmt.Sprintf("status=%q is unknown (hint: %s)", status, nearest(strings.ToUpper(status), known)))
+		return badRequest(fmt.Sprintf("status=%q is unknown (hint: %s)", status, fault.Suggest(status, known)))
 	}
 	return nil
 }

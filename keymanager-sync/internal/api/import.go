@@ -21,6 +21,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
 )
 
@@ -34,20 +35,20 @@ const (
 
 // progress is one line of an import's answer.
 type progress struct {
-	ID         string  `json:"id"`
-	Chunk      int     `json:"chunk,omitempty"`
-	Resources  int     `json:"resources"`
-	Bytes      int64   `json:"bytes"`
-	Skipped    bool    `json:"skipped,omitempty"`
-	Sequence   uint64  `json:"sequence,omitempty"`
-	Done       bool    `json:"done,omitempty"`
-	Chunks     int     `json:"chunks,omitempty"`
-	Fleet      string  `json:"fleet,omitempty"`
-	Error      string  `json:"error,omitempty"`
-	Status     int     `json:"status,omitempty"`
-	Line       int     `json:"line,omitempty"`
-	Errors     []fault `json:"errors,omitempty"`
-	ResumeWith string  `json:"resume_with,omitempty"`
+	ID         string        `json:"id"`
+	Chunk      int           `json:"chunk,omitempty"`
+	Resources  int           `json:"resources"`
+	Bytes      int64         `json:"bytes"`
+	Skipped    bool          `json:"skipped,omitempty"`
+	Sequence   uint64        `json:"sequence,omitempty"`
+	Done       bool          `json:"done,omitempty"`
+	Chunks     int           `json:"chunks,omitempty"`
+	Fleet      string        `json:"fleet,omitempty"`
+	Error      string        `json:"error,omitempty"`
+	Status     int           `json:"status,omitempty"`
+	Line       int           `json:"line,omitempty"`
+	Errors     []fault.Fault `json:"errors,omitempty"`
+	ResumeWith string        `json:"resume_with,omitempty"`
 }
 
 // importing is one import while its body is being read.
@@ -144,7 +145,7 @@ func (im *importing) chunk() (docs []resource.Document, last bool, err error) {
 		if errors.Is(err, io.EOF) {
 			return docs, true, nil
 		}
-		if faults, ok := errors.AsType[resource.Errors](err); ok {
+		if faults, ok := errors.AsType[fault.List](err); ok {
 			return nil, false, im.moreFaults(docs, size, faults)
 		}
 		if err != nil {
@@ -157,11 +158,11 @@ func (im *importing) chunk() (docs []resource.Document, last bool, err error) {
 }
 
 // moreFaults reads the bad chunk to its end, to name all that is wrong with it at once.
-func (im *importing) moreFaults(docs []resource.Document, size int, faults resource.Errors) error {
+func (im *importing) moreFaults(docs []resource.Document, size int, faults fault.List) error {
 	const enough = 100
 	for n := len(docs); n < chunkResources && size < chunkBytes && len(faults) < enough; n++ {
 		doc, err := im.scanner.Next()
-		if more, ok := errors.AsType[resource.Errors](err); ok {
+		if more, ok := errors.AsType[fault.List](err); ok {
 			faults = append(faults, more...)
 			continue
 		}

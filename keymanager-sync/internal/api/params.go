@@ -12,6 +12,7 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 const (
@@ -38,7 +39,11 @@ func parseParams(r *http.Request, known ...string) (params, error) {
 	p := make(params, len(values))
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			return nil, badRequest(fmt.Sprintf("unknown query parameter %q (hint: %s)", name, nearest(name, known)))
+			hint := fault.Suggest(name, known)
+			if hint == "" {
+				hint = "none is known here"
+			}
+			return nil, badRequest(fmt.Sprintf("unknown query parameter %q (hint: %s)", name, hint))
 		}
 		if len(values[name]) > 1 {
 			return nil, badRequest(fmt.Sprintf("query parameter %q is given %d times", name, len(values[name])))

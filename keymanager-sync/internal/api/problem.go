@@ -10,32 +10,19 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
-	"github.com/portcullis-gateway/portcullis/shared/resource"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 // problem is an answer in the form of RFC 9457.
 type problem struct {
-	Type   string  `json:"type"`
-	Title  string  `json:"title"`
-	Status int     `json:"status"`
-	Detail string  `json:"detail,omitempty"`
-	Errors []fault `json:"errors,omitempty"`
+	Type   string        `json:"type"`
+	Title  string        `json:"title"`
+	Status int           `json:"status"`
+	Detail string        `json:"detail,omitempty"`
+	Errors []fault.Fault `json:"errors,omitempty"`
 
 	header http.Header
-}
-
-// fault is one thing that is wrong with a request.
-type fault struct {
-	File    string `json:"file,omitempty"`
-	Line    int    `json:"line,omitempty"`
-	Column  int    `json:"column,omitempty"`
-	Kind    string `json:"kind,omitempty"`
-	ID      string `json:"id,omitempty"`
-	Field   string `json:"field,omitempty"`
-	Code    string `json:"code,omitempty"`
-	Message string `json:"message"`
-	Hint    string `json:"hint,omitempty"`
 }
 
 func (p *problem) Error() string { return p.Title + ": " + p.Detail }
@@ -93,7 +80,7 @@ func toProblem(err error) *problem {
 	if ps, ok := errors.AsType[rules.Problems](err); ok {
 		return refused(ps)
 	}
-	if faults, ok := errors.AsType[resource.Errors](err); ok {
+	if faults, ok := errors.AsType[fault.List](err); ok {
 		return unreadable(faults)
 	}
 	if failed, ok := errors.AsType[*command.PreconditionError](err); ok {
@@ -142,30 +129,19 @@ func refused(ps rules.Problems) *problem {
 	}
 	p := newProblem(status, wordOf(word), summary(len(ps), ps[0].Error()))
 	for _, problem := range ps {
-		p.Errors = append(p.Errors, fault{
+		p.Errors = append(p.Errors, fault.Fault{
 			Kind: catalog.KindName(problem.Ref.Kind), ID: problem.Ref.ID, Field: problem.Field,
-			Code: string(problem.Code), Message: problem.Message, Hint: problem.Hint,
+			Code: fault.Code(problem.Code), Message: problem.Message, Hint: problem.Hint,
 		})
 	}
 	return p
 }
 
 // unreadable tells what is wrong with a text, line by line.
-func unreadable(faults resource.Errors) *problem {
+func unreadable(faults fault.List) *problem {
 	p := newProblem(http.StatusUnprocessableEntity, "invalid", summary(len(faults), faults[0].Error()))
-	p.Errors = faultsOf(faults)
+	p.Errors = faults
 	return p
-}
-
-func faultsOf(list resource.Errors) []fault {
-	faults := make([]fault, len(list))
-	for i, e := range list {
-		faults[i] = fault{
-			File: e.File, Line: e.Line, Column: e.Column, Kind: catalog.KindName(e.Ref.Kind), ID: e.Ref.ID,
-			Field: e.Path, Message: e.Message, Hint: e.Hint,
-		}
-	}
-	return faults
 }
 
 // summary is the first fault, and how many there are.

@@ -203,7 +203,8 @@ func TestLifecycles(t *testing.T) {
 		t.Errorf("a closed plan leaves %s", a.body)
 	}
 	contains(t, step(404, "plans/nobody/publish").body, "nobody")
-	contains(t, step(404, "plans/gold/publis").body, "publish", "close")
+	contains(t, step(404, "plans/gold/publis").body, `did you mean \"publish\"?`)
+	contains(t, step(404, "plans/gold/halt").body, "publish, deprecate, close")
 	contains(t, step(404, "applications/mobile/publish").body, "no verbs")
 }
 

@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
 	"github.com/prometheus/client_golang/prometheus"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
 	"github.com/portcullis-gateway/portcullis/shared/telemetry"
 )
@@ -95,9 +95,9 @@ func nowhere(_ http.ResponseWriter, r *http.Request) error {
 	kind := catalog.KindByCollection(parts[1])
 	switch {
 	case kind == pb.Kind_KIND_UNSPECIFIED:
-		return notFound(fmt.Sprintf("there is no collection %q (hint: %s)", parts[1], nearest(parts[1], collectionNames())))
+		return notFound(fmt.Sprintf("there is no collection %q (hint: %s)", parts[1], fault.Suggest(parts[1], collectionNames())))
 	case len(parts) == 4 && len(rules.Verbs(kind)) > 0:
-		return notFound(fmt.Sprintf("%s have no verb %q (hint: %s)", parts[1], parts[3], nearest(parts[3], rules.Verbs(kind))))
+		return notFound(fmt.Sprintf("%s have no verb %q (hint: %s)", parts[1], parts[3], fault.Suggest(parts[3], rules.Verbs(kind))))
 	case len(parts) == 4:
 		return notFound(parts[1] + " have no verbs")
 	}
@@ -110,17 +110,4 @@ func collectionNames() []string {
 		names = append(names, catalog.Collection(kind))
 	}
 	return names
-}
-
-// nearest is a hint: the known word that looks most like word, and all of them.
-func nearest(word string, known []string) string {
-	if len(known) == 0 {
-		return "none is known here"
-	}
-	const longest = 64
-	word = word[:min(len(word), longest)]
-	best := slices.MinFunc(known, func(a, b string) int {
-		return levenshtein.ComputeDistance(word, a) - levenshtein.ComputeDistance(word, b)
-	})
-	return fmt.Sprintf("did you mean %q? known: %s", best, strings.Join(known, ", "))
 }

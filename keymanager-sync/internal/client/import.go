@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // Progress is one line of an import's answer.
@@ -25,11 +27,11 @@ type Progress struct {
 	Chunks    int    `json:"chunks"`
 	Fleet     string `json:"fleet"`
 
-	Error      string  `json:"error"`
-	Status     int     `json:"status"`
-	Line       int     `json:"line"`
-	Errors     []Fault `json:"errors"`
-	ResumeWith string  `json:"resume_with"`
+	Error      string     `json:"error"`
+	Status     int        `json:"status"`
+	Line       int        `json:"line"`
+	Errors     fault.List `json:"errors"`
+	ResumeWith string     `json:"resume_with"`
 }
 
 // Import is what Run needs.

@@ -127,7 +127,7 @@ func collection(name string) (string, error) {
 func report(p process, what string, outcome client.Outcome) error {
 	_, _ = fmt.Fprintf(p.stdout, "%s at sequence %d%s\n", what, outcome.Sequence, fleetText(outcome.Fleet))
 	if outcome.Pending {
-		return fmt.Errorf("the change is durable, but not yet in force on every node: %s", outcome.Fleet)
+		return fmt.Errorf("the change is durable, but not in force on every node: %s", outcome.Fleet)
 	}
 	return nil
 }

@@ -55,8 +55,8 @@ func importFile(ctx context.Context, p process) error {
 	}
 	_, _ = fmt.Fprintf(p.stdout, "imported %d resources in %d chunks as %s, at sequence %d%s\n",
 		last.Resources, last.Chunks, *id, last.Sequence, fleetText(last.Fleet))
-	if strings.HasPrefix(last.Fleet, "pending") {
-		return fmt.Errorf("the import is durable, but not yet in force on every node: %s", last.Fleet)
+	if last.Fleet != "" && !strings.HasPrefix(last.Fleet, "in_force") {
+		return fmt.Errorf("the import is durable, but not in force on every node: %s", last.Fleet)
 	}
 	return nil
 }

@@ -146,7 +146,13 @@ type fleetAnswer struct {
 		Duplicate  bool   `json:"duplicate"`
 		Requests   uint64 `json:"requests"`
 		Denials    uint64 `json:"denials"`
-		Rejects    []any  `json:"rejects"`
+		Rejects    []struct {
+			Kind     string `json:"kind"`
+			ID       string `json:"id"`
+			Sequence uint64 `json:"sequence"`
+			Reason   string `json:"reason"`
+		} `json:"rejects"`
+		RejectCount int `json:"reject_count"`
 	} `json:"nodes"`
 	Replicas []struct {
 		ID       string `json:"id"`
@@ -215,10 +221,33 @@ func (f fleetAnswer) table(out io.Writer) error {
 			remarks += " SEVERAL PROCESSES WITH THIS ID"
 		}
 		if len(n.Rejects) > 0 {
-			remarks += fmt.Sprintf(" cannot read %d resources", len(n.Rejects))
+			remarks += fmt.Sprintf(" %d resources NOT IN FORCE", n.RejectCount)
 		}
 		_, _ = fmt.Fprintf(w, "%s\t%t\t%s\t%d\t%d\t%d\t%d\t%s\t%s\n",
 			n.ID, n.Live, n.State, n.Sequence, n.Lag, n.Requests, n.Denials, n.Version, remarks)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return f.rejects(out)
+}
+
+// rejects lists what is not in force, and why.
+func (f fleetAnswer) rejects(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	shown := false
+	for _, n := range f.Nodes {
+		for _, r := range n.Rejects {
+			if !shown {
+				_, _ = fmt.Fprintln(w, "\nNOT IN FORCE ON\tRESOURCE\tSINCE SEQUENCE\tREASON")
+				shown = true
+			}
+			name := strings.ToLower(strings.TrimPrefix(r.Kind, "KIND_"))
+			_, _ = fmt.Fprintf(w, "%s\t%s/%s\t%d\t%s\n", n.ID, name, r.ID, r.Sequence, strings.Join(strings.Fields(r.Reason), " "))
+		}
+		if more := n.RejectCount - len(n.Rejects); more > 0 {
+			_, _ = fmt.Fprintf(w, "%s\tand %d more\n", n.ID, more)
+		}
 	}
 	return w.Flush()
 }

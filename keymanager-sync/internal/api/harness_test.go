@@ -280,7 +280,7 @@ func (c *control) beatOf(node string, started time.Time, sequence uint64) {
 	p := c.view.State().Position()
 	err := c.bus.PublishHeartbeat(&pb.Heartbeat{
 		Node: node, Version: "test", Epoch: p.Epoch, Sequence: sequence, State: pb.Heartbeat_LIVE, Time: time.Now().UnixMilli(),
-		StartedAt: started.UnixMilli(), Requests: 7, Rejects: []*pb.Reject{{Kind: "Plan", Id: "odd", Sequence: 3, Reason: "unknown"}},
+		StartedAt: started.UnixMilli(), Requests: 7, Rejects: []*pb.Reject{{Kind: "Plan", Id: "odd", Sequence: 1, Reason: "unknown"}},
 	})
 	if err != nil {
 		c.t.Error(err)

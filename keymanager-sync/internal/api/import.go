@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/fleet"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
@@ -63,6 +64,7 @@ type importing struct {
 	lines   *json.Encoder
 	at      progress
 	last    ledger.Result
+	changed []catalog.Ref // what the fleet must have in force, over all chunks
 }
 
 // importAll applies a body of any size. The status is 200 once the body is
@@ -192,7 +194,7 @@ func (im *importing) carryOut(docs []resource.Document) error {
 	if !result.Repeated {
 		im.metrics.imported.Add(float64(len(docs)))
 	}
-	im.last = result
+	im.last, im.changed = result, concerns(im.changed, result)
 	im.at.Resources += len(docs)
 	im.at.Bytes = im.body.n
 	im.at.Skipped, im.at.Sequence = result.Repeated, result.Sequence
@@ -255,7 +257,8 @@ func (im *importing) finish() {
 	im.at.Done, im.at.Skipped, im.at.Chunks, im.at.Chunk, im.at.Bytes = true, false, im.at.Chunk, 0, im.body.n
 	if im.wr.wait && im.at.Chunks > 0 {
 		extendWrite(im.w, im.wr.timeout+pieceTime)
-		im.at.Fleet, _ = im.waitFleet(im.r.Context(), im.wr.timeout, im.last)
+		im.at.Fleet, _ = im.waitFleet(im.r.Context(), im.wr.timeout,
+			fleet.Change{Epoch: im.last.Epoch, Sequence: im.last.Sequence, Concerns: im.changed})
 	}
 	if err := im.say(im.at); err != nil {
 		im.log.LogAttrs(im.r.Context(), slog.LevelWarn, "import done, nobody listens", slog.String("import", im.at.ID))

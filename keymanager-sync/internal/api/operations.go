@@ -87,21 +87,26 @@ type fleetAnswer struct {
 }
 
 type nodeAnswer struct {
-	ID         string         `json:"id"`
-	Version    string         `json:"version,omitempty"`
-	Live       bool           `json:"live"`
-	State      string         `json:"state"`
-	Epoch      uint64         `json:"epoch"`
-	Sequence   uint64         `json:"sequence"`
-	Lag        uint64         `json:"lag"`
-	OtherEpoch bool           `json:"other_epoch,omitempty"`
-	Duplicate  bool           `json:"duplicate,omitempty"`
-	Seen       time.Time      `json:"seen"`
-	StartedAt  time.Time      `json:"started_at"`
-	Requests   uint64         `json:"requests"`
-	Denials    uint64         `json:"denials"`
-	Resyncs    uint64         `json:"resyncs"`
-	Rejects    []rejectAnswer `json:"rejects,omitempty"`
+	ID         string    `json:"id"`
+	Version    string    `json:"version,omitempty"`
+	Live       bool      `json:"live"`
+	State      string    `json:"state"`
+	Epoch      uint64    `json:"epoch"`
+	Sequence   uint64    `json:"sequence"`
+	Lag        uint64    `json:"lag"`
+	OtherEpoch bool      `json:"other_epoch,omitempty"`
+	Duplicate  bool      `json:"duplicate,omitempty"`
+	Seen       time.Time `json:"seen"`
+	StartedAt  time.Time `json:"started_at"`
+	Requests   uint64    `json:"requests"`
+	Denials    uint64    `json:"denials"`
+	Resyncs    uint64    `json:"resyncs"`
+	// Rejects are the newest of the resources that are not in force on the node;
+	// RejectCount says how many there are.
+	Rejects     []rejectAnswer `json:"rejects,omitempty"`
+	RejectCount int            `json:"reject_count,omitempty"`
+	// Schema is the version of the resource schema that the node knows.
+	Schema uint32 `json:"schema,omitempty"`
 }
 
 type rejectAnswer struct {
@@ -159,6 +164,7 @@ func describeNode(n fleet.Node) nodeAnswer {
 		Epoch: h.GetEpoch(), Sequence: h.GetSequence(), Lag: n.Lag, OtherEpoch: n.OtherEpoch, Duplicate: n.Duplicate, Seen: n.Seen.UTC(),
 		StartedAt: time.UnixMilli(h.GetStartedAt()).UTC(),
 		Requests:  h.GetRequests(), Denials: h.GetDenials(), Resyncs: h.GetResyncs(),
+		RejectCount: n.Rejects(), Schema: n.Schema(),
 	}
 	for _, reject := range h.GetRejects() {
 		answer.Rejects = append(answer.Rejects, rejectAnswer{

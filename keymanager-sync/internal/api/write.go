@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -53,7 +52,7 @@ func startWrite(r *http.Request, more ...string) (writing, error) {
 }
 
 // submit carries out a command, waits for the fleet if asked to, and sets the
-// headers that every write answers with. behind: some live node has not applied it.
+// headers that every write answers with. behind: it is not in force on some node that was waited for.
 func (s *Server) submit(w http.ResponseWriter, r *http.Request, wr writing, cmd command.Command) (result ledger.Result, behind bool, err error) {
 	meta := ledger.Meta{Actor: actorOf(r.Context()), IdempotencyKey: wr.key, Awaited: wr.wait}
 	result, err = s.ledger.Submit(r.Context(), cmd, meta)
@@ -68,35 +67,9 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request, wr writing, cmd 
 	if !wr.wait {
 		return result, false, nil
 	}
-	text, behind := s.waitFleet(r.Context(), wr.timeout, result)
+	text, behind := s.waitFleet(r.Context(), wr.timeout, changeOf(result))
 	w.Header().Set("Portcullis-Fleet", text)
 	return result, behind, nil
-}
-
-// waitFleet waits until every live node has applied a result, and says it as the
-// header Portcullis-Fleet does: "in_force; nodes=3", or "pending; applied=2; behind=gw-3".
-// Nodes that are not heard any more follow ("; silent=gw-4"), and ids that several
-// processes use ("; duplicate=gw-1").
-func (s *Server) waitFleet(ctx context.Context, timeout time.Duration, result ledger.Result) (text string, behind bool) {
-	limited, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	a := s.fleet.WaitApplied(limited, result.Epoch, result.Sequence)
-	switch {
-	case !a.Everywhere():
-		text = fmt.Sprintf("pending; applied=%d; behind=%s", len(a.Nodes), strings.Join(a.Laggards, ","))
-	case limited.Err() != nil:
-		// The time was up before the table of nodes was complete: no laggard is known, which proves nothing.
-		text = fmt.Sprintf("pending; applied=%d; behind=unknown", len(a.Nodes))
-	default:
-		text = fmt.Sprintf("in_force; nodes=%d", len(a.Nodes))
-	}
-	if len(a.Silent) > 0 {
-		text += "; silent=" + strings.Join(a.Silent, ",")
-	}
-	if len(a.Duplicates) > 0 {
-		text += "; duplicate=" + strings.Join(a.Duplicates, ",")
-	}
-	return text, !strings.HasPrefix(text, "in_force")
 }
 
 // create answers POST on a collection.

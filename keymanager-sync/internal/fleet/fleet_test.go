@@ -110,7 +110,7 @@ func wait(f *replica, sequence uint64, timeout time.Duration) (fleet.Applied, ti
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	began := time.Now()
-	return f.WaitApplied(ctx, 1, sequence), time.Since(began)
+	return f.WaitApplied(ctx, fleet.Change{Epoch: 1, Sequence: sequence}), time.Since(began)
 }
 
 func TestWaitApplied(t *testing.T) {

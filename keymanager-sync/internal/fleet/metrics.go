@@ -14,7 +14,9 @@ func (f *Fleet) observe() {
 		gauge("portcullis_fleet_nodes", "Live nodes.", func() float64 { return float64(f.count(func(Node) bool { return true })) }),
 		gauge("portcullis_fleet_nodes_behind", "Live nodes that are behind this replica, or in another epoch.",
 			func() float64 { return float64(f.count(func(n Node) bool { return n.Lag > 0 || n.OtherEpoch })) }),
-		gauge("portcullis_fleet_rejects", "Resources that live nodes could not understand.", func() float64 { return float64(f.rejects()) }),
+		gauge("portcullis_fleet_rejects", "Resources that live nodes could not put in force, over all nodes.", func() float64 { return float64(f.rejects()) }),
+		gauge("portcullis_fleet_nodes_not_in_force", "Live nodes with at least one resource that they could not put in force.",
+			func() float64 { return float64(f.count(func(n Node) bool { return n.Rejects() > 0 })) }),
 		gauge("portcullis_fleet_leader", "1 if this replica fetches key sets and sweeps.", func() float64 {
 			if f.Leader() {
 				return 1
@@ -35,7 +37,7 @@ func (f *Fleet) count(which func(Node) bool) (total int) {
 func (f *Fleet) rejects() (total int) {
 	for _, n := range f.Report().Nodes {
 		if n.Live {
-			total += len(n.Heartbeat.GetRejects())
+			total += n.Rejects()
 		}
 	}
 	return total

@@ -99,6 +99,10 @@ func (n Node) hear(b *pb.Heartbeat, now time.Time) Node {
 	return next
 }
 
+// Schema is the version of the resource schema that the node knows. Nodes that were
+// built before heartbeats said it know version 1.
+func (n Node) Schema() uint32 { return max(n.Heartbeat.GetSchema(), 1) }
+
 // duplicate tells whether several processes use the node's id.
 func (n Node) duplicate(now time.Time) bool {
 	return !n.twins.IsZero() && now.Sub(n.twins) < LiveFor

@@ -52,7 +52,7 @@ func headers() object {
 		}},
 		{"etag", object{{"description", "The resource's version and when it was made, in quotes, as in `\"7-t5ve0h\"`: a resource that was removed and made anew has another."}, {"schema", text()}}},
 		{"fleet", object{
-			{"description", "With wait=fleet: `in_force; nodes=3`, or `pending; applied=2; behind=gw-3`. Then may follow `; silent=gw-4` (not heard any more, not waited for) and `; duplicate=gw-1` (an id that several processes use; all of them count)."},
+			{"description", "With wait=fleet: `in_force; nodes=3`, or `pending; applied=2; behind=gw-3`, or `not_in_force; applied=2; failed=gw-3` where a node reached the change and could not put it in force. Then may follow `; silent=gw-4` (belongs to the fleet, is not heard and not waited for), `; duplicate=gw-1` (an id that several processes use; all of them count) and, with failed, `; reason=\"gw-3: plan/gold: ...\"`. With no live node and a silent one the word is `pending`; `in_force; nodes=0` means that no node belongs to the fleet."},
 			{"schema", text()},
 		}},
 		{"request_id", object{{"description", "Names the request in the log of the process."}, {"schema", text()}}},

@@ -106,7 +106,7 @@ func resourceAnswer(schema, description string) object {
 }
 
 func pending(schema string) object {
-	return resourceAnswer(schema, "The write is durable, and not yet in force on every node; Portcullis-Fleet names the laggards.")
+	return resourceAnswer(schema, "The write is durable, and not in force on every node; Portcullis-Fleet names the nodes that are behind, and those that could not put it in force.")
 }
 
 func notModified() object {
@@ -238,7 +238,9 @@ func nodeSchema() object {
 				{"type", "object"},
 				{"properties", object{{"kind", text()}, {"id", text()}, {"sequence", number()}, {"reason", text()}}},
 				{"additionalProperties", false},
-			}}}, "Resources that it could not understand; it serves their last good value.")},
+			}}}, "The newest, at most 20, of the resources that it could not put in force, with the reason.")},
+			{"reject_count", described(number(), "Resources that it could not put in force; absent: none.")},
+			{"schema", described(number(), "The version of the resource schema that it knows.")},
 		}},
 		{"additionalProperties", false},
 	}

@@ -167,7 +167,7 @@ func (c collection) remove() object {
 		params: writeParams("id", "cascade", "if_match"),
 		ok: object{
 			{"204", object{{"description", "Removed."}, {"headers", commonHeaders("sequence", "fleet", "replayed")}}},
-			{"202", object{{"description", "Removed, and not yet in force on every node."}, {"headers", commonHeaders("sequence", "fleet", "replayed")}}},
+			{"202", object{{"description", "Removed, and not in force on every node."}, {"headers", commonHeaders("sequence", "fleet", "replayed")}}},
 		},
 		errors: writeErrors("404", "409", "412"),
 	}.build()
@@ -216,7 +216,7 @@ func filePaths() object {
 		{"content", jsonContent(ref("schemas", "Applied"))},
 	}
 	pendingApplied := object{
-		{"description", "Durable, and not yet in force on every node."},
+		{"description", "Durable, and not in force on every node."},
 		{"headers", commonHeaders("sequence", "fleet", "replayed")},
 		{"content", jsonContent(ref("schemas", "Applied"))},
 	}

@@ -12,8 +12,6 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
-	"runtime/debug"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -23,9 +21,9 @@ import (
 // Log says how a process logs. Embed it into the settings of a program.
 type Log struct {
 	// Format is json or text.
-	Format string `setting:"log-format" help:"log as json or text"`
+	Format string `setting:"log-format" enum:"json,text" help:"log as json or text"`
 	// Level is debug, info, warn or error.
-	Level string `setting:"log-level" help:"log this and what is more severe: debug, info, warn, error"`
+	Level string `setting:"log-level" enum:"debug,info,warn,error" help:"log this and what is more severe: debug, info, warn, error"`
 }
 
 // DefaultLog is text at the level info.
@@ -74,35 +72,4 @@ func NewRegistry(service string) *prometheus.Registry {
 // When one collector fails, the others are served still.
 func MetricsHandler(registries ...prometheus.Gatherer) http.Handler {
 	return promhttp.HandlerFor(prometheus.Gatherers(registries), promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
-}
-
-// Version is the module's version, such as v1.2.3, or for a build from a
-// checkout the commit's first 12 digits, with +dirty if there were changes;
-// "devel" when the build says nothing.
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "devel"
-	}
-	return versionOf(info)
-}
-
-func versionOf(info *debug.BuildInfo) string {
-	var revision, dirty string
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			revision = s.Value
-		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = "+dirty"
-		}
-	}
-	// A checkout without a tag has a pseudo-version, which says no more than its commit.
-	if v := info.Main.Version; strings.HasPrefix(v, "v") && !strings.HasPrefix(v, "v0.0.0-") {
-		return v
-	}
-	if revision == "" {
-		return "devel"
-	}
-	return revision[:min(len(revision), 12)] + dirty
 }

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -50,23 +49,5 @@ func TestMetrics(t *testing.T) {
 		if !strings.Contains(rec.Body.String(), want) {
 			t.Errorf("no %q in %s", want, rec.Body)
 		}
-	}
-}
-
-func TestVersion(t *testing.T) {
-	commit := debug.BuildSetting{Key: "vcs.revision", Value: "0123456789abcdef0123"}
-	dirty := debug.BuildSetting{Key: "vcs.modified", Value: "true"}
-	for want, info := range map[string]debug.BuildInfo{
-		"v1.2.3":             {Main: debug.Module{Version: "v1.2.3"}, Settings: []debug.BuildSetting{commit}},
-		"0123456789ab":       {Main: debug.Module{Version: "v0.0.0-20260101000000-0123456789ab"}, Settings: []debug.BuildSetting{commit}},
-		"0123456789ab+dirty": {Main: debug.Module{Version: "(devel)"}, Settings: []debug.BuildSetting{commit, dirty}},
-		"devel":              {Main: debug.Module{Version: "(devel)"}},
-	} {
-		if got := versionOf(&info); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-	if Version() == "" {
-		t.Error("no version")
 	}
 }

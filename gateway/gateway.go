@@ -3,6 +3,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,38 +37,38 @@ import (
 // Config is all that a node can be told. The tags name its settings: each is a
 // flag, an environment variable and a key of the configuration file.
 type Config struct {
-	Listen      string `setting:"listen" help:"address for API consumers"`
-	AdminListen string `setting:"admin-listen" help:"address of health, metrics and explain"`
+	Listen      string `setting:"listen" check:"listen" help:"address for API consumers"`
+	AdminListen string `setting:"admin-listen" check:"listen" help:"address of health, metrics and explain"`
 
-	Control         []string `setting:"control" help:"URLs of the control plane"`
-	NATS            []string `setting:"nats" help:"URLs of the NATS servers"`
-	NATSCredentials string   `setting:"nats-credentials" help:"file with NATS user credentials"`
-	NATSToken       string   `setting:"nats-token" help:"token for NATS" secret:"true"`
-	NodeToken       string   `setting:"node-token" help:"opens the control plane's snapshot; default: the admin token" secret:"true"`
-	AdminToken      string   `setting:"admin-token" help:"used in place of a node token" secret:"true"`
+	Control         []string `setting:"control" check:"url http https" help:"URLs of the control plane"`
+	NATS            []string `setting:"nats" check:"url nats tls ws wss" help:"URLs of the NATS servers"`
+	NATSCredentials string   `setting:"nats-credentials" check:"file" help:"file with NATS user credentials"`
+	NATSToken       string   `setting:"nats-token" check:"token" help:"token for NATS" secret:"true"`
+	NodeToken       string   `setting:"node-token" check:"token" help:"opens the control plane's snapshot; default: the admin token" secret:"true"`
+	AdminToken      string   `setting:"admin-token" check:"token" help:"used in place of a node token" secret:"true"`
 
-	DataDir   string   `setting:"data-dir" help:"where the node keeps its snapshots"`
-	Resources []string `setting:"resources" help:"serve from these files, without a control plane"`
-	NodeID    string   `setting:"node-id" help:"unique in the fleet; default: the host's name and port"`
+	DataDir   string   `setting:"data-dir" check:"dir" help:"where the node keeps its snapshots"`
+	Resources []string `setting:"resources" check:"file" help:"serve from these files, without a control plane"`
+	NodeID    string   `setting:"node-id" check:"id" help:"unique in the fleet; default: the host's name and port"`
 
-	TokenCacheEntries int         `setting:"token-cache-entries" help:"validated tokens to remember"`
-	TokenCacheSize    config.Size `setting:"token-cache-size" help:"memory for validated tokens"`
-	MaxTokenSize      config.Size `setting:"max-token-size" help:"longest accepted token, at most 16KiB"`
-	LimitKeys         int         `setting:"limit-keys" help:"rate limit and quota counters to keep"`
+	TokenCacheEntries int         `setting:"token-cache-entries" min:"1" help:"validated tokens to remember"`
+	TokenCacheSize    config.Size `setting:"token-cache-size" min:"64KiB" help:"memory for validated tokens"`
+	MaxTokenSize      config.Size `setting:"max-token-size" min:"256" max:"16KiB" help:"longest accepted token, at most 16KiB"`
+	LimitKeys         int         `setting:"limit-keys" min:"1" help:"rate limit and quota counters to keep"`
 
-	MaxHeader        config.Size   `setting:"max-header" help:"longest accepted header section"`
-	MaxConns         int           `setting:"max-conns" help:"open client connections"`
-	MaxConnsPerIP    int           `setting:"max-conns-per-ip" help:"open connections of one client address; 0: no bound"`
-	ReadTimeout      time.Duration `setting:"read-timeout" help:"for a request's header section"`
-	WriteTimeout     time.Duration `setting:"write-timeout" help:"for a client to take the next piece of an answer"`
-	IdleTimeout      time.Duration `setting:"idle-timeout" help:"of a connection between requests"`
-	DrainDelay       time.Duration `setting:"drain-delay" help:"at shutdown: time for load balancers to notice"`
-	DrainTimeout     time.Duration `setting:"drain-timeout" help:"at shutdown: time for requests in flight"`
-	TLSCert          string        `setting:"tls-cert" help:"PEM file with the server's certificate and chain; with tls-key: API consumers speak TLS. Read again when it changes"`
-	TLSKey           string        `setting:"tls-key" help:"PEM file with its private key"`
+	MaxHeader        config.Size   `setting:"max-header" min:"1KiB" max:"16MiB" help:"longest accepted header section"`
+	MaxConns         int           `setting:"max-conns" min:"1" help:"open client connections"`
+	MaxConnsPerIP    int           `setting:"max-conns-per-ip" min:"0" help:"open connections of one client address; 0: no bound"`
+	ReadTimeout      time.Duration `setting:"read-timeout" min:"1ms" help:"for a request's header section"`
+	WriteTimeout     time.Duration `setting:"write-timeout" min:"1ms" help:"for a client to take the next piece of an answer"`
+	IdleTimeout      time.Duration `setting:"idle-timeout" min:"1ms" help:"of a connection between requests"`
+	DrainDelay       time.Duration `setting:"drain-delay" min:"0s" help:"at shutdown: time for load balancers to notice"`
+	DrainTimeout     time.Duration `setting:"drain-timeout" min:"1ms" help:"at shutdown: time for requests in flight"`
+	TLSCert          string        `setting:"tls-cert" check:"file" help:"PEM file with the server's certificate and chain; with tls-key: API consumers speak TLS. Read again when it changes"`
+	TLSKey           string        `setting:"tls-key" check:"file" help:"PEM file with its private key"`
 	TrustedProxies   []string      `setting:"trusted-proxies" help:"addresses or CIDR blocks of proxies whose X-Forwarded-For and -Proto count"`
 	ClientCertHeader string        `setting:"client-cert-header" help:"field in which they pass on client certificates, as RFC 9440: Client-Cert; empty: they do not"`
-	SigningKey       string        `setting:"signing-key" help:"PEM file with the private key for signed_jwt, the same on all nodes; more keys in it are only published; default: one made in data-dir"`
+	SigningKey       string        `setting:"signing-key" check:"file" help:"PEM file with the private key for signed_jwt, the same on all nodes; more keys in it are only published; default: one made in data-dir"`
 
 	Pprof bool `setting:"pprof" help:"offer profiles of the process under /debug/pprof/ of the admin address"`
 
@@ -105,14 +106,15 @@ func DefaultConfig() Config {
 // Validate checks what single values do not show.
 func (c *Config) Validate() error {
 	var ps fault.List
-	if c.MaxTokenSize < 256 || c.MaxTokenSize > 16<<10 {
-		ps = append(ps, fault.Fault{Field: "max-token-size", Message: "must be 256 bytes to 16KiB"})
-	}
+	ps = append(ps, config.Conflicts("listen", c.Listen, "admin-listen", c.AdminListen)...)
 	if len(c.Resources) == 0 && len(c.Control) == 0 {
 		ps = append(ps, fault.Fault{Field: "control", Message: "is needed unless --resources names files"})
 	}
 	if len(c.Resources) == 0 && len(c.NATS) == 0 {
 		ps = append(ps, fault.Fault{Field: "nats", Message: "is needed unless --resources names files"})
+	}
+	if c.NATSCredentials != "" && c.NATSToken != "" {
+		ps = append(ps, fault.Fault{Field: "nats-token", Message: "is set, and nats-credentials too", Hint: "leave one of them out"})
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		ps = append(ps, fault.Fault{Field: "tls-cert", Message: "is needed with tls-key, and the other way round"})
@@ -122,6 +124,30 @@ func (c *Config) Validate() error {
 	}
 	if problem := c.checkClientCertHeader(); problem != "" {
 		ps = append(ps, fault.Fault{Field: "client-cert-header", Message: problem})
+	}
+	return ps.Err()
+}
+
+// Check looks at the files that the settings name, as far as that needs no start:
+// the certificate and its key, the signing key, and what the resource files say.
+func (c *Config) Check() error {
+	var ps fault.List
+	if c.TLSCert != "" && c.TLSKey != "" {
+		if _, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey); err != nil {
+			ps = append(ps, fault.Fault{Field: "tls-cert", Message: err.Error()})
+		}
+	}
+	if c.SigningKey != "" {
+		if text, err := os.ReadFile(c.SigningKey); err == nil {
+			if _, err := assertion.Parse(text); err != nil {
+				ps = append(ps, fault.Fault{Field: "signing-key", Message: c.SigningKey + ": " + err.Error()})
+			}
+		}
+	}
+	if len(c.Resources) > 0 {
+		if err := live.CheckFiles(c.Resources); err != nil {
+			ps = append(ps, fault.Fault{Field: "resources", Message: err.Error()})
+		}
 	}
 	return ps.Err()
 }

@@ -13,7 +13,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -22,30 +21,45 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/portcullis-gateway/portcullis/shared/cli"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout)
+	status := app().Run(ctx, cli.Process{
+		Args: os.Args[1:], LookupEnv: os.LookupEnv, Environ: os.Environ, ReadFile: os.ReadFile,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+	})
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "fleet:", err)
-		os.Exit(1)
+	os.Exit(status)
+}
+
+func app() cli.App {
+	return cli.App{
+		Name: "fleet", Summary: "Three NATS nodes, two control planes and three gateways as processes of this machine.", Default: "serve",
+		Verbs: []cli.Verb{{
+			Name: "serve", Summary: "build and run the fleet", Serves: true,
+			New: func() cli.Runner { return &settings{DataDir: filepath.Join("data", "fleet")} },
+		}},
 	}
+}
+
+// settings are all that a fleet can be told.
+type settings struct {
+	DataDir    string `setting:"data-dir" check:"dir" help:"logs, state and tokens"`
+	PortOffset int    `setting:"port-offset" min:"0" max:"55000" help:"added to every port, for a second fleet on one machine"`
+}
+
+// Run runs the fleet until ctx ends.
+func (s *settings) Run(ctx context.Context, call *cli.Call) error {
+	return s.run(ctx, call.Environ(), call.Stdout)
 }
 
 // run starts the fleet, and stops it when ctx ends or one of its processes does,
 // which is an error.
-func run(ctx context.Context, args, environ []string, stdout io.Writer) error {
-	flags := flag.NewFlagSet("fleet", flag.ContinueOnError)
-	dataDir := flags.String("data-dir", filepath.Join("data", "fleet"), "logs, state and tokens")
-	offset := flags.Int("port-offset", 0, "added to every port, for a second fleet on one machine")
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	dir, err := filepath.Abs(*dataDir)
+func (s *settings) run(ctx context.Context, environ []string, stdout io.Writer) error {
+	dir, err := filepath.Abs(s.DataDir)
 	if err != nil {
 		return err
 	}
@@ -54,7 +68,7 @@ func run(ctx context.Context, args, environ []string, stdout io.Writer) error {
 			return err
 		}
 	}
-	l := layout{dir: dir, offset: *offset}
+	l := layout{dir: dir, offset: s.PortOffset}
 	if l.root, err = sourceTree(ctx); err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func startFleet(t *testing.T, l layout) (stop func()) {
 	out, in := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := run(ctx, []string{"--data-dir", l.dir, "--port-offset", fmt.Sprint(l.offset)}, os.Environ(), in)
+		err := (&settings{DataDir: l.dir, PortOffset: l.offset}).run(ctx, os.Environ(), in)
 		_ = in.Close()
 		ended <- err
 	}()

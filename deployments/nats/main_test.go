@@ -50,3 +50,33 @@ func TestCheck(t *testing.T) {
 		})
 	}
 }
+
+func TestCommandLine(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		code int
+		want string // in what is printed
+	}{
+		{"help", 0, "nats --config FILE"},
+		{"-h", 0, "nats --config FILE"},
+		{"--help", 0, "nats --config FILE"},
+		{"version", 0, "nats-server " + server.VERSION},
+		{"--version", 0, "nats-server " + server.VERSION},
+		{"version -o json", 0, `{"program":"nats","version":`},
+		{"version --outptu json", 2, "did you mean \"--output\"?"},
+		{"--config single.conf -t", 0, "the configuration is valid"},
+		{"--confg single.conf", 2, "--confg: unknown flag (hint: did you mean \"--config\"?)"},
+		{"--config absent.conf", 2, "absent.conf"},
+		{"single.conf", 2, "single.conf"},
+		{"--port 0", 2, "jetstream is off"},
+	} {
+		var stdout, stderr strings.Builder
+		code := run(strings.Fields(c.args), &stdout, &stderr)
+		if printed := stdout.String() + stderr.String(); code != c.code || !strings.Contains(printed, c.want) {
+			t.Errorf("%s: exit status %d, want %d and %q in\n%s", c.args, code, c.code, c.want, printed)
+		}
+		if (stderr.String() == "") != (c.code == 0) {
+			t.Errorf("%s: status %d, and on standard error: %s", c.args, code, stderr.String())
+		}
+	}
+}

@@ -5,30 +5,29 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"github.com/portcullis-gateway/portcullis/shared/cli"
 	"github.com/portcullis-gateway/portcullis/shared/config"
 	"github.com/portcullis-gateway/portcullis/shared/telemetry"
 )
 
 // settings are all that a standalone can be told.
 type settings struct {
-	GatewayListen      string   `setting:"gateway-listen" help:"address for API consumers"`
-	GatewayAdminListen string   `setting:"gateway-admin-listen" help:"address of the gateway's health and metrics"`
-	ControlListen      string   `setting:"control-listen" help:"address of the control plane's REST API"`
-	NATSListen         string   `setting:"nats-listen" help:"address of NATS"`
-	DataDir            string   `setting:"data-dir" help:"where everything is kept"`
-	Resources          []string `setting:"resources" help:"files to apply at the start"`
-	AdminToken         string   `setting:"admin-token" help:"opens the control plane; default: made at first start, kept in the data directory" secret:"true"`
-	NodeToken          string   `setting:"node-token" help:"opens the snapshot for further nodes" secret:"true"`
-	NATSToken          string   `setting:"nats-token" help:"asked of clients of NATS; needed when nats-listen is not a loopback address" secret:"true"`
+	GatewayListen      string   `setting:"gateway-listen" check:"listen" help:"address for API consumers"`
+	GatewayAdminListen string   `setting:"gateway-admin-listen" check:"listen" help:"address of the gateway's health and metrics"`
+	ControlListen      string   `setting:"control-listen" check:"listen" help:"address of the control plane's REST API"`
+	NATSListen         string   `setting:"nats-listen" check:"listen" help:"address of NATS"`
+	DataDir            string   `setting:"data-dir" check:"dir" help:"where everything is kept"`
+	Resources          []string `setting:"resources" check:"file" help:"files to apply at the start"`
+	AdminToken         string   `setting:"admin-token" check:"token" help:"opens the control plane; default: made at first start, kept in the data directory" secret:"true"`
+	NodeToken          string   `setting:"node-token" check:"token" help:"opens the snapshot for further nodes" secret:"true"`
+	NATSToken          string   `setting:"nats-token" check:"token" help:"asked of clients of NATS; needed when nats-listen is not a loopback address" secret:"true"`
 	Demo               bool     `setting:"demo" help:"run a demo issuer, a demo upstream and an Api between them"`
-	DemoIssuerListen   string   `setting:"demo-issuer-listen" help:"address of the demo issuer"`
-	DemoUpstreamListen string   `setting:"demo-upstream-listen" help:"address of the demo upstream"`
+	DemoIssuerListen   string   `setting:"demo-issuer-listen" check:"listen" help:"address of the demo issuer"`
+	DemoUpstreamListen string   `setting:"demo-upstream-listen" check:"listen" help:"address of the demo upstream"`
 	telemetry.Log
 }
 
@@ -42,41 +41,46 @@ func defaults() settings {
 	}
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+// Validate checks what single values do not show.
+func (s *settings) Validate() error {
+	listeners := []string{
+		"gateway-listen", s.GatewayListen, "gateway-admin-listen", s.GatewayAdminListen, "control-listen", s.ControlListen, "nats-listen", s.NATSListen,
+	}
+	if s.Demo {
+		listeners = append(listeners, "demo-issuer-listen", s.DemoIssuerListen, "demo-upstream-listen", s.DemoUpstreamListen)
+	}
+	return config.Conflicts(listeners...).Err()
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	cfg := defaults()
-	loaded, err := config.Load(config.Program{
-		Name: "standalone", Summary: "All of Portcullis in one process.",
-	}, &cfg, config.Source{Args: args, LookupEnv: os.LookupEnv, ReadFile: os.ReadFile})
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := app().Run(ctx, cli.Process{
+		Args: os.Args[1:], LookupEnv: os.LookupEnv, Environ: os.Environ, ReadFile: os.ReadFile,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+	})
+	stop()
+	os.Exit(status)
+}
+
+func app() cli.App {
+	return cli.App{
+		Name: "standalone", Summary: "All of Portcullis in one process.", Default: "serve",
+		Verbs: []cli.Verb{{
+			Name: "serve", Summary: "run everything", Serves: true, Stray: "--resources takes files",
+			New: func() cli.Runner {
+				s := defaults()
+				return &s
+			},
+		}},
+	}
+}
+
+// Run runs everything until ctx ends.
+func (s *settings) Run(ctx context.Context, call *cli.Call) error {
+	logger, err := s.NewLogger(call.Stderr)
 	if err != nil {
-		_, _ = fmt.Fprintln(stderr, err)
-		return 2
+		return err
 	}
-	switch loaded.Mode {
-	case config.Help:
-		_, _ = fmt.Fprint(stdout, loaded.Usage)
-		return 0
-	case config.Version:
-		_, _ = fmt.Fprintln(stdout, telemetry.Version())
-		return 0
-	case config.Check:
-		err = loaded.Print(stdout)
-	case config.Run:
-		if len(loaded.Args) > 0 {
-			_, _ = fmt.Fprintf(stderr, "standalone: %q is no setting (hint: --resources takes files)\n", loaded.Args[0])
-			return 2
-		}
-		err = start(ctx, cfg, stdout, stderr)
-	}
-	if err != nil {
-		_, _ = fmt.Fprintln(stderr, err)
-		return 1
-	}
-	return 0
+	call.Warn(ctx, logger)
+	return start(ctx, *s, logger, call.Stdout)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/portcullis-gateway/portcullis/shared/cli"
 )
 
 // output is what a run prints, readable while it runs.
@@ -42,13 +45,17 @@ func begin(t *testing.T, dir string, args ...string) (stdout, stderr *output, st
 		"--control-listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0",
 		"--demo-issuer-listen", "127.0.0.1:0", "--demo-upstream-listen", "127.0.0.1:0",
 	}, args...)
-	go func() { code <- run(ctx, args, stdout, stderr) }()
+	go func() { code <- runApp(ctx, args, stdout, stderr) }()
 	stop = sync.OnceValue(func() int {
 		cancel()
 		return <-code
 	})
 	t.Cleanup(func() { stop() })
 	return stdout, stderr, stop
+}
+
+func runApp(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	return app().Run(ctx, cli.Process{Args: args, LookupEnv: os.LookupEnv, ReadFile: os.ReadFile, Stdout: stdout, Stderr: stderr})
 }
 
 func awaitReady(t *testing.T, stdout, stderr *output) {

@@ -32,11 +32,7 @@ const (
 
 // start runs everything until ctx ends. Parts start in the order in which they
 // need each other, and end the other way round.
-func start(ctx context.Context, cfg settings, stdout, stderr io.Writer) error {
-	logger, err := cfg.NewLogger(stderr)
-	if err != nil {
-		return err
-	}
+func start(ctx context.Context, cfg settings, logger *slog.Logger, stdout io.Writer) error {
 	if cfg.NodeToken == "" {
 		cfg.NodeToken = rand.Text() // between the two parts of this process
 	}

@@ -73,6 +73,9 @@ func readMembers(file string, root *yaml.Node, settings []*setting, faults *faul
 	byKey := make(map[string]*setting, len(settings))
 	keys := make([]string, 0, len(settings))
 	for _, s := range settings {
+		if s.use == useFlag {
+			continue
+		}
 		byKey[keyName(s.name)] = s
 		keys = append(keys, keyName(s.name))
 	}
@@ -106,7 +109,7 @@ func readValue(source origin, s *setting, value *yaml.Node) (message, hint strin
 		s.take(source, value.Value)
 		return "", ""
 	case value.Kind != yaml.SequenceNode || !s.isList():
-		return "expected a " + s.Type(), ""
+		return "expected a " + s.kind(), ""
 	}
 	texts := make([]string, 0, len(value.Content))
 	for _, item := range value.Content {

@@ -19,10 +19,16 @@ const mask = "********"
 // setting is one field of a program's settings. It implements pflag.Value by
 // keeping what the command line says, so that all faults can be told together.
 type setting struct {
-	name, help string
-	secret     bool
-	field      reflect.Value
-	flagTexts  []string
+	name, short, help string
+	secret            bool
+	use               string   // where it can be set: useFlag, useEnvironment, or empty: everywhere
+	whole             bool     // elements of a list are not split at commas
+	value             string   // the name of its value in the usage text; empty: its type
+	enum              []string // the only values; empty: any
+	rule              string   // see the tag check
+	least, most       string   // bounds, as they are written; empty: none
+	field             reflect.Value
+	flagTexts         []string
 	// texts are what the strongest source says.
 	texts  []string
 	source origin
@@ -48,16 +54,32 @@ func describeFields(v reflect.Value, settings []*setting) []*setting {
 			}
 			continue // not a setting: filled by the program itself
 		}
-		s := &setting{
-			name: name, help: f.Tag.Get("help"), secret: f.Tag.Get("secret") == "true",
-			field: v.Field(i), source: origin{name: "default"},
-		}
+		s := newSetting(f.Tag, v.Field(i))
 		if !s.supported() {
 			panic(fmt.Sprintf("BUG: setting %s has the type %s", name, f.Type))
 		}
 		settings = append(settings, s)
 	}
 	return settings
+}
+
+// Values of the tag use.
+const (
+	useFlag        = "flag"
+	useEnvironment = "environment"
+)
+
+func newSetting(tag reflect.StructTag, field reflect.Value) *setting {
+	s := &setting{
+		name: tag.Get("setting"), short: tag.Get("short"), help: tag.Get("help"), secret: tag.Get("secret") == "true",
+		use: tag.Get("use"), whole: tag.Get("elements") == "whole", value: tag.Get("value"),
+		rule: tag.Get("check"), least: tag.Get("min"), most: tag.Get("max"),
+		field: field, source: origin{name: "default"},
+	}
+	if values := tag.Get("enum"); values != "" {
+		s.enum = strings.Split(values, ",")
+	}
+	return s
 }
 
 func (s *setting) isBool() bool { return s.field.Kind() == reflect.Bool }
@@ -86,6 +108,14 @@ func (s *setting) Set(text string) error {
 
 // Type is the value's name in the usage text.
 func (s *setting) Type() string {
+	if s.value != "" {
+		return s.value
+	}
+	return s.kind()
+}
+
+// kind is the value's type in a word.
+func (s *setting) kind() string {
 	switch s.field.Interface().(type) {
 	case time.Duration:
 		return "duration"
@@ -108,7 +138,7 @@ func (s *setting) Type() string {
 // pflag knows its own types only.
 func (s *setting) usage() string {
 	text := s.show()
-	if text == "" || s.secret {
+	if text == "" || s.secret || s.use == useFlag && s.field.IsZero() {
 		return s.help
 	}
 	return s.help + " (default " + text + ")"
@@ -131,7 +161,7 @@ func (s *setting) resolve(faults *fault.List) {
 		s.faulty = true
 		message := err.Error()
 		if text := s.texts[len(s.texts)-1]; !s.secret {
-			message = strconv.Quote(text) + ": " + message
+			message = strconv.Quote(maskURL(text)) + ": " + message
 		}
 		*faults = append(*faults, s.source.fault(s.name, message, s.form()))
 	}
@@ -139,7 +169,7 @@ func (s *setting) resolve(faults *fault.List) {
 
 // form is the cure for a text that cannot be read.
 func (s *setting) form() string {
-	switch s.Type() {
+	switch s.kind() {
 	case "duration":
 		return "write a number with its unit: 500ms, 90s, 24h, 7d"
 	case "size":
@@ -216,6 +246,10 @@ func (s *setting) parseList() error {
 		if strings.TrimSpace(text) == "" {
 			continue
 		}
+		if s.whole {
+			list = append(list, text)
+			continue
+		}
 		for element := range strings.SplitSeq(text, ",") {
 			if element = strings.TrimSpace(element); element == "" {
 				return errEmptyElement
@@ -274,13 +308,13 @@ func (s *setting) yaml() string {
 		}
 		return strconv.Quote(mask)
 	}
-	switch s.Type() {
+	switch s.kind() {
 	case "string":
-		return strconv.Quote(s.show())
+		return strconv.Quote(maskURL(s.show()))
 	case "list":
 		quoted := make([]string, s.field.Len())
 		for i := range quoted {
-			quoted[i] = strconv.Quote(s.field.Index(i).String())
+			quoted[i] = strconv.Quote(maskURL(s.field.Index(i).String()))
 		}
 		return "[" + strings.Join(quoted, ", ") + "]"
 	default:

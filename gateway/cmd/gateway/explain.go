@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,18 +12,16 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
 
-	"github.com/spf13/pflag"
+	"github.com/portcullis-gateway/portcullis/shared/cli"
 )
 
-// Exit statuses of explain.
+// Exit statuses of explain, besides cli.Done for a request that is allowed.
 const (
-	exitAllowed = 0
 	exitRefused = 1
-	exitUsage   = 2 // also: the node could not be asked
+	exitUnknown = 2 // the node could not be asked
 )
 
 const (
@@ -43,98 +40,101 @@ type question struct {
 	Certificate string `json:"certificate,omitempty"`
 }
 
-// explanation is what a node answers.
+// explanation is what a node answers, and what -o json prints.
 type explanation struct {
 	Allowed     bool   `json:"allowed"`
-	Reason      string `json:"reason"`
-	API         string `json:"api"`
-	Plan        string `json:"plan"`
-	Application string `json:"application"`
+	Reason      string `json:"reason,omitempty"`
+	API         string `json:"api,omitempty"`
+	Plan        string `json:"plan,omitempty"`
+	Application string `json:"application,omitempty"`
 	Sequence    uint64 `json:"sequence"`
 	Steps       []struct {
 		Step    string            `json:"step"`
-		Plan    string            `json:"plan"`
+		Plan    string            `json:"plan,omitempty"`
 		Outcome string            `json:"outcome"`
-		Detail  map[string]string `json:"detail"`
+		Detail  map[string]string `json:"detail,omitempty"`
 	} `json:"steps"`
-	Error string `json:"error"`
+	Error string `json:"error,omitempty"`
 }
 
 // explain asks a running node how it would decide about a request.
-func explain(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	admin, q, err := readQuestion(args, stdin, stdout)
-	switch {
-	case errors.Is(err, pflag.ErrHelp):
-		return exitAllowed
-	case err != nil:
-		fmt.Fprintf(stderr, "gateway explain: %v\nusage: gateway explain --url URL [--header 'Name: value']… (--help for more)\n", err)
-		return exitUsage
-	}
-	answer, err := askNode(ctx, admin, q)
-	if err != nil {
-		fmt.Fprintf(stderr, "gateway explain: %v\n", err)
-		return exitUsage
-	}
-	if err := answer.print(stdout, q); err != nil {
-		fmt.Fprintf(stderr, "gateway explain: print: %v\n", err)
-		return exitUsage
-	}
-	if !answer.Allowed {
-		return exitRefused
-	}
-	return exitAllowed
+type explain struct {
+	cli.Output
+	Admin       string   `setting:"admin" use:"flag" check:"url http https" help:"address of the node's admin listener"`
+	Method      string   `setting:"method" use:"flag" help:"the request's method"`
+	URL         string   `setting:"url" use:"flag" help:"the request's URL, as a client would write it"`
+	Headers     []string `setting:"header" use:"flag" elements:"whole" secret:"true" value:"'Name: value'" help:"a header field; may be repeated"`
+	Token       string   `setting:"token" use:"flag" secret:"true" help:"send it as Authorization: Bearer; - reads it from standard input"`
+	Client      string   `setting:"client" use:"flag" help:"the client's address"`
+	Certificate string   `setting:"certificate" use:"flag" check:"file" help:"PEM file with the client's TLS certificate"`
 }
 
-func readQuestion(args []string, stdin io.Reader, stdout io.Writer) (admin string, q question, err error) {
-	flags := pflag.NewFlagSet("explain", pflag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.SortFlags = false
-	flags.StringVar(&admin, "admin", "http://127.0.0.1:9090", "address of the node's admin listener")
-	flags.StringVar(&q.Method, "method", "GET", "the request's method")
-	flags.StringVar(&q.URL, "url", "", "the request's URL, as a client would write it")
-	headers := flags.StringArray("header", nil, "a header field, `'Name: value'`; may be repeated")
-	flags.StringVar(&q.Token, "token", "", "send it as Authorization: Bearer; - reads it from standard input")
-	flags.StringVar(&q.Client, "client", "", "the client's address")
-	certificate := flags.String("certificate", "", "PEM `file` with the client's TLS certificate")
-	flags.Usage = func() {
-		fmt.Fprintf(stdout, "Explain asks a running node how it would decide about a request, and why. Nothing is\n"+
-			"sent upstream and nothing is counted. It exits with 0 if the request is allowed, 1 if it\n"+
-			"is refused, 2 if that could not be found out.\n\nUsage:\n  gateway explain [flags] --url URL\n\n%s", flags.FlagUsages())
+func newExplain() *explain {
+	return &explain{Output: cli.Output{Format: cli.Text}, Admin: "http://127.0.0.1:9090", Method: http.MethodGet}
+}
+
+// Take gives an address without a scheme the usual one.
+func (e *explain) Take([]string) {
+	if !strings.Contains(e.Admin, "://") {
+		e.Admin = "http://" + e.Admin
 	}
-	if err := flags.Parse(args); err != nil {
-		return "", question{}, err
+}
+
+// Run asks and prints. That a request is refused is no fault, and has a status only.
+func (e *explain) Run(ctx context.Context, call *cli.Call) error {
+	q, err := e.question(call.Stdin)
+	if err != nil {
+		return err
+	}
+	answer, err := askNode(ctx, e.Admin, q)
+	if err != nil {
+		return &cli.StatusError{Status: exitUnknown, Err: err}
+	}
+	if e.JSON() {
+		err = cli.WriteJSON(call.Stdout, answer)
+	} else {
+		err = answer.print(call.Stdout, q)
 	}
 	switch {
-	case flags.NArg() > 0:
-		return "", question{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case q.URL == "":
-		return "", question{}, errors.New("--url is needed")
+	case err != nil:
+		return &cli.StatusError{Status: exitUnknown, Err: fmt.Errorf("print: %w", err)}
+	case !answer.Allowed:
+		return &cli.StatusError{Status: exitRefused}
 	}
-	for _, line := range *headers {
+	return nil
+}
+
+// question makes the flags what a node is asked.
+func (e *explain) question(stdin io.Reader) (question, error) {
+	q := question{Method: e.Method, URL: e.URL, Token: e.Token, Client: e.Client}
+	if q.URL == "" {
+		return q, cli.Misused("--url is needed")
+	}
+	for _, line := range e.Headers {
 		name, value, ok := strings.Cut(line, ":")
 		if name = strings.TrimSpace(name); !ok || name == "" {
-			return "", question{}, errors.New("--header: write 'Name: value'") // not what it is: it may be a secret
+			return q, cli.Misused("--header: write 'Name: value'") // not what it is: it may be a secret
 		}
 		if q.Headers == nil {
 			q.Headers = map[string][]string{}
 		}
 		q.Headers[name] = append(q.Headers[name], strings.TrimSpace(value))
 	}
-	if *certificate != "" {
-		text, err := os.ReadFile(*certificate)
+	if e.Certificate != "" {
+		text, err := os.ReadFile(e.Certificate)
 		if err != nil {
-			return "", question{}, fmt.Errorf("--certificate: %w", err)
+			return q, cli.Misused("--certificate: %v", err)
 		}
 		q.Certificate = string(text)
 	}
 	if q.Token == "-" {
 		text, err := io.ReadAll(io.LimitReader(stdin, 64<<10))
 		if err != nil {
-			return "", question{}, fmt.Errorf("--token: read standard input: %w", err)
+			return q, cli.Misused("--token: read standard input: %v", err)
 		}
 		q.Token = strings.TrimSpace(string(text))
 	}
-	return admin, q, nil
+	return q, nil
 }
 
 func askNode(ctx context.Context, admin string, q question) (*explanation, error) {
@@ -144,9 +144,6 @@ func askNode(ctx context.Context, admin string, q question) (*explanation, error
 	}
 	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
 	defer cancel()
-	if !strings.Contains(admin, "://") {
-		admin = "http://" + admin
-	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(admin, "/")+"/explain", bytes.NewReader(body)) //nolint:gosec // the operator names the node
 	if err != nil {
 		return nil, fmt.Errorf("--admin: %w", err)
@@ -180,19 +177,22 @@ func (e *explanation) print(w io.Writer, q question) error {
 	if _, err := fmt.Fprintf(w, "%s %s\n%s%s, by the state at sequence %d\n\n", q.Method, target, outcome, e.parties(), e.Sequence); err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	deciding := e.deciding()
+	var names, plans, outcomes int
+	for _, s := range e.Steps {
+		names, plans, outcomes = max(names, len(s.Step)), max(plans, len(cmp.Or(s.Plan, "-"))), max(outcomes, len(s.Outcome))
+	}
 	for i, s := range e.Steps {
 		mark := " "
 		if i == deciding {
 			mark = ">"
 		}
-		line := []string{mark + " " + s.Step, cmp.Or(s.Plan, "-"), s.Outcome, details(s.Detail)}
-		if _, err := fmt.Fprintln(table, strings.TrimRight(strings.Join(line, "\t"), "\t")); err != nil {
+		head := fmt.Sprintf("%s %-*s  %-*s  %-*s", mark, names, s.Step, plans, cmp.Or(s.Plan, "-"), outcomes, s.Outcome)
+		if _, err := io.WriteString(w, wrap(head, details(s.Detail))); err != nil {
 			return err
 		}
 	}
-	return table.Flush()
+	return nil
 }
 
 func (e *explanation) parties() string {
@@ -220,8 +220,25 @@ func (e *explanation) deciding() int {
 	return last
 }
 
-// details writes what is known of a step, in one line whatever is in it.
-func details(detail map[string]string) string {
+// wrap writes parts after a head, on further lines beneath where one would become
+// longer than 100 characters.
+func wrap(head string, parts []string) string {
+	const widest = 100
+	var b strings.Builder
+	line := head
+	for _, part := range parts {
+		if len(line) > len(head) && len(line)+2+len(part) > widest {
+			b.WriteString(line + "\n")
+			line = strings.Repeat(" ", len(head))
+		}
+		line += "  " + part
+	}
+	b.WriteString(strings.TrimRight(line, " ") + "\n")
+	return b.String()
+}
+
+// details writes what is known of a step, each in one line whatever is in it.
+func details(detail map[string]string) []string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(detail)) {
 		if value := detail[name]; value != "" {
@@ -231,5 +248,5 @@ func details(detail map[string]string) string {
 			parts = append(parts, strings.ReplaceAll(name, " ", ":")+"="+value)
 		}
 	}
-	return strings.Join(parts, "  ")
+	return parts
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/portcullis-gateway/portcullis/gateway"
+	"github.com/portcullis-gateway/portcullis/shared/cli"
 )
 
 const secret = "a secret of thirty-two bytes or more"
@@ -115,18 +116,23 @@ func TestExplain(t *testing.T) {
 		{"junk", []string{"--url", "http://api.test/orders", "--token", "junk"}, "", 1, []string{"refused: invalid_token", "> token", "three parts"}},
 		{"nothing", []string{"--url", "http://api.test/orders"}, "", 1, []string{"refused: missing_credentials", "> plans"}},
 		{"nowhere", []string{"--url", "http://api.test/x"}, "", 1, []string{"refused: api_not_found", "> route"}},
-		{"help", []string{"--help"}, "", 0, []string{"gateway explain [flags] --url URL", "--token"}},
+		{"help", []string{"--help"}, "", 0, []string{"gateway explain [flags]", "--token"}},
 		{"no URL", nil, "", 2, []string{"--url is needed"}},
 		{"a relative URL", []string{"--url", "/orders?access_token=HIDDEN"}, "", 2, []string{"url: it is not an absolute"}},
-		{"unknown flag", []string{"--uri", "x"}, "", 2, []string{"unknown flag: --uri"}},
+		{"unknown flag", []string{"--uri", "x"}, "", 2, []string{"--uri: unknown flag (hint: did you mean \"--url\"?)"}},
 		{"a header without colon", []string{"--url", "http://a/", "--header", "HIDDEN"}, "", 2, []string{"--header: write"}},
 		{"one word too many", []string{"--url", "http://a/", "x"}, "", 2, []string{`unexpected argument "x"`}},
+		{"json", []string{"--url", "http://api.test/x", "-o", "json"}, "", 1, []string{`{"allowed":false,"reason":"api_not_found","sequence":1,"steps":[{"step":"route",`}},
+		{"another output", []string{"--url", "http://a/", "-o", "xml"}, "", 2, []string{"not one of table, json"}},
+		{"no certificate", []string{"--url", "http://a/", "--certificate", "absent.pem"}, "", 2, []string{"absent.pem"}},
 		{"nobody there", []string{"--admin", "http://127.0.0.1:1", "--url", "http://a/"}, "", 2, []string{"ask the node"}},
 		{"not a node", []string{"--admin", admin + "/metrics", "--url", "http://a/"}, "", 2, []string{"ask the node"}},
 	} {
 		var stdout, stderr bytes.Buffer
 		args := append([]string{"explain", "--admin", admin}, test.args...)
-		code := run(t.Context(), args, strings.NewReader(test.stdin), &stdout, &stderr)
+		code := app().Run(t.Context(), cli.Process{
+			Args: args, ReadFile: os.ReadFile, Stdin: strings.NewReader(test.stdin), Stdout: &stdout, Stderr: &stderr,
+		})
 		text := stdout.String() + stderr.String()
 		if code != test.code {
 			t.Errorf("%s: exit status %d, want %d\n%s", test.name, code, test.code, text)
@@ -139,7 +145,7 @@ func TestExplain(t *testing.T) {
 		if strings.Contains(text, "HIDDEN") || strings.Contains(text, secret) || strings.Contains(text, "access_token") && test.name != "help" || strings.Contains(text, good[len(good)-20:]) {
 			t.Errorf("%s: a secret is in\n%s", test.name, text)
 		}
-		if marks := strings.Count("\n"+text, "\n> "); test.code < 2 && test.name != "help" && marks != 1 {
+		if marks := strings.Count("\n"+text, "\n> "); test.code < 2 && test.name != "help" && test.name != "json" && marks != 1 {
 			t.Errorf("%s: %d lines are marked\n%s", test.name, marks, text)
 		}
 	}
@@ -147,7 +153,7 @@ func TestExplain(t *testing.T) {
 
 // What a caller sends must not reach the operator's terminal as anything but text.
 func TestDetailsAreOneLine(t *testing.T) {
-	got := details(map[string]string{"kid": "a\x1b[2J\nb\u009b", "empty": "", "b": `say "x"`, "removed header": "A"})
+	got := strings.Join(details(map[string]string{"kid": "a\x1b[2J\nb\u009b", "empty": "", "b": `say "x"`, "removed header": "A"}), "  ")
 	if want := `b="say \"x\""  kid="a\x1b[2J\nb\u009b"  removed:header=A`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -4,75 +4,72 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/portcullis-gateway/portcullis/gateway"
-	"github.com/portcullis-gateway/portcullis/shared/config"
+	"github.com/portcullis-gateway/portcullis/shared/cli"
 	"github.com/portcullis-gateway/portcullis/shared/telemetry"
 )
 
-// settings are the node's and the process's.
-type settings struct {
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := app().Run(ctx, cli.Process{
+		Args: os.Args[1:], LookupEnv: os.LookupEnv, Environ: os.Environ, ReadFile: os.ReadFile,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+	})
+	stop()
+	os.Exit(status)
+}
+
+func app() cli.App {
+	return cli.App{
+		Name: "gateway", Summary: "One node of the data plane: decides and forwards requests.", Default: "serve",
+		Verbs: []cli.Verb{
+			{
+				Name: "serve", Arguments: "[FILE…]", Most: -1, Serves: true, Summary: "run the node",
+				More:  "FILEs are more files for --resources.",
+				Words: func([]string) []string { return []string{cli.Files} },
+				New: func() cli.Runner {
+					return &node{Config: gateway.DefaultConfig(), Log: telemetry.DefaultLog()}
+				},
+			},
+			{
+				Name: "explain", Summary: "ask a running node how it would decide about a request, and why",
+				More: "Nothing is sent upstream and nothing is counted. It exits with 0 if the request is allowed, 1 if it\n" +
+					"is refused, 2 if that could not be found out.",
+				New: func() cli.Runner { return newExplain() },
+			},
+		},
+	}
+}
+
+// node runs a node. Its settings are the node's and the process's.
+type node struct {
 	gateway.Config
 	telemetry.Log
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+// Take makes resource files of the positional arguments.
+func (n *node) Take(args []string) { n.Resources = append(n.Resources, args...) }
 
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	if len(args) > 0 && args[0] == "explain" {
-		return explain(ctx, args[1:], stdin, stdout, stderr)
-	}
-	cfg := settings{gateway.DefaultConfig(), telemetry.DefaultLog()}
-	loaded, err := config.Load(config.Program{
-		Name: "gateway", Summary: "One node of the data plane: decides and forwards requests.",
-		Arguments: "[FILE…]  more files for --resources\n  gateway explain --url URL…  ask a running node about a request",
-	}, &cfg, config.Source{Args: args, LookupEnv: os.LookupEnv, ReadFile: os.ReadFile})
+// Run runs the node until ctx ends.
+func (n *node) Run(ctx context.Context, call *cli.Call) error {
+	logger, err := n.NewLogger(call.Stderr)
 	if err != nil {
-		_, _ = fmt.Fprintln(stderr, err)
-		return 2
+		return err
 	}
-	switch loaded.Mode {
-	case config.Help:
-		_, _ = fmt.Fprint(stdout, loaded.Usage)
-		return 0
-	case config.Version:
-		_, _ = fmt.Fprintln(stdout, telemetry.Version())
-		return 0
-	case config.Check:
-		return report(loaded.Print(stdout), stderr)
-	case config.Run:
-	}
-	cfg.Resources = append(cfg.Resources, loaded.Args...)
-	logger, err := cfg.NewLogger(stderr)
-	if err != nil {
-		return report(err, stderr)
-	}
-	cfg.Logger, cfg.Registry, cfg.Version = logger, telemetry.NewRegistry("gateway"), telemetry.Version()
-	cfg.LookupEnv = os.LookupEnv
-	cfg.Sized = leaveRoom()
-	cfg.Listening = func(proxy, admin string) {
+	call.Warn(ctx, logger)
+	n.Logger, n.Registry, n.Version = logger, telemetry.NewRegistry("gateway"), telemetry.Version()
+	n.LookupEnv = call.LookupEnv
+	n.Sized = leaveRoom()
+	n.Listening = func(proxy, admin string) {
 		scheme := "http"
-		if cfg.TLSCert != "" {
+		if n.TLSCert != "" {
 			scheme = "https"
 		}
-		_, _ = fmt.Fprintf(stdout, "gateway %s://%s, admin http://%s\n", scheme, proxy, admin)
+		_, _ = fmt.Fprintf(call.Stdout, "gateway %s://%s, admin http://%s\n", scheme, proxy, admin)
 	}
-	return report(gateway.Run(ctx, cfg.Config), stderr)
-}
-
-func report(err error, stderr io.Writer) int {
-	if err != nil {
-		_, _ = fmt.Fprintln(stderr, err)
-		return 1
-	}
-	return 0
+	return gateway.Run(ctx, n.Config)
 }

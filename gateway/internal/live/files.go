@@ -138,9 +138,22 @@ func (l *Live) settled(ctx context.Context, last []string) ([]string, error) {
 	return last, nil
 }
 
-func (l *Live) contents() ([]string, error) {
-	contents := make([]string, len(l.cfg.Resources))
-	for i, file := range l.cfg.Resources {
+// CheckFiles reports what is wrong with resource files, all of it at once, as a node
+// would that starts from them.
+func CheckFiles(files []string) error {
+	contents, err := readFiles(files)
+	if err != nil {
+		return err
+	}
+	_, err = fromFiles(files, contents, nil)
+	return err
+}
+
+func (l *Live) contents() ([]string, error) { return readFiles(l.cfg.Resources) }
+
+func readFiles(files []string) ([]string, error) {
+	contents := make([]string, len(files))
+	for i, file := range files {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("read resources: %w", err)

@@ -137,6 +137,7 @@ func (v *versionVerb) Run(_ context.Context, call *Call) error {
 			revision += ", with changes"
 		}
 	}
-	_, err := fmt.Fprintf(call.Stdout, "%s %s\n  revision  %s\n  compiler  %s for %s\n", v.app, b.Version, revision, b.GoVersion, b.Platform)
+	_, err := fmt.Fprintf(call.Stdout, "%s %s\n  revision  %s\n  compiler  %s for %s\n  schema    %d\n",
+		v.app, b.Version, revision, b.GoVersion, b.Platform, b.Schema)
 	return err
 }

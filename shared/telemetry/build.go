@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 )
 
 // Set by the linker in release builds, which know more than the Go command does:
@@ -34,6 +36,8 @@ type Build struct {
 	// GoVersion is the compiler's, Platform the system and processor built for.
 	GoVersion string `json:"go_version"`
 	Platform  string `json:"platform"`
+	// Schema is the version of the resources' schema that the program knows.
+	Schema uint32 `json:"schema"`
 	// Note says why there is no revision.
 	Note string `json:"note,omitempty"`
 }
@@ -62,6 +66,7 @@ func (b Build) String() string {
 func buildOf(info *debug.BuildInfo, version, revision string) Build {
 	b := Build{
 		Version: info.Main.Version, GoVersion: info.GoVersion, Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		Schema: pb.SchemaVersion,
 	}
 	for _, s := range info.Settings {
 		switch s.Key {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 )
 
 func TestBuildOf(t *testing.T) {
@@ -53,6 +55,7 @@ func TestBuildOf(t *testing.T) {
 			t.Errorf("%s: the note is %q", name, got.Note)
 		}
 		tc.want.Platform, tc.want.GoVersion = runtime.GOOS+"/"+runtime.GOARCH, "go1.26"
+		tc.want.Schema = pb.SchemaVersion
 		if d := cmp.Diff(tc.want, got, cmpopts.IgnoreFields(Build{}, "Note")); d != "" {
 			t.Errorf("%s: %s", name, d)
 		}
@@ -96,6 +99,7 @@ func TestBinaries(t *testing.T) {
 func same(t *testing.T, name string, got, want Build) {
 	t.Helper()
 	want.Platform, want.GoVersion = runtime.GOOS+"/"+runtime.GOARCH, runtime.Version()
+	want.Schema = pb.SchemaVersion
 	if d := cmp.Diff(want, got, cmpopts.IgnoreFields(Build{}, "Note", "Time")); d != "" {
 		t.Errorf("%s: %s", name, d)
 	}

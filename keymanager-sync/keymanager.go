@@ -190,9 +190,8 @@ func launch(ctx context.Context, failed context.CancelCauseFunc, part string, ru
 	}
 }
 
-// Founded tells what Found did.
-type Founded struct {
-	// Epoch that has begun.
+// Epoch is what NewEpoch began.
+type Epoch struct {
 	Epoch uint64
 	// Sequence up to which this replica's view is what the epoch begins with.
 	Sequence uint64
@@ -200,33 +199,34 @@ type Founded struct {
 	Stream string
 }
 
-// Found begins the next epoch of the log from this replica's view, see
-// view.Found. The replica must not be running, and should be the most advanced
-// of all; only Listen, tokens and TLS of cfg are not used.
-func Found(ctx context.Context, cfg Config) (Founded, error) {
+// NewEpoch begins the next epoch of the log from this replica's view, see
+// view.BeginEpoch. The replica must not be running, and should be the most
+// advanced of all. giveUp begins it although entries are known that this replica
+// does not have. Listen, tokens and TLS of cfg are not used.
+func NewEpoch(ctx context.Context, cfg Config, giveUp bool) (Epoch, error) {
 	if err := cfg.Validate(); err != nil {
-		return Founded{}, fmt.Errorf("settings: %w", err)
+		return Epoch{}, fmt.Errorf("settings: %w", err)
 	}
 	own, err := identify(cfg)
 	if err != nil {
-		return Founded{}, err
+		return Epoch{}, err
 	}
 	v, err := view.Open(own.viewConfig(cfg))
 	if err != nil {
-		return Founded{}, err
+		return Epoch{}, err
 	}
 	defer closeView(cfg.Logger, v)
 	bus, err := stream.Connect(ctx, busConfig(cfg, own.replica))
 	if err != nil {
-		return Founded{}, err
+		return Epoch{}, err
 	}
 	defer bus.Close()
-	log, err := view.Found(ctx, v, bus)
+	log, err := view.BeginEpoch(ctx, v, bus, view.NewEpoch{GiveUp: giveUp})
 	if err != nil {
-		return Founded{}, err
+		return Epoch{}, err
 	}
 	p := v.State().Position()
-	return Founded{Epoch: p.Epoch, Sequence: p.Sequence, Stream: log.Identity().Stream}, nil
+	return Epoch{Epoch: p.Epoch, Sequence: p.Sequence, Stream: log.Identity().Stream}, nil
 }
 
 func closeView(logger *slog.Logger, v *view.View) {

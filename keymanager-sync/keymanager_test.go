@@ -185,30 +185,36 @@ func TestGeneratedToken(t *testing.T) {
 	}
 }
 
-func TestFound(t *testing.T) {
+func TestNewEpoch(t *testing.T) {
 	server, dir := streamtest.New(t), t.TempDir()
 	cfg := settings(server, dir)
 	r := start(t, cfg)
 	r.ready(t)
-	if _, err := keymanager.Found(t.Context(), cfg); err == nil {
-		t.Error("founding works while the replica runs")
+	if _, err := keymanager.NewEpoch(t.Context(), cfg, false); err == nil {
+		t.Error("an epoch begins while the replica runs")
 	}
 	if status, body := r.do(t, http.MethodPost, "/v1/issuers", issuer); status != http.StatusCreated {
 		t.Fatalf("create: %d %s", status, body)
 	}
 	r.stop()
-	founded, err := keymanager.Found(t.Context(), cfg)
-	if err != nil || founded.Epoch != 2 || founded.Sequence != 1 || founded.Stream != "PORTCULLIS-000002" {
-		t.Fatalf("founded %+v, %v", founded, err)
+	if _, err := keymanager.NewEpoch(t.Context(), cfg, true); err == nil || !strings.Contains(err.Error(), "the log is well") {
+		t.Fatalf("while the log is well: %v", err)
+	}
+	server.Stop(t)
+	server.SetDir(t.TempDir())
+	server.Start(t)
+	began, err := keymanager.NewEpoch(t.Context(), cfg, false)
+	if err != nil || began.Epoch != 2 || began.Sequence != 1 || began.Stream != "PORTCULLIS-000002" {
+		t.Fatalf("began %+v, %v", began, err)
 	}
 	r = start(t, cfg)
 	r.ready(t)
 	if status, body := r.do(t, http.MethodGet, "/v1/issuers/idp", ""); status != http.StatusOK {
-		t.Errorf("after founding: %d %s", status, body)
+		t.Errorf("in the new epoch: %d %s", status, body)
 	}
 	cfg.DataDir = t.TempDir()
-	if _, err := keymanager.Found(t.Context(), cfg); err == nil {
-		t.Error("founding works with an empty disk")
+	if _, err := keymanager.NewEpoch(t.Context(), cfg, true); err == nil {
+		t.Error("an epoch begins from an empty disk")
 	}
 }
 

@@ -186,7 +186,7 @@ func mayReplace(old, next catalog.Position) error {
 		return fmt.Errorf("the snapshot at %s is older than the state at %s", next, old)
 	case next.Founding != old.Founding:
 		return fmt.Errorf("the snapshot is of epoch %d as founded anew (%s), the state of the first founding (%s)"+
-			" (hint: if that was meant, remove this node's snapshots directory and restart it; if not, run `keymanager-sync found` on the replica that has the data)",
+			" (hint: if that was meant, remove this node's snapshots directory and restart it; if not, run `keymanager-sync new-epoch` on the replica that has the data)",
 			next.Epoch, next.Founding, old.Founding)
 	}
 	return nil

@@ -50,7 +50,7 @@ type verb struct {
 func verbs() []verb {
 	return []verb{
 		{"serve", "", "run the control plane", serve},
-		{"found", "", "start the next epoch after the log was lost or rolled back", found},
+		{"new-epoch", "", "begin the next epoch after the log was lost or rolled back", newEpoch},
 		{"apply", "-f FILE...", "make resources as files say, all or none", apply},
 		{"import", "-f FILE", "apply a file of any size, chunk by chunk", importFile},
 		{"get", "COLLECTION [ID]", "read resources", get},
@@ -76,6 +76,9 @@ func run(ctx context.Context, p process) int {
 	case "help", "-h", "--help":
 		usage(p.stdout)
 		return exitDone
+	}
+	if name == "found" {
+		name = "new-epoch" // what it was called before
 	}
 	for _, v := range verbs() {
 		if v.name == name {
@@ -113,6 +116,6 @@ func usage(w io.Writer) {
 		_, _ = fmt.Fprintf(w, "  keymanager-sync %-44s %s\n", v.name+" "+v.args, v.does)
 	}
 	_, _ = fmt.Fprintln(w)
-	_, _ = fmt.Fprintln(w, "All but serve and found talk to the control plane at --control (or PORTCULLIS_CONTROL)")
+	_, _ = fmt.Fprintln(w, "All but serve and new-epoch talk to the control plane at --control (or PORTCULLIS_CONTROL)")
 	_, _ = fmt.Fprintln(w, "with the token in PORTCULLIS_ADMIN_TOKEN. --help after a command tells its flags.")
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/telemetry"
 )
 
-// settings of serve and found. Their help texts are the manual.
+// settings of serve and new-epoch. Their help texts are the manual.
 type settings struct {
 	Listen          string        `setting:"listen" help:"address of the REST API"`
 	NATS            string        `setting:"nats" help:"NATS servers, comma-separated; one is enough to find the others of a cluster"`
@@ -23,7 +23,7 @@ type settings struct {
 	DataDir         string        `setting:"data-dir" help:"directory of the view, the replica's id and a generated admin token"`
 	ReplicaID       string        `setting:"replica-id" help:"this replica's id, unique among all; empty: made at first start"`
 	Peers           []string      `setting:"peers" help:"base URLs of the other replicas, for a snapshot when the log no longer reaches back to this one's disk"`
-	LogReplicas     int           `setting:"log-replicas" help:"copies of the log when it is founded; 0: three on a NATS cluster, else one"`
+	LogReplicas     int           `setting:"log-replicas" help:"copies of the log when it is created; 0: three on a NATS cluster, else one"`
 	AdminToken      string        `setting:"admin-token" help:"opens the whole API; empty: made at first start, kept in the data directory, printed once" secret:"true"`
 	AdminTokenFile  string        `setting:"admin-token-file" help:"file with the admin token"`
 	NodeToken       string        `setting:"node-token" help:"opens the snapshot and nothing else; empty: nodes use the admin token" secret:"true"`
@@ -63,10 +63,10 @@ func (s *settings) config(logger *slog.Logger, out io.Writer) keymanager.Config 
 	return cfg
 }
 
-// load reads the settings; done: the command line asked for something else, which has been answered.
-func load(p process, name, summary string) (cfg keymanager.Config, done bool, err error) {
-	s := defaultSettings()
-	loaded, err := config.Load(config.Program{Name: "keymanager-sync " + name, Summary: summary}, s,
+// load reads the settings of s into target, which embeds s or is s; done: the
+// command line asked for something else, which has been answered.
+func load(p process, name, summary string, s *settings, target any) (cfg keymanager.Config, done bool, err error) {
+	loaded, err := config.Load(config.Program{Name: "keymanager-sync " + name, Summary: summary}, target,
 		config.Source{Args: p.args, LookupEnv: p.lookupEnv, ReadFile: os.ReadFile})
 	if err != nil {
 		return cfg, false, &usageError{err.Error()}
@@ -94,7 +94,8 @@ func load(p process, name, summary string) (cfg keymanager.Config, done bool, er
 
 // serve runs the control plane until the process is told to end.
 func serve(ctx context.Context, p process) error {
-	cfg, done, err := load(p, "serve", "Run the control plane: the REST API, the log's writer, and the keeper of issuers' keys.")
+	s := defaultSettings()
+	cfg, done, err := load(p, "serve", "Run the control plane: the REST API, the log's writer, and the keeper of issuers' keys.", s, s)
 	if done || err != nil {
 		return err
 	}
@@ -109,18 +110,27 @@ func serve(ctx context.Context, p process) error {
 	return keymanager.Run(ctx, cfg)
 }
 
-// found starts the next epoch of the log.
-func found(ctx context.Context, p process) error {
-	cfg, done, err := load(p, "found",
-		"Start the next epoch of the log from this replica's view, after the log was lost or rolled back.\n"+
-			"Stop this replica first, and choose the most advanced one: what others have beyond it is given up.")
+// epochSettings are those of new-epoch.
+type epochSettings struct {
+	settings
+
+	GiveUp bool `setting:"give-up-entries" help:"begin the epoch although the log or another replica has entries that this replica does not have; they are lost"`
+}
+
+// newEpoch begins the next epoch of the log.
+func newEpoch(ctx context.Context, p process) error {
+	s := &epochSettings{settings: *defaultSettings()}
+	cfg, done, err := load(p, "new-epoch",
+		"Begin the next epoch of the log from this replica's view, after the log was lost or rolled back.\n"+
+			"Stop this replica first, and choose the most advanced one. Where the log is well, it is refused;\n"+
+			"where the log is not, nobody can write to it any more.", &s.settings, s)
 	if done || err != nil {
 		return err
 	}
-	result, err := keymanager.Found(ctx, cfg)
+	began, err := keymanager.NewEpoch(ctx, cfg, s.GiveUp)
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(p.stdout, "epoch %d begins after sequence %d, in the stream %s\n", result.Epoch, result.Sequence, result.Stream)
+	_, _ = fmt.Fprintf(p.stdout, "epoch %d begins after sequence %d, in the stream %s\n", began.Epoch, began.Sequence, began.Stream)
 	return nil
 }

@@ -198,6 +198,21 @@ func (d *disk) lastID() (id string, err error) {
 	return id, err
 }
 
+// writtenAt is when the position was written; zero: there is none.
+func (d *disk) writtenAt() (at time.Time, err error) {
+	err = d.read(func(tx *bbolt.Tx) error {
+		header := new(pb.SnapshotHeader)
+		if err := proto.Unmarshal(tx.Bucket([]byte(bucketMeta)).Get([]byte(keyPosition)), header); err != nil {
+			return fmt.Errorf("read position: %w", err)
+		}
+		if header.GetWrittenAt() > 0 {
+			at = time.UnixMilli(header.GetWrittenAt())
+		}
+		return nil
+	})
+	return at, err
+}
+
 // step is what a batch of entries does to the file.
 type step struct {
 	before, after *catalog.State

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
@@ -107,11 +108,11 @@ func (v *View) once(ctx context.Context, bus *stream.Bus) error {
 	err = log.Follow(ctx, after, func(batch []stream.Message) error {
 		if batch[0].Sequence == position && check != "" {
 			if batch[0].ID != check {
-				return holdf("the log holds another entry at sequence %d than this replica's disk: it was rolled back and written again (hint: run `keymanager-sync found` on the most advanced replica)", position)
+				return holdf("the log holds another entry at sequence %d than this replica's disk: it was rolled back and written again (hint: run `keymanager-sync new-epoch` on the most advanced replica)", position)
 			}
 			batch, check = batch[1:], ""
 		}
-		return v.fold(batch)
+		return v.foldUntilEnd(batch)
 	})
 	if errors.Is(err, stream.ErrTooOld) {
 		return v.catchUp(ctx, log, err.Error())
@@ -137,7 +138,7 @@ func (v *View) bounds(ctx context.Context, log *stream.Log) (first, last uint64,
 		case <-time.After(suspicionPause):
 		}
 	}
-	return 0, 0, holdf("the log ends at sequence %d, and this replica or another has %d: the log was rolled back (hint: bring the NATS servers' data back, or run `keymanager-sync found` on the most advanced replica)", last, least)
+	return 0, 0, holdf("the log ends at sequence %d, and this replica or another has %d: the log was rolled back (hint: bring the NATS servers' data back, or run `keymanager-sync new-epoch` on the most advanced replica)", last, least)
 }
 
 // resume tells after which sequence to follow. If the log still holds the last
@@ -205,6 +206,20 @@ func (v *View) trouble(err error) {
 	}
 }
 
+// foldUntilEnd folds a batch up to an entry that ends the epoch. That entry is
+// never folded: the position stays before it, so that this replica can append
+// nothing after it, and meets it again whenever it comes back to this log.
+func (v *View) foldUntilEnd(batch []stream.Message) error {
+	at := slices.IndexFunc(batch, func(m stream.Message) bool { return endsEpoch(m.Data) })
+	if at < 0 {
+		return v.fold(batch)
+	}
+	if err := v.fold(batch[:at]); err != nil {
+		return err
+	}
+	return holdf("this epoch was ended at sequence %d, and the next one has not begun yet (hint: `keymanager-sync new-epoch` is at work, or was interrupted: run it again where it ran)", batch[at].Sequence)
+}
+
 // fold applies a batch, makes it durable, and shows it.
 func (v *View) fold(batch []stream.Message) error {
 	if len(batch) == 0 {
@@ -258,7 +273,7 @@ func (v *View) attach(ctx context.Context, bus *stream.Bus) (*stream.Log, error)
 	case errors.Is(err, stream.ErrNoLog) && position.Epoch == 0:
 		return v.firstStart(ctx, bus)
 	case errors.Is(err, stream.ErrNoLog):
-		return nil, holdf("there is no log any more, and this replica's disk holds %s (hint: bring the NATS servers' data back, or run `keymanager-sync found` on the most advanced replica)", position)
+		return nil, holdf("there is no log any more, and this replica's disk holds %s (hint: bring the NATS servers' data back, or run `keymanager-sync new-epoch` on the most advanced replica)", position)
 	case err != nil:
 		return nil, err
 	}
@@ -274,9 +289,9 @@ func (v *View) attach(ctx context.Context, bus *stream.Bus) (*stream.Log, error)
 	case id.Epoch > position.Epoch:
 		return log, v.catchUp(ctx, log, fmt.Sprintf("epoch %d has begun", id.Epoch))
 	case id.Epoch == position.Epoch:
-		return nil, holdf("stream %s was deleted and made anew (hint: bring the NATS servers' data back, or run `keymanager-sync found` on the most advanced replica)", id.Stream)
+		return nil, holdf("stream %s was deleted and made anew (hint: bring the NATS servers' data back, or run `keymanager-sync new-epoch` on the most advanced replica)", id.Stream)
 	}
-	return nil, holdf("the newest log is of epoch %d, and this replica's disk is of epoch %d (hint: this is the wrong NATS, or it was restored from before; run `keymanager-sync found` on the most advanced replica)", id.Epoch, position.Epoch)
+	return nil, holdf("the newest log is of epoch %d, and this replica's disk is of epoch %d (hint: this is the wrong NATS, or it was restored from before; run `keymanager-sync new-epoch` on the most advanced replica)", id.Epoch, position.Epoch)
 }
 
 // join begins to follow a log with an empty disk.
@@ -352,7 +367,7 @@ func (v *View) appearing(ctx context.Context, bus *stream.Bus, who string) (*str
 		case !errors.Is(err, stream.ErrNoLog):
 			return nil, err
 		case time.Now().After(end):
-			return nil, holdf("there is no log, but %s: nothing is founded over what exists (hint: bring the NATS servers' data back, or run `keymanager-sync found` on the most advanced replica; to start all over, stop the nodes first)", who)
+			return nil, holdf("there is no log, but %s: nothing is founded over what exists (hint: bring the NATS servers' data back, or run `keymanager-sync new-epoch` on the most advanced replica; to start all over, stop the nodes first)", who)
 		}
 		select {
 		case <-ctx.Done():

@@ -9,7 +9,7 @@
 // The view is also the judge of the log: a gap, a log that is behind the view,
 // another founding, or no log where there was one puts it on hold. On hold,
 // reads go on from what it has, writes are refused with the reason, and nothing
-// is recreated: that is an operator's decision (`keymanager-sync found`). The
+// is recreated: that is an operator's decision (`keymanager-sync new-epoch`). The
 // view keeps looking, and goes on by itself when the log it knows is back.
 package view
 

@@ -323,13 +323,13 @@ func TestLostLogIsNeverRecreated(t *testing.T) {
 	r.stop()
 
 	// The operator's decision, interrupted after the log was made.
-	bus := server.Connect(t, "found")
+	bus := server.Connect(t, "new-epoch")
 	interrupted, err := bus.Found(t.Context(), 2, 3, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	v := open(t, config(dir))
-	log, err := view.Found(t.Context(), v, bus)
+	log, err := view.BeginEpoch(t.Context(), v, bus, view.NewEpoch{Listen: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -505,9 +505,7 @@ func TestSnapshotFromPeer(t *testing.T) {
 	// The next epoch's log begins at 5, so nobody can begin before it.
 	r.stop()
 	founder := open(t, r.cfg)
-	if _, err := view.Found(t.Context(), founder, server.Connect(t, "found")); err != nil {
-		t.Fatal(err)
-	}
+	beginEpoch(t, server, founder)
 	if err := founder.Close(); err != nil {
 		t.Fatal(err)
 	}

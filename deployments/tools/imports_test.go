@@ -26,7 +26,7 @@ var layers = []struct {
 	neighbours bool
 }{
 	{packages: []string{"proto/portcullis/v1", "shared/fault"}},
-	{packages: []string{"shared/cow", "shared/denial", "shared/config", "shared/header", "shared/telemetry"}},
+	{packages: []string{"shared/cow", "shared/denial", "shared/config", "shared/header", "shared/telemetry", "shared/freeport"}},
 	{packages: []string{
 		"shared/cli", "shared/expr", "shared/signature", "shared/keyset", "shared/jwks", "shared/token", "shared/introspect", "shared/dpop", "shared/catalog",
 		"shared/catalog/...", "shared/compile", "shared/compile/...", "shared/rules", "shared/resource", "shared/snapshot", "shared/stream", "shared/stream/...",
@@ -53,6 +53,9 @@ var walls = []struct {
 	{"keymanager-sync/...", []string{module + "gateway/...", "github.com/valyala/fasthttp/..."}, "the control plane does not contain the data plane"},
 	{"keymanager-sync/cmd/keymanager-sync", []string{"github.com/nats-io/nats-server/..."}, "the control plane is a client of NATS"},
 	{"shared/...", []string{module + "gateway/...", module + "keymanager-sync/...", module + "deployments/..."}, "shared knows neither service"},
+	{"gateway/...", []string{module + "deployments/...", module + "shared/freeport"}, "what starts processes for tests is no part of the product"},
+	{"keymanager-sync/...", []string{module + "deployments/...", module + "shared/freeport"}, "what starts processes for tests is no part of the product"},
+	{"deployments/cluster", []string{module + "gateway/...", module + "keymanager-sync/...", "testing"}, "it knows the programs from outside"},
 	{"gateway/internal/request", transports, "decisions do not know the HTTP stack"},
 	{"gateway/internal/exchange", transports, "the exchange joins stacks and knows none"},
 	{"gateway/internal/route", transports, "decisions do not know the HTTP stack"},

@@ -7,13 +7,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/portcullis-gateway/portcullis/shared/freeport"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 	"github.com/portcullis-gateway/portcullis/shared/stream/inprocess"
 )
@@ -211,20 +210,14 @@ func (f *Fleet) Leader(tb testing.TB, name string) *Server {
 	return nil
 }
 
-// FreeAddress returns a loopback address that nothing listens on at the moment.
+// FreeAddress returns a loopback address on which nobody listens, and that nobody
+// else is given before the test ends.
 func FreeAddress(tb testing.TB) string {
 	tb.Helper()
-	// Below the ports that the system gives out by itself, so that none of the
-	// many connections of tests takes it before it is listened on.
-	for {
-		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)) //nolint:gosec // any port will do
-		var config net.ListenConfig
-		if listener, err := config.Listen(tb.Context(), "tcp", address); err == nil {
-			_ = listener.Close()
-			return address
-		}
-		if tb.Context().Err() != nil {
-			tb.Fatal("no free port")
-		}
+	r, err := freeport.Reserve(tb.Context(), 1)
+	if err != nil {
+		tb.Fatal(err)
 	}
+	tb.Cleanup(r.Release)
+	return r.Addresses[0]
 }

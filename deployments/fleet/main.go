@@ -16,12 +16,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 
+	"github.com/portcullis-gateway/portcullis/deployments/cluster"
 	"github.com/portcullis-gateway/portcullis/shared/cli"
 )
 
@@ -63,61 +63,59 @@ func (s *settings) run(ctx context.Context, environ []string, stdout io.Writer) 
 	if err != nil {
 		return err
 	}
-	for _, sub := range []string{"bin", "log"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
-			return err
-		}
-	}
-	l := layout{dir: dir, offset: s.PortOffset}
-	if l.root, err = sourceTree(ctx); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if l.environ, err = environment(environ, dir); err != nil {
-		return err
-	}
-	if err := build(ctx, l.root, filepath.Join(dir, "bin")); err != nil {
-		return err
-	}
-	return l.run(ctx, stdout)
-}
-
-// sourceTree returns the directory of go.mod.
-func sourceTree(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	tokens, err := readTokens(environ, dir)
 	if err != nil {
-		return "", fmt.Errorf("go env GOMOD: %w", err)
+		return err
 	}
-	file := strings.TrimSpace(string(out))
-	if filepath.Base(file) != "go.mod" {
-		return "", errors.New("this is not a source tree (hint: start it in a checkout of Portcullis)")
+	bin := filepath.Join(dir, "bin")
+	if err := cluster.Build(ctx, bin, cluster.Programs()[:3]...); err != nil {
+		return err
 	}
-	return filepath.Dir(file), nil
+	c, err := cluster.New(ctx, cluster.Options{
+		NATS: natsNodes, Controls: controlPlanes, Gateways: gateways, Programs: bin, Dir: dir, Environ: environ,
+		AdminToken: tokens[0], NodeToken: tokens[1], Address: layout(s.PortOffset).address,
+	})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return serve(ctx, c, stdout)
 }
 
-// environment returns what the processes get: the caller's variables without the
-// settings of Portcullis, which are given as flags, and with both tokens.
-func environment(environ []string, dir string) ([]string, error) {
-	var env []string
-	tokens := map[string]string{"PORTCULLIS_ADMIN_TOKEN": "", "PORTCULLIS_NODE_TOKEN": ""}
-	for _, entry := range environ {
-		name, value, _ := strings.Cut(entry, "=")
-		if _, isToken := tokens[name]; isToken {
-			tokens[name] = value
-		} else if !strings.HasPrefix(name, "PORTCULLIS_") {
-			env = append(env, entry)
-		}
+// serve starts the fleet, waits, and stops what was started, last things first.
+func serve(ctx context.Context, c *cluster.Cluster, stdout io.Writer) error {
+	err := c.Start(ctx)
+	if err == nil {
+		describe(stdout, c)
+		err = c.Watch(ctx)
+		fmt.Fprintln(stdout, "stopping")
 	}
-	for name, file := range map[string]string{
-		"PORTCULLIS_ADMIN_TOKEN": filepath.Join(dir, "admin-token"),
-		"PORTCULLIS_NODE_TOKEN":  filepath.Join(dir, "node-token"),
+	if ctx.Err() != nil {
+		err = nil // it was told to end
+	}
+	return errors.Join(err, c.Stop(context.WithoutCancel(ctx)))
+}
+
+// readTokens returns the admin token and the node token: those of the environment,
+// or those of an earlier start, or new ones.
+func readTokens(environ []string, dir string) (tokens [2]string, err error) {
+	for i, t := range []struct{ variable, file string }{
+		{"PORTCULLIS_ADMIN_TOKEN", "admin-token"}, {"PORTCULLIS_NODE_TOKEN", "node-token"},
 	} {
-		value, err := keepToken(file, tokens[name])
-		if err != nil {
-			return nil, err
+		given := ""
+		for _, entry := range environ {
+			if value, ok := strings.CutPrefix(entry, t.variable+"="); ok {
+				given = value
+			}
 		}
-		env = append(env, name+"="+value)
+		if tokens[i], err = keepToken(filepath.Join(dir, t.file), given); err != nil {
+			return tokens, err
+		}
 	}
-	return env, nil
+	return tokens, nil
 }
 
 // keepToken writes a given token to its file; without one it takes the file's, or
@@ -133,16 +131,4 @@ func keepToken(file, given string) (string, error) {
 		given = rand.Text()
 	}
 	return given, os.WriteFile(file, []byte(given+"\n"), 0o600)
-}
-
-// build compiles the three programs into bin.
-func build(ctx context.Context, root, bin string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", bin+string(filepath.Separator),
-		"./gateway/cmd/gateway", "./keymanager-sync/cmd/keymanager-sync", "./deployments/nats")
-	cmd.Dir = root
-	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("go build: %w", err)
-	}
-	return nil
 }

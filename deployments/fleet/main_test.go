@@ -5,15 +5,19 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/portcullis-gateway/portcullis/deployments/cluster"
+	"github.com/portcullis-gateway/portcullis/deployments/cluster/clustertest"
+	"github.com/portcullis-gateway/portcullis/shared/freeport"
 )
 
 // TestFleet starts the fleet twice on the same data: what one control plane was
@@ -23,10 +27,8 @@ func TestFleet(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts eight processes")
 	}
-	dir := t.TempDir()
-	l := layout{dir: dir, offset: freeOffset(t)}
-
-	stop := startFleet(t, l)
+	dir, l := t.TempDir(), freeLayout(t)
+	stop := startFleet(t, dir, l)
 	token, err := os.ReadFile(filepath.Join(dir, "admin-token"))
 	if err != nil {
 		t.Fatal(err)
@@ -51,17 +53,17 @@ func TestFleet(t *testing.T) {
 		return resp.StatusCode, string(answer)
 	}
 
-	one, two := "http://"+l.control(1)+"/v1", "http://"+l.control(2)+"/v1"
+	one, two := "http://"+l.address(cluster.Control, 1)+"/v1", "http://"+l.address(cluster.Control, 2)+"/v1"
 	if code, answer := ask(http.MethodPut, one+"/applications/mobile?wait=fleet&timeout=20s", `{"id":"mobile","name":"Mobile app"}`); code/100 != 2 {
 		t.Errorf("PUT at control 1: %d %s", code, answer)
 	}
-	known := func() bool {
-		code, _ := ask(http.MethodGet, two+"/applications/mobile", "")
-		return code == http.StatusOK
+	known := func() error {
+		if code, answer := ask(http.MethodGet, two+"/applications/mobile", ""); code != http.StatusOK {
+			return fmt.Errorf("%d %s", code, answer)
+		}
+		return nil
 	}
-	if !eventually(known) {
-		t.Error("control 2 does not know what control 1 was told")
-	}
+	clustertest.Eventually(t, 10*time.Second, "control 2 knows what control 1 was told", known)
 	_, answer := ask(http.MethodGet, two+"/fleet", "")
 	for n := 1; n <= gateways; n++ {
 		if name := fmt.Sprintf("gateway-%d", n); !strings.Contains(answer, name) {
@@ -70,22 +72,20 @@ func TestFleet(t *testing.T) {
 	}
 	stop()
 
-	stop = startFleet(t, l)
-	if !eventually(known) {
-		t.Error("after a restart, control 2 has forgotten")
-	}
+	stop = startFleet(t, dir, l)
+	clustertest.Eventually(t, 10*time.Second, "control 2 knows it after a restart", known)
 	stop()
 }
 
 // startFleet returns when the fleet is ready. The returned function stops it, and
 // checks that it is gone.
-func startFleet(t *testing.T, l layout) (stop func()) {
+func startFleet(t *testing.T, dir string, l layout) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	out, in := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := (&settings{DataDir: l.dir, PortOffset: l.offset}).run(ctx, os.Environ(), in)
+		err := (&settings{DataDir: dir, PortOffset: int(l)}).run(ctx, os.Environ(), in)
 		_ = in.Close()
 		ended <- err
 	}()
@@ -124,22 +124,29 @@ func startFleet(t *testing.T, l layout) (stop func()) {
 func (l layout) addresses() []string {
 	var all []string
 	for n := 1; n <= 3; n++ {
-		all = append(all, l.nats(n), l.route(n), l.natsMonitor(n), l.control(n), l.gateway(n), l.gatewayAdmin(n))
+		for _, p := range []cluster.Port{cluster.NATS, cluster.NATSRoute, cluster.NATSMonitor, cluster.Control, cluster.Gateway, cluster.GatewayAdmin} {
+			all = append(all, l.address(p, n))
+		}
 	}
 	return all
 }
 
-// freeOffset returns an offset at which all ports of a fleet are free.
-func freeOffset(t *testing.T) int {
+// freeLayout returns a layout with all ports free. It must be a whole one, so a
+// reserved port says where to look.
+func freeLayout(t *testing.T) layout {
 	t.Helper()
-	for range 100 {
-		l := layout{offset: 2000 + rand.IntN(18000)}
-		if !slices.ContainsFunc(l.addresses(), taken) {
-			return l.offset
+	for {
+		r, err := freeport.Reserve(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(r.Release)
+		_, port, _ := net.SplitHostPort(r.Addresses[0])
+		n, _ := strconv.Atoi(port)
+		if l := layout(n - 8000); !slices.ContainsFunc(l.addresses(), taken) {
+			return l
 		}
 	}
-	t.Fatal("no free ports")
-	return 0
 }
 
 func taken(address string) bool {
@@ -150,36 +157,18 @@ func taken(address string) bool {
 	return listener.Close() != nil
 }
 
-// eventually reports whether a condition holds within 10 s.
-func eventually(holds func() bool) bool {
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if holds() {
-			return true
-		}
-	}
-	return false
-}
-
 func TestTokensAreKept(t *testing.T) {
 	dir := t.TempDir()
-	first, err := environment([]string{"HOME=/h", "PORTCULLIS_LISTEN=:1"}, dir)
-	if err != nil {
-		t.Fatal(err)
+	first, err := readTokens([]string{"HOME=/h"}, dir)
+	if err != nil || first[0] == "" || first[0] == first[1] {
+		t.Fatalf("got %q, %v", first, err)
 	}
-	if slices.Contains(first, "PORTCULLIS_LISTEN=:1") || !slices.Contains(first, "HOME=/h") {
-		t.Errorf("got %q: settings come as flags alone, and the rest is passed on", first)
+	again, err := readTokens([]string{"HOME=/h"}, dir)
+	if err != nil || again != first {
+		t.Errorf("tokens differ at the second start: %q, %q, %v", first, again, err)
 	}
-	again, err := environment([]string{"HOME=/h"}, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	slices.Sort(first)
-	slices.Sort(again)
-	if !slices.Equal(first, again) {
-		t.Errorf("tokens differ at the second start: %q, %q", first, again)
-	}
-	given, err := environment([]string{"PORTCULLIS_ADMIN_TOKEN=mine"}, dir)
-	if err != nil || !slices.Contains(given, "PORTCULLIS_ADMIN_TOKEN=mine") {
+	given, err := readTokens([]string{"PORTCULLIS_ADMIN_TOKEN=mine"}, dir)
+	if err != nil || given[0] != "mine" || given[1] != first[1] {
 		t.Errorf("a given token is not used: %q, %v", given, err)
 	}
 	info, err := os.Stat(filepath.Join(dir, "admin-token"))
@@ -188,16 +177,14 @@ func TestTokensAreKept(t *testing.T) {
 	}
 }
 
-// TestProcessEnds: a member that ends by itself ends the fleet, with its last words.
-func TestProcessEnds(t *testing.T) {
-	ctx, fail := context.WithCancelCause(t.Context())
-	p := &process{name: "member", ready: "http://127.0.0.1:1", program: "go", args: []string{"no-such-verb"}, environ: os.Environ(), log: filepath.Join(t.TempDir(), "log")}
-	if err := p.start(ctx, fail); err != nil {
-		t.Fatal(err)
-	}
-	defer p.stop(t.Context())
-	err := p.awaitReady(ctx)
-	if err == nil || !strings.Contains(err.Error(), "member ended by itself (exit status 2)") || !strings.Contains(err.Error(), "no-such-verb: unknown command") {
-		t.Errorf("got %v", err)
+// TestDefaultAddresses: the first of each kind is where users expect it.
+func TestDefaultAddresses(t *testing.T) {
+	for p, want := range map[cluster.Port][2]string{
+		cluster.NATS: {"127.0.0.1:4222", "127.0.0.1:4223"}, cluster.Control: {"127.0.0.1:8081", "127.0.0.1:8181"},
+		cluster.Gateway: {"127.0.0.1:8080", "127.0.0.1:8180"}, cluster.GatewayAdmin: {"127.0.0.1:9090", "127.0.0.1:9190"},
+	} {
+		if got := [2]string{layout(0).address(p, 1), layout(0).address(p, 2)}; got != want {
+			t.Errorf("%s: %q, want %q", p, got, want)
+		}
 	}
 }

@@ -15,6 +15,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/portcullis-gateway/portcullis/deployments/cluster"
+	"github.com/portcullis-gateway/portcullis/deployments/cluster/clustertest"
 )
 
 // contractFile is the resource schema by example.
@@ -52,13 +55,11 @@ func TestDoors(t *testing.T) {
 // doors are the three ways in.
 type doors struct {
 	contract string
-	s        *standalone // the control plane behind the first two
-	gateway  *process    // the third
-	file     string      // that the gateway reads
-	extra    string      // another one beside it
-	front    string
-	admin    string
-	logRead  int // how much of the gateway's log has been looked at
+	s        *standalone      // the control plane behind the first two
+	gateway  *cluster.Process // the third
+	file     string           // that the gateway reads
+	extra    string           // another one beside it
+	logRead  int              // how much of the gateway's log has been looked at
 	partner  *issuer
 }
 
@@ -98,11 +99,9 @@ id: laptop-echo
 application: laptop
 plan: echo-jwt
 `, echoPath, echo(t)))
-	at := freeAddresses(t, 2)
-	d.front, d.admin = at[0], at[1]
-	d.gateway = newProcess(t, dir, "gateway", "gateway", answers200("http://"+d.admin+"/readyz"),
-		"--listen", d.front, "--admin-listen", d.admin, "--resources", d.file+","+d.extra, "--log-format", "json")
-	d.s.start(t)
+	d.gateway = newCluster(t, cluster.Options{Gateways: 1, Resources: []string{d.file, d.extra}}).Gateways[0]
+	d.gateway.Args, d.gateway.Out = append(d.gateway.Args, "--log-format", "json"), filepath.Join(dir, "gateway.out")
+	clustertest.Start(t, d.s.Process)
 	return d
 }
 
@@ -139,11 +138,11 @@ func (d *doors) accept(t *testing.T) {
 	a, err = d.s.api.post("/v1/subscriptions/declined/reject")
 	must(t, a, err)
 
-	d.gateway.start(t)
+	clustertest.Start(t, d.gateway)
 	d.serves(t)
 	// The standalone's own gateway has the contract, too.
-	c := newCaller(d.s.front, d.ordersToken())
-	c.url = "http://" + d.s.front + "/orders/v1/1"
+	c := newCaller(d.s.Address, d.ordersToken())
+	c.url = "http://" + d.s.Address + "/orders/v1/1"
 	eventually(t, startWithin, "the standalone decides by the contract", c.expect(403, "subscription_not_found"))
 }
 
@@ -155,11 +154,11 @@ func (d *doors) ordersToken() string {
 // serves checks that the gateway decides by the good files.
 func (d *doors) serves(t *testing.T) {
 	t.Helper()
-	c := newCaller(d.front, d.partner.token("laptop", nil))
+	c := newCaller(d.gateway.Address, d.partner.token("laptop", nil))
 	if err := c.expect(200, "")(); err != nil {
 		t.Errorf("the other file's Api: %v", err)
 	}
-	c.token, c.url = d.ordersToken(), "http://"+d.front+"/orders/v1/1"
+	c.token, c.url = d.ordersToken(), "http://"+d.gateway.Address+"/orders/v1/1"
 	if err := c.expect(403, "subscription_not_found")(); err != nil {
 		t.Errorf("the contract's Api: %v", err)
 	}
@@ -192,8 +191,8 @@ func (d *doors) command(t *testing.T, text string) (output string, err error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "contract.yaml")
 	d.write(t, file, text)
-	cmd := exec.Command(program(t, "keymanager-sync"), "apply", "--control", d.s.api.base, "-f", file)
-	cmd.Env = environment()
+	cmd := exec.Command(filepath.Join(clustertest.Programs(t), "keymanager-sync"), "apply", "--control", d.s.api.base, "-f", file)
+	cmd.Env = d.s.Env
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -249,10 +248,10 @@ func (d *doors) throughAPI(t *testing.T, s spoil, text string, line int) {
 // throughFile edits the file of the running gateway, and starts another one with it.
 func (d *doors) throughFile(t *testing.T, s spoil, text string, line int) {
 	t.Helper()
-	faults := metric(t, d.admin, "portcullis_resource_file_faults_total")
+	faults := metric(t, d.gateway.Admin, "portcullis_resource_file_faults_total")
 	d.write(t, d.file, text)
 	eventually(t, 10*time.Second, "the edit is refused", func() error {
-		if metric(t, d.admin, "portcullis_resource_file_faults_total") == faults {
+		if metric(t, d.gateway.Admin, "portcullis_resource_file_faults_total") == faults {
 			return errors.New("no fault was counted")
 		}
 		return nil
@@ -271,8 +270,8 @@ func (d *doors) throughFile(t *testing.T, s spoil, text string, line int) {
 	}
 	d.serves(t)
 
-	cmd := exec.Command(program(t, "gateway"), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--resources", d.file+","+d.extra, "--log-level", "error")
-	cmd.Env = environment()
+	cmd := exec.Command(filepath.Join(clustertest.Programs(t), "gateway"), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--resources", d.file+","+d.extra, "--log-level", "error")
+	cmd.Env = d.s.Env
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	ended := time.AfterFunc(startWithin, func() { _ = cmd.Process.Kill() })
@@ -288,7 +287,7 @@ func (d *doors) throughFile(t *testing.T, s spoil, text string, line int) {
 // refusals is what the gateway has logged about its files since the last time.
 func (d *doors) refusals(t *testing.T) string {
 	t.Helper()
-	data, err := os.ReadFile(d.gateway.stderr())
+	data, err := os.ReadFile(d.gateway.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,10 +310,10 @@ func (d *doors) refusals(t *testing.T) string {
 func (d *doors) mend(t *testing.T) {
 	t.Helper()
 	d.write(t, d.file, strings.Replace(d.contract, "context_path: /orders", "context_path: /bestellungen", 1))
-	c := newCaller(d.front, d.ordersToken())
-	c.url = "http://" + d.front + "/bestellungen/v1/1"
+	c := newCaller(d.gateway.Address, d.ordersToken())
+	c.url = "http://" + d.gateway.Address + "/bestellungen/v1/1"
 	eventually(t, 10*time.Second, "a good edit is in force", c.expect(403, "subscription_not_found"))
-	c.url = "http://" + d.front + "/orders/v1/1"
+	c.url = "http://" + d.gateway.Address + "/orders/v1/1"
 	if err := c.expect(404, "api_not_found")(); err != nil {
 		t.Errorf("the path before the edit: %v", err)
 	}

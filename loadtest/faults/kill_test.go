@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/portcullis-gateway/portcullis/deployments/cluster/clustertest"
 )
 
 // TestKillStandalone: kill -9 at a random moment of a stream of writes, again and
@@ -21,7 +23,7 @@ func TestKillStandalone(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	s := newStandalone(t)
-	s.start(t)
+	clustertest.Start(t, s.Process)
 	a, err := s.api.apply(s.issuer.world(s.upstream))
 	must(t, a, err)
 
@@ -36,16 +38,18 @@ func TestKillStandalone(t *testing.T) {
 			running.Go(w.run)
 		}
 		time.Sleep(time.Duration(50+random.IntN(700)) * time.Millisecond)
-		s.kill()
+		s.Kill()
 		running.Wait()
 		s.api.client.CloseIdleConnections()
 		if round%3 == 2 { // killed again while it comes back
-			s.launch(t)
+			if err := s.Launch(); err != nil {
+				t.Fatal(err)
+			}
 			time.Sleep(time.Duration(random.IntN(400)) * time.Millisecond)
-			s.kill()
+			s.Kill()
 		}
 		began := time.Now()
-		s.start(t)
+		clustertest.Start(t, s.Process)
 		slowest = max(slowest, time.Since(began))
 		checkDecisions(t, s, all, random) // first, because nothing may have to be waited for
 		checkResources(t, s, all)
@@ -147,7 +151,7 @@ func (w *writer) choose() (k *known, next pair, write func() (answer, error)) {
 // and about some of the rest.
 func checkDecisions(t *testing.T, s *standalone, all []*writer, random *rand.Rand) {
 	t.Helper()
-	c := newCaller(s.front, "")
+	c := newCaller(s.Address, "")
 	for _, w := range all {
 		if w.complaint != nil {
 			t.Errorf("a write was refused: %v", w.complaint)

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/portcullis-gateway/portcullis/deployments/cluster/clustertest"
 )
 
 // TestNATSOutage kills the NATS nodes of a fleet one after the other. One may be
@@ -29,7 +31,7 @@ func TestNATSOutage(t *testing.T) {
 	w.mustWrite(t)
 
 	leader := f.streamLeader(t)
-	f.nats[leader].kill()
+	f.NATS[leader].Kill()
 	killed := time.Now()
 	eventually(t, 30*time.Second, "writes without the log's leader", w.write)
 	took := time.Since(killed)
@@ -44,25 +46,25 @@ func TestNATSOutage(t *testing.T) {
 	f.awaitSequence(t, w.at)
 	t.Logf("leader killed: all gateways follow after %s", time.Since(killed))
 
-	second := (leader + 1) % len(f.nats)
-	f.nats[second].kill()
+	second := (leader + 1) % len(f.NATS)
+	f.NATS[second].Kill()
 	w.mustBeRefused(t, "no quorum")
-	f.nats[(leader+2)%len(f.nats)].kill()
+	f.NATS[(leader+2)%len(f.NATS)].Kill()
 	killed = time.Now()
-	for n, admin := range f.admins {
-		eventually(t, 15*time.Second, fmt.Sprintf("gateway %d is stale", n+1), inState(admin, "STALE"))
+	for _, g := range f.Gateways {
+		eventually(t, 15*time.Second, g.Name+" is stale", inState(g.Admin, "STALE"))
 	}
 	t.Logf("no NATS: all gateways are stale after %s", time.Since(killed))
 	w.mustBeRefused(t, "no NATS")
 	w.check(t, "while there is no NATS")
 
 	resyncs := f.resyncs(t)
-	startAll(t, f.nats)
+	clustertest.Start(t, f.NATS...)
 	back := time.Now()
 	eventually(t, 30*time.Second, "writes after the outage", w.write)
 	t.Logf("NATS is back: the next write was answered after %s", time.Since(back))
-	for n, admin := range f.admins {
-		eventually(t, 30*time.Second, fmt.Sprintf("gateway %d is live", n+1), inState(admin, "LIVE"))
+	for _, g := range f.Gateways {
+		eventually(t, 30*time.Second, g.Name+" is live", inState(g.Admin, "LIVE"))
 	}
 	t.Logf("NATS is back: all gateways are live after %s", time.Since(back))
 	w.mustWrite(t)
@@ -75,8 +77,8 @@ func TestNATSOutage(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	served.stop(t)
-	for n, front := range f.fronts {
-		if err := newCaller(front, f.issuer.token(client, nil)).expect(403, "subscription_inactive")(); err != nil {
+	for n, g := range f.Gateways {
+		if err := newCaller(g.Address, f.issuer.token(client, nil)).expect(403, "subscription_inactive")(); err != nil {
 			t.Errorf("gateway %d after the outage: %v", n+1, err)
 		}
 	}
@@ -92,9 +94,9 @@ func (f *fleet) awaitSequence(t *testing.T, sequence string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n, admin := range f.admins {
-		eventually(t, 30*time.Second, fmt.Sprintf("gateway %d is live at %d", n+1, want), func() error {
-			r, err := readyz(admin)
+	for _, g := range f.Gateways {
+		eventually(t, 30*time.Second, fmt.Sprintf("%s is live at %d", g.Name, want), func() error {
+			r, err := readyz(g.Admin)
 			if err == nil && (r.State != "LIVE" || r.Sequence < want) {
 				err = fmt.Errorf("%+v", r)
 			}
@@ -107,8 +109,8 @@ func (f *fleet) awaitSequence(t *testing.T, sequence string) {
 func (f *fleet) resyncs(t *testing.T) []float64 {
 	t.Helper()
 	var all []float64
-	for _, admin := range f.admins {
-		all = append(all, metric(t, admin, "portcullis_sync_resyncs_total"))
+	for _, g := range f.Gateways {
+		all = append(all, metric(t, g.Admin, "portcullis_sync_resyncs_total"))
 	}
 	return all
 }
@@ -126,8 +128,8 @@ type served struct {
 func (f *fleet) keepCalling(t *testing.T, client string) *served {
 	t.Helper()
 	s := &served{}
-	for n, front := range f.fronts {
-		check := newCaller(front, f.issuer.token(client, nil)).expect(200, "")
+	for n, g := range f.Gateways {
+		check := newCaller(g.Address, f.issuer.token(client, nil)).expect(200, "")
 		s.done.Go(func() {
 			for ; !s.over.Load(); time.Sleep(20 * time.Millisecond) {
 				err := check()

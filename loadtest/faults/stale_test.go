@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/portcullis-gateway/portcullis/deployments/cluster/clustertest"
 )
 
 // TestStaleStart: a gateway that has run once starts and serves although neither
@@ -14,7 +16,8 @@ func TestStaleStart(t *testing.T) {
 	const kept, paused, later = "kept", "paused", "later"
 	f := newFleet(t, 1, 1, 1)
 	f.up(t, kept)
-	front, admin, gateway := f.fronts[0], f.admins[0], f.gateways[0]
+	gateway := f.Gateways[0]
+	front, admin := gateway.Address, gateway.Admin
 	callAs := func(client string) *caller { return newCaller(front, f.issuer.token(client, nil)) }
 
 	a, err := f.apis[0].call("POST", "/v1/apply?wait=fleet", "application/yaml", consumer(paused, "first"))
@@ -26,18 +29,18 @@ func TestStaleStart(t *testing.T) {
 		}
 		return nil
 	})
-	gateway.kill()
+	gateway.Kill()
 
 	// What it misses.
 	a, err = f.apis[0].post("/v1/subscriptions/" + paused + "/pause")
 	must(t, a, err)
 	a, err = f.apis[0].apply(consumer(later, "first"))
 	must(t, a, err)
-	f.controls[0].kill()
-	f.nats[0].kill()
+	f.Controls[0].Kill()
+	f.NATS[0].Kill()
 
 	began := time.Now()
-	gateway.start(t)
+	clustertest.Start(t, gateway)
 	t.Logf("serves again after %s, with nobody else there", time.Since(began))
 	for client, want := range map[string]struct {
 		status int
@@ -53,8 +56,8 @@ func TestStaleStart(t *testing.T) {
 	}
 	checkAge(t, admin, changed)
 
-	startAll(t, f.nats)
-	startAll(t, f.controls)
+	clustertest.Start(t, f.NATS...)
+	clustertest.Start(t, f.Controls...)
 	back := time.Now()
 	eventually(t, startWithin, "the gateway is live", inState(admin, "LIVE"))
 	t.Logf("live again %s after the control plane was", time.Since(back))

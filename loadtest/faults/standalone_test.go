@@ -2,23 +2,20 @@ package faults_test
 
 import (
 	"testing"
+
+	"github.com/portcullis-gateway/portcullis/deployments/cluster"
 )
 
 // standalone is everything in one process, without the demo.
 type standalone struct {
-	*process
-	api          *control
-	front, admin string
-	issuer       *issuer
-	upstream     string
+	*cluster.Process
+	api      *control
+	issuer   *issuer
+	upstream string
 }
 
 func newStandalone(t *testing.T) *standalone {
 	t.Helper()
-	at := freeAddresses(t, 4)
-	s := &standalone{front: at[0], admin: at[1], api: newControl(at[2]), issuer: newIssuer(t), upstream: echo(t)}
-	s.process = newProcess(t, t.TempDir(), "standalone", "standalone", nil, "--demo=false", "--data-dir", "data",
-		"--gateway-listen", s.front, "--gateway-admin-listen", s.admin, "--control-listen", at[2], "--nats-listen", at[3])
-	s.ready = printed(s.stdout(), "ready")
-	return s
+	c := newCluster(t, cluster.Options{Standalone: true, Gateways: 1})
+	return &standalone{Process: c.Gateways[0], api: newControl(c.Address(cluster.Control, 1)), issuer: newIssuer(t), upstream: echo(t)}
 }

@@ -17,9 +17,9 @@ func TestToggles(t *testing.T) {
 	const client = "toggled"
 	f := newFleet(t, 3, 2, count(t, "GATEWAYS", 3, 3))
 	f.up(t, client)
-	callers := make([]*caller, len(f.fronts))
-	for n, front := range f.fronts {
-		callers[n] = newCaller(front, f.issuer.token(client, nil))
+	callers := make([]*caller, len(f.Gateways))
+	for n, g := range f.Gateways {
+		callers[n] = newCaller(g.Address, f.issuer.token(client, nil))
 	}
 	tg := &toggler{f: f, client: client, callers: callers}
 	tg.measure(t, 4) // connections, caches

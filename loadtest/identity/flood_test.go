@@ -162,7 +162,7 @@ type conn struct {
 
 func (n *node) connect(t *testing.T) *conn {
 	t.Helper()
-	c, err := net.Dial("tcp", n.front)
+	c, err := net.Dial("tcp", n.Address)
 	if err != nil {
 		t.Error(err)
 		return nil

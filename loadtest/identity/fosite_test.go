@@ -17,7 +17,14 @@ type provider struct{ base string }
 
 func newProvider(t *testing.T) provider {
 	t.Helper()
-	return provider{program(t, "provider").firstLine(t)}
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	program, err := buildProvider()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return provider{launch(t, "provider", program)}
 }
 
 // post sends a form as the client "client", and reads the JSON answer.

@@ -7,6 +7,7 @@
 package identity_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,147 +19,56 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
+	"github.com/portcullis-gateway/portcullis/deployments/cluster"
+	"github.com/portcullis-gateway/portcullis/deployments/cluster/clustertest"
 )
 
-const (
-	startWithin = time.Minute // and everything else that is waited for, on a machine that does much else
-	stopWithin  = 20 * time.Second
-	adminToken  = "the-admin-token-of-these-tests"
-)
+// startWithin is for everything that is waited for, on a machine that does much else.
+const startWithin = time.Minute
 
-var programs string
-
-func TestMain(m *testing.M) {
-	var err error
-	if programs, err = os.MkdirTemp("", "portcullis-identity-"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+// buildProvider builds the identity provider of these tests, once. It is a module of
+// its own, so Go builds it there.
+var buildProvider = sync.OnceValues(func() (string, error) {
+	root, err := cluster.SourceTree(context.Background())
+	if err != nil {
+		return "", err
 	}
-	code := m.Run()
-	_ = os.RemoveAll(programs)
-	os.Exit(code)
-}
-
-// build compiles what the tests start, once, and never with the race detector:
-// times are measured.
-var build = sync.OnceValue(func() error {
-	for _, args := range [][]string{
-		{"-C", "../..", "build", "-o", programs + "/", "./gateway/cmd/gateway", "./deployments/standalone"},
-		{"-C", "provider", "build", "-o", programs + "/", "."},
-	} {
-		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
-		}
+	program := filepath.Join(root, ".task", "programs", "provider")
+	out, err := exec.Command("go", "build", "-C", "provider", "-o", program, ".").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build provider: %w\n%s", err, out)
 	}
-	return nil
+	return program, nil
 })
 
-// process is a program at work.
-type process struct {
-	name  string
-	dir   string
-	cmd   *exec.Cmd
-	ended chan struct{}
-}
-
-// launch starts a program; it is gone when the test ends.
-func launch(t *testing.T, name, path string, args ...string) *process {
+// launch starts a program that prints its address, and returns that. The program is
+// gone when the test ends.
+func launch(t *testing.T, name, path string, args ...string) string {
 	t.Helper()
-	p := &process{name: name, dir: t.TempDir(), ended: make(chan struct{})}
-	p.cmd = exec.Command(path, args...)
-	p.cmd.Dir = p.dir
-	p.cmd.Env = append(os.Environ(), "PORTCULLIS_ADMIN_TOKEN="+adminToken)
-	for stream, to := range map[string]*io.Writer{"out": &p.cmd.Stdout, "err": &p.cmd.Stderr} {
-		f, err := os.Create(filepath.Join(p.dir, stream))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		*to = f
-	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatalf("start %s: %v", name, err)
-	}
-	go func() {
-		_ = p.cmd.Wait() // how it ended is in its log
-		close(p.ended)
-	}()
-	t.Cleanup(func() {
-		p.stop()
-		if t.Failed() {
-			text := p.read("err")
-			t.Logf("the end of what %s logged:\n%s", name, text[max(0, len(text)-6000):])
-		}
-	})
-	return p
-}
-
-// program starts one of the programs that build makes.
-func program(t *testing.T, name string, args ...string) *process {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
-	if err := build(); err != nil {
-		t.Fatal(err)
-	}
-	return launch(t, name, filepath.Join(programs, name), args...)
-}
-
-func (p *process) stop() {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-	select {
-	case <-p.ended:
-	case <-time.After(stopWithin):
-		_ = p.cmd.Process.Kill()
-		<-p.ended
-	}
-}
-
-func (p *process) running() bool {
-	select {
-	case <-p.ended:
-		return false
-	default:
-		return true
-	}
-}
-
-func (p *process) read(stream string) string {
-	data, err := os.ReadFile(filepath.Join(p.dir, stream))
-	if err != nil {
-		return err.Error()
-	}
-	return string(data)
-}
-
-// firstLine waits for the first line that the process prints.
-func (p *process) firstLine(t *testing.T) string {
-	t.Helper()
+	dir := t.TempDir()
+	p := &cluster.Process{Name: name, Program: path, Args: args, Dir: dir, Log: filepath.Join(dir, "log"), Out: filepath.Join(dir, "out")}
+	clustertest.Own(t, p)
 	var line string
-	eventually(t, p.name+" prints its address", func() error {
-		if !p.running() {
-			t.Fatalf("%s ended: %s", p.name, p.read("err"))
+	p.Ready = func(context.Context) error {
+		data, err := os.ReadFile(p.Out)
+		if err != nil {
+			return err
 		}
-		first, _, whole := strings.Cut(p.read("out"), "\n")
-		if line = first; !whole {
-			return errors.New("not yet")
+		var whole bool
+		if line, _, whole = strings.Cut(string(data), "\n"); !whole {
+			return errors.New("it has not printed its address")
 		}
 		return nil
-	})
+	}
+	clustertest.Start(t, p)
 	return line
 }
 
 // node is a gateway, alone or with all that a fleet has around it.
-type node struct {
-	*process
-	front, admin string // addresses
-}
+type node struct{ *cluster.Process }
 
 // serve starts a gateway that serves from this text.
 func serve(t *testing.T, resources string) *node {
@@ -167,52 +77,27 @@ func serve(t *testing.T, resources string) *node {
 	if err := os.WriteFile(file, []byte(resources), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	at := freeAddresses(t, 2)
-	n := &node{front: at[0], admin: at[1]}
-	n.process = program(t, "gateway", "--listen", n.front, "--admin-listen", n.admin, "--resources", file)
-	n.awaitReady(t)
-	return n
+	c := clustertest.New(t, cluster.Options{Gateways: 1, Resources: []string{file}})
+	clustertest.StartCluster(t, c)
+	return &node{c.Gateways[0]}
 }
 
 // serveFleet starts a gateway, a control plane and NATS, and applies the text.
 func serveFleet(t *testing.T, resources string) *node {
 	t.Helper()
-	at := freeAddresses(t, 4)
-	n := &node{front: at[0], admin: at[1]}
-	n.process = program(t, "standalone", "--demo=false", "--data-dir", "data",
-		"--gateway-listen", n.front, "--gateway-admin-listen", n.admin, "--control-listen", at[2], "--nats-listen", at[3])
-	n.awaitReady(t)
-	req, err := http.NewRequest(http.MethodPost, "http://"+at[2]+"/v1/apply?wait=fleet&timeout=30s", strings.NewReader(resources))
+	c := clustertest.New(t, cluster.Options{Standalone: true, Gateways: 1})
+	clustertest.StartCluster(t, c)
+	n := &node{c.Gateways[0]}
+	req, err := http.NewRequest(http.MethodPost, c.ControlURLs[0]+"/v1/apply?wait=fleet&timeout=30s", strings.NewReader(resources))
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+adminToken)
+	req.Header.Set("Authorization", "Bearer "+c.AdminToken)
 	req.Header.Set("Content-Type", "application/yaml")
 	if got := send(t, req); got.status/100 != 2 {
 		t.Fatalf("apply: %s", got)
 	}
 	return n
-}
-
-func (n *node) awaitReady(t *testing.T) {
-	t.Helper()
-	eventually(t, n.name+" is ready", func() error {
-		if !n.running() {
-			if strings.Contains(n.read("err"), "not served by this version") {
-				t.Skip("this version does not serve such plans yet")
-			}
-			t.Fatalf("%s ended: %s", n.name, n.read("err"))
-		}
-		res, err := http.Get("http://" + n.admin + "/readyz")
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			return errors.New(res.Status)
-		}
-		return nil
-	})
 }
 
 // answer is a whole HTTP answer.
@@ -232,7 +117,7 @@ func (n *node) call(t *testing.T, path, token string) int {
 
 func (n *node) ask(t *testing.T, path, token string) answer {
 	t.Helper()
-	req, err := http.NewRequest(http.MethodGet, "http://"+n.front+path, http.NoBody)
+	req, err := http.NewRequest(http.MethodGet, "http://"+n.Address+path, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +155,7 @@ func (n *node) becomes(t *testing.T, path, token string, want int) {
 // metric sums the series of a metric whose labels have this text in them; 0 if there is none.
 func (n *node) metric(t *testing.T, name, label string) float64 {
 	t.Helper()
-	req, err := http.NewRequest(http.MethodGet, "http://"+n.admin+"/metrics", http.NoBody)
+	req, err := http.NewRequest(http.MethodGet, "http://"+n.Admin+"/metrics", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,24 +182,7 @@ func echo(t *testing.T) string {
 	return s.URL
 }
 
-func freeAddresses(t *testing.T, n int) []string {
-	t.Helper()
-	all := make([]string, n)
-	for i := range all {
-		all[i] = streamtest.FreeAddress(t)
-	}
-	return all
-}
-
 func eventually(t *testing.T, what string, holds func() error) {
 	t.Helper()
-	for end := time.Now().Add(startWithin); ; time.Sleep(50 * time.Millisecond) {
-		err := holds()
-		if err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("not in %s: %s: %v", startWithin, what, err)
-		}
-	}
+	clustertest.Eventually(t, startWithin, what, holds)
 }

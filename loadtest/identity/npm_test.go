@@ -43,7 +43,7 @@ func newOIDCProvider(t *testing.T) (issuer string) {
 	if err := os.WriteFile(file, script, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return launch(t, "oidc-provider", node, file).firstLine(t)
+	return launch(t, "oidc-provider", node, file)
 }
 
 // The certified provider: JWT access tokens by discovery, opaque ones by introspection.

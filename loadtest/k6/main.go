@@ -28,6 +28,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/portcullis-gateway/portcullis/deployments/cluster"
 )
 
 const (
@@ -48,7 +50,7 @@ func main() {
 
 // run does what a command line asks for, and returns k6's exit code.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) (code int, err error) {
-	root, err := sourceTree(ctx)
+	root, err := cluster.SourceTree(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -72,11 +74,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 			return 0, err
 		}
 		defer func() {
-			f.stop(context.WithoutCancel(ctx))
+			stopped := f.Stop(context.WithoutCancel(ctx)) // so that the logs are whole
 			if code != 0 {
 				f.lastWords(stderr)
 			}
-			err = errors.Join(err, f.remove())
+			err = errors.Join(err, stopped, f.end())
 		}()
 		environ = slices.Concat(environ, f.variables())
 	}
@@ -132,7 +134,7 @@ func runK6(ctx context.Context, root, name, page string, environ []string, stdou
 		"K6_WEB_DASHBOARD_EXPORT=" + charts,
 	})
 	// Ctrl-C reaches every process of the terminal's group, k6 too; it must be told once.
-	cmd.SysProcAttr = ownGroup()
+	cmd.SysProcAttr = cluster.OwnGroup()
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = endWithin
 	err = cmd.Run()
@@ -181,19 +183,6 @@ func tool(ctx context.Context, root string) (string, error) {
 		return "", fmt.Errorf("build k6: %w\n%s", err, stderr.String())
 	}
 	return strings.TrimSpace(string(out)), nil
-}
-
-// sourceTree returns the directory of go.mod.
-func sourceTree(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
-	if err != nil {
-		return "", fmt.Errorf("go env GOMOD: %w", err)
-	}
-	file := strings.TrimSpace(string(out))
-	if filepath.Base(file) != "go.mod" {
-		return "", errors.New("this is not a source tree (hint: start it in a checkout of Portcullis)")
-	}
-	return filepath.Dir(file), nil
 }
 
 // suites are the scripts of this folder.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/portcullis-gateway/portcullis/deployments/cluster"
 )
 
 // missed is k6's exit code when a threshold was missed.
@@ -69,7 +70,7 @@ func TestSuitesFail(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
-	root, err := sourceTree(t.Context())
+	root, err := cluster.SourceTree(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,8 +79,7 @@ func TestSuitesFail(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		f.stop(context.WithoutCancel(t.Context()))
-		if err := f.remove(); err != nil {
+		if err := f.end(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -88,10 +88,10 @@ func TestSuitesFail(t *testing.T) {
 	// ago, one whose answers take long, memory that grows without end; and further
 	// below a control plane that says it does what it does not.
 	open := backend
-	late := serveTest(t, newLate(t, f.nodes[1].gateway))
-	slow := serveTest(t, newSlow(t, f.nodes[1].gateway))
+	late := serveTest(t, newLate(t, "http://"+f.Gateways[1].Address))
+	slow := serveTest(t, newSlow(t, "http://"+f.Gateways[1].Address))
 	leak := serveTest(t, newLeak())
-	good := f.nodes[0].gateway
+	good := "http://" + f.Gateways[0].Address
 
 	var g errgroup.Group
 	g.SetLimit(4) // they wait more than they work
@@ -112,9 +112,9 @@ func TestSuitesFail(t *testing.T) {
 		"steady, slow":       {"steady", "DURATION=2s P95=250 DROPPED=0.01 GATEWAY=" + slow, "MISS  http_req_duration{scenario:repeated}"},
 		"steady, overloaded": {"steady", "DURATION=2s RATE=1000 DROPPED=0.01 GATEWAY=" + slow, "MISS  dropped_iterations"},
 		"soak, leak":         {"soak", "DURATION=3s METRICS=" + leak + " GATEWAY=" + good, "MISS  memory_growth"},
-		"churn, hollow":      {"churn", "DURATION=2s GATEWAY=" + good + " CONTROL=" + serveTest(t, newHollow(t, f.control)), "MISS  changes{scenario:change}"},
-		"revocation, hollow": {"revocation", "DURATION=2s GATEWAY=" + good + " CONTROL=" + serveTest(t, newHollow(t, f.control)), "MISS  revoked by hash: token_revoked"},
-		"fleet, no return":   {"fleet", "DURATION=4s OPERATOR=" + good + " GATEWAYS=" + good + "," + f.nodes[1].gateway, "MISS  stop a node: 200"},
+		"churn, hollow":      {"churn", "DURATION=2s GATEWAY=" + good + " CONTROL=" + serveTest(t, newHollow(t, f.ControlURLs[0])), "MISS  changes{scenario:change}"},
+		"revocation, hollow": {"revocation", "DURATION=2s GATEWAY=" + good + " CONTROL=" + serveTest(t, newHollow(t, f.ControlURLs[0])), "MISS  revoked by hash: token_revoked"},
+		"fleet, no return":   {"fleet", "DURATION=4s OPERATOR=" + good + " GATEWAYS=" + good + "," + "http://" + f.Gateways[1].Address, "MISS  stop a node: 200"},
 	} {
 		g.Go(func() error {
 			t.Run(name, func(t *testing.T) { c.run(t, root, append(f.variables(), "UPSTREAM="+backend)) })

@@ -7,12 +7,8 @@ package scale_test
 
 import (
 	"bufio"
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,10 +16,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/portcullis-gateway/portcullis/deployments/cluster"
+	"github.com/portcullis-gateway/portcullis/deployments/cluster/clustertest"
 	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
 )
 
@@ -33,7 +30,6 @@ const (
 	subscriptions = 10 // of each application
 	plans         = 100
 	apis          = 10
-	adminToken    = "scale-admin-token"
 )
 
 // Bounds that a node must keep on a machine with two idle cores.
@@ -56,8 +52,7 @@ type medians struct {
 
 // world is a control plane that holds the million.
 type world struct {
-	gateway       string // the program
-	control, nats string
+	*cluster.Cluster
 }
 
 func BenchmarkColdStart(b *testing.B) {
@@ -118,21 +113,10 @@ func (w *world) measure(b *testing.B, bound time.Duration, dir func() string) (s
 
 func newWorld(b *testing.B) *world {
 	b.Helper()
-	bin := b.TempDir()
-	for _, p := range []string{"./deployments/standalone", "./gateway/cmd/gateway", "./keymanager-sync/cmd/keymanager-sync"} {
-		cmd := exec.CommandContext(b.Context(), "go", "build", "-o", bin+"/", p)
-		cmd.Dir = root
-		if out, err := cmd.CombinedOutput(); err != nil {
-			b.Fatalf("build %s: %v\n%s", p, err, out)
-		}
-	}
-	free := freeAddresses(b, 4)
-	w := &world{gateway: filepath.Join(bin, "gateway"), control: "http://" + free[0], nats: "nats://" + free[1]}
-	cmd := exec.CommandContext(context.WithoutCancel(b.Context()), filepath.Join(bin, "standalone"), "--demo=false", "--data-dir", b.TempDir(),
-		"--control-listen", free[0], "--nats-listen", free[1], "--gateway-listen", free[2], "--gateway-admin-listen", free[3])
-	run(b, cmd, "ready")
-	load := exec.CommandContext(b.Context(), filepath.Join(bin, "keymanager-sync"), "import", "--control", w.control, "-f", million(b), "--id", "million")
-	load.Env = append(os.Environ(), "PORTCULLIS_ADMIN_TOKEN="+adminToken)
+	w := &world{clustertest.New(b, cluster.Options{Standalone: true, Gateways: 1})}
+	clustertest.StartCluster(b, w.Cluster)
+	load := exec.CommandContext(b.Context(), filepath.Join(clustertest.Programs(b), "keymanager-sync"), "import", "--control", w.ControlURLs[0], "-f", million(b), "--id", "million")
+	load.Env = w.Environment()
 	began := time.Now()
 	if out, err := load.CombinedOutput(); err != nil {
 		b.Fatalf("import: %v\n%s", err, out)
@@ -191,31 +175,27 @@ func million(b *testing.B) string {
 
 // node is a started gateway.
 type node struct {
-	cmd   *exec.Cmd
+	*cluster.Process
 	ready time.Duration
 }
 
 // start starts a gateway and returns when it is ready.
 func (w *world) start(b *testing.B, dir string) *node {
 	b.Helper()
-	free := freeAddresses(b, 2)
-	cmd := exec.CommandContext(context.WithoutCancel(b.Context()), w.gateway, "--listen", free[0], "--admin-listen", free[1],
-		"--control", w.control, "--nats", w.nats, "--data-dir", dir, "--node-id", "scale")
-	cmd.Env = append(os.Environ(), "PORTCULLIS_ADMIN_TOKEN="+adminToken)
+	at, logs := streamtest.FreeAddress(b), b.TempDir()
+	n := &node{Process: &cluster.Process{
+		Name: "gateway", Program: filepath.Join(clustertest.Programs(b), "gateway"), Env: w.Environment(), Log: filepath.Join(logs, "log"),
+		Args: []string{
+			"--listen", streamtest.FreeAddress(b), "--admin-listen", at, "--control", w.ControlURLs[0], "--nats", w.NATSURLs[0],
+			"--data-dir", dir, "--node-id", "scale",
+		},
+		Ready: cluster.Answers("http://" + at + "/readyz"),
+	}}
+	clustertest.Own(b, n.Process)
 	began := time.Now()
-	run(b, cmd, "")
-	for end := began.Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		res, err := http.Get("http://" + free[1] + "/readyz")
-		if err == nil {
-			_ = res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				return &node{cmd: cmd, ready: time.Since(began)}
-			}
-		}
-		if time.Now().After(end) {
-			b.Fatal("not ready after a minute")
-		}
-	}
+	clustertest.Start(b, n.Process)
+	n.ready = time.Since(began)
+	return n
 }
 
 // peak is the most memory that a process has had resident.
@@ -225,7 +205,7 @@ var peak = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 func (n *node) resident(b *testing.B) int {
 	b.Helper()
 	time.Sleep(3 * time.Second)
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.cmd.Process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.PID()))
 	if err != nil {
 		b.Skipf("resident memory is known on Linux only: %v", err)
 	}
@@ -242,46 +222,7 @@ func (n *node) resident(b *testing.B) int {
 
 func (n *node) stop(b *testing.B) {
 	b.Helper()
-	_ = n.cmd.Process.Signal(syscall.SIGTERM)
-	_ = n.cmd.Wait()
-}
-
-// run starts a process, waits for a line it prints, and ends it with the benchmark.
-func run(b *testing.B, cmd *exec.Cmd, line string) {
-	b.Helper()
-	if cmd.Env == nil {
-		cmd.Env = append(os.Environ(), "PORTCULLIS_ADMIN_TOKEN="+adminToken)
-	}
-	var log bytes.Buffer
-	cmd.Stderr = &log
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
+	if err := n.Stop(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	lines := bufio.NewScanner(stdout)
-	for line != "" {
-		if !lines.Scan() {
-			b.Fatalf("%s ended:\n%s", cmd.Path, log.String())
-		}
-		if lines.Text() == line {
-			break
-		}
-	}
-	go func() { _, _ = io.Copy(io.Discard, stdout) }()
-}
-
-func freeAddresses(b *testing.B, n int) []string {
-	b.Helper()
-	all := make([]string, n)
-	for i := range all {
-		all[i] = streamtest.FreeAddress(b)
-	}
-	return all
 }

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -19,9 +18,13 @@ import (
 
 const module = "github.com/portcullis-gateway/portcullis"
 
+// programs are all that are released, as packages below the module.
+var programs = []string{"gateway/cmd/gateway", "keymanager-sync/cmd/keymanager-sync", "deployments/standalone", "deployments/nats"}
+
 // TestInstall: `go install MODULE/PROGRAM@VERSION` builds every program from
 // nothing but the module as a proxy hands it out. It fails on a replace in go.mod,
-// on a file that a program embeds from outside the module, and on an incomplete go.sum.
+// on a file that a program embeds from outside the module, and on an incomplete
+// go.sum. The programs then accept the settings that packages and images start them with.
 func TestInstall(t *testing.T) {
 	if testing.Short() {
 		t.Skip("links four programs")
@@ -29,8 +32,6 @@ func TestInstall(t *testing.T) {
 	root := repository(t)
 	proxies, version := serveModule(t, root)
 	bin := t.TempDir()
-	programs := []string{"gateway/cmd/gateway", "keymanager-sync/cmd/keymanager-sync", "deployments/standalone", "deployments/nats"}
-
 	args := []string{"install"}
 	for _, p := range programs {
 		args = append(args, module+"/"+p+"@"+version)
@@ -41,19 +42,43 @@ func TestInstall(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go install: %v\n%s", err, out)
 	}
+
+	start := func(t *testing.T, program string, args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), filepath.Join(bin, program), args...)
+		cmd.Dir = t.TempDir()
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("%s %q: %v\n%s", program, args, err, out)
+		}
+		return string(out)
+	}
+	if out := start(t, "gateway", "--version"); !strings.Contains(out, version) {
+		t.Errorf("gateway --version: %s; want %s", out, version)
+	}
 	for _, p := range programs {
-		file := filepath.Join(bin, filepath.Base(p))
-		if runtime.GOOS == "windows" {
-			file += ".exe"
-		}
-		if _, err := os.Stat(file); err != nil {
-			t.Error(err)
+		program := filepath.Base(p)
+		t.Run("package of "+program, func(t *testing.T) {
+			start(t, program, checked(root, unitCommand(t, root, program))...)
+		})
+		t.Run("image of "+program, func(t *testing.T) {
+			start(t, program, checked(root, readImage(t, root, program).arguments)...)
+		})
+	}
+}
+
+// checked turns the arguments of a packaged program into those that only check its
+// settings: from the file as it lies in the source tree.
+func checked(root string, args []string) []string {
+	check := "--check"
+	var out []string
+	for _, arg := range args {
+		out = append(out, strings.Replace(arg, "/etc/portcullis", filepath.Join(root, "deployments", "packages"), 1))
+		if strings.HasSuffix(arg, "nats.conf") {
+			check = "-t"
 		}
 	}
-	out, err := exec.CommandContext(t.Context(), filepath.Join(bin, "gateway"), "--version").CombinedOutput()
-	if err != nil || !strings.Contains(string(out), version) {
-		t.Errorf("gateway --version: %s, %v; want %s", out, err, version)
-	}
+	return append(out, check)
 }
 
 // serveModule lays the working tree out as a module proxy would hand it out, and

@@ -18,6 +18,11 @@ func TestTidy(t *testing.T) {
 	}
 	root := repository(t)
 	for _, file := range moduleFilesOf(t, root) {
+		// It has hundreds of modules, which only a release needs, and a test of one
+		// of them needs one that proxies do not have.
+		if filepath.Base(file) == "goreleaser.mod" {
+			continue
+		}
 		t.Run(file, func(t *testing.T) {
 			dir := filepath.Join(root, filepath.Dir(file))
 			if filepath.Base(file) != "go.mod" {

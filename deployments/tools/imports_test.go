@@ -66,6 +66,7 @@ var walls = []struct {
 	{"gateway/internal/pipeline", transports, "decisions do not know the HTTP stack"},
 	{"shared/catalog/...", transports, "the domain is pure"},
 	{"shared/rules", transports, "the domain is pure"},
+	{"shared/catalog/internal/heap", []string{module + "...", "google.golang.org/protobuf/..."}, "it knows bytes and addresses only"},
 	{"shared/catalog/...", []string{module + "shared/expr", module + "shared/keyset", module + "shared/rules"}, "what exists is kept apart from what may be changed"},
 	{"shared/compile/...", transports, "the control plane and nodes compile alike, whatever the transport"},
 	{"shared/token", transports, "the domain is pure"},

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog/internal/wire"
 )
 
 // Builder loads a snapshot. What the snapshot does not hold is not in the
@@ -28,11 +29,11 @@ func NewBuilder(p Position, last *State) *Builder {
 func (b *Builder) Add(raw string) {
 	if b.bulk != nil {
 		switch b.bulk.add(b.ed, raw) {
-		case held:
+		case deferred:
 			return
-		case ending:
+		case ordered:
 			b.index()
-		case folded:
+		case immediate:
 		}
 	}
 	b.fold(raw)
@@ -61,23 +62,23 @@ func (b *Builder) State() *State {
 
 // pin takes a rejected resource's last good value over.
 func (b *Builder) pin(ed *editor, ref Ref, r reject) {
-	c, err := decodeChange(r.raw)
-	if err != nil || c.restrictive || !known(ref.Kind) {
+	c, err := wire.ReadChange(r.raw)
+	if err != nil || c.Restrictive || !known(ref.Kind) {
 		return
 	}
 	if _, have := ed.find(ref); have {
 		return
 	}
 	good, ok := b.last.Get(ref.Kind, ref.ID)
-	if !ok || good.Version()+1 != c.version {
+	if !ok || good.Version()+1 != c.Version {
 		return // a change in between, never seen here, may have taken rights away
 	}
-	of, err := indexes[good.c.kind].understand(good.c)
+	v, err := indexes[ref.Kind].understand(good.c)
 	if err != nil {
 		return
 	}
 	// The set hash stays the rejection's.
-	ed.put(good.c, of)
+	ed.put(v)
 }
 
 func marshalChange(c *pb.Change) (string, error) {
@@ -88,8 +89,8 @@ func marshalChange(c *pb.Change) (string, error) {
 	return string(b), nil
 }
 
-// WithChanges is the state after changes that have no place in the log yet:
-// what the next command of a group is decided against.
+// WithChanges is the state after changes that are not in the log yet: what the next
+// command of a group is decided against.
 func (s *State) WithChanges(changes []*pb.Change) (*State, error) {
 	ed := s.edit(s.position)
 	for _, c := range changes {

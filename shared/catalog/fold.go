@@ -4,185 +4,117 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/portcullis-gateway/portcullis/shared/cow"
+	"github.com/portcullis-gateway/portcullis/shared/catalog/internal/wire"
 )
-
-// editor builds the next State out of one.
-type editor struct {
-	storeEdit
-	seeds        seeds
-	position     Position
-	setHash      uint64
-	tables       [kindCount]cow.TableEdit[place]
-	rejects      cow.Edit[Ref, reject]
-	clients      cow.TableEdit[clientEntry]
-	apiKeys      cow.TableEdit[credentialEntry]
-	certificates cow.TableEdit[credentialEntry]
-	grants       cow.TableEdit[grantEntry]
-	revocations  revocationEdit
-	applications cow.TableEdit[name]
-	plans        cow.TableEdit[name]
-	lastHandle   Handle
-	plansOf      cow.Edit[string, []string]
-	drafted      cow.Edit[HostPath, []string]
-	deployed     cow.Edit[HostPath, []string]
-	effects      Effects
-
-	pause  func() // nil: none is asked for
-	effort int    // since the last
-}
-
-// Efforts, of which effortUntilPause takes a few dozen microseconds.
-const (
-	effortUntilPause = 64
-	foldEffort       = 8
-	moveEffort       = 2
-)
-
-// work counts what was done, and pauses when it was enough.
-func (ed *editor) work(effort int) {
-	if ed.effort += effort; ed.pause != nil && ed.effort >= effortUntilPause {
-		ed.effort = 0
-		ed.pause()
-	}
-}
-
-func (s *State) edit(p Position) *editor {
-	ed := &editor{
-		storeEdit: s.store.edit(), seeds: s.seeds, position: p, setHash: s.setHash,
-		rejects: s.rejects.Edit(), clients: s.clients.Edit(), apiKeys: s.apiKeys.Edit(), certificates: s.certificates.Edit(),
-		grants: s.grants.Edit(), revocations: s.revocations.edit(), applications: s.applications.Edit(), plans: s.plans.Edit(),
-		lastHandle: s.lastHandle, plansOf: s.plansOf.Edit(),
-		drafted: s.drafted.Edit(), deployed: s.deployed.Edit(),
-	}
-	for i := range s.tables {
-		ed.tables[i] = s.tables[i].Edit()
-	}
-	return ed
-}
-
-// state is the version made so far. The editor may go on.
-func (ed *editor) state() *State {
-	ed.compact()
-	s := &State{
-		store: ed.done(), seeds: ed.seeds, position: ed.position, setHash: ed.setHash,
-		rejects: ed.rejects.Map(), clients: ed.clients.Table(), apiKeys: ed.apiKeys.Table(), certificates: ed.certificates.Table(),
-		grants: ed.grants.Table(), revocations: ed.revocations.done(), applications: ed.applications.Table(), plans: ed.plans.Table(),
-		lastHandle: ed.lastHandle, plansOf: ed.plansOf.Map(),
-		drafted: ed.drafted.Map(), deployed: ed.deployed.Map(),
-	}
-	for i := range ed.tables {
-		s.tables[i] = ed.tables[i].Table()
-	}
-	return s
-}
 
 // undecodable begins the name of a rejected change that names no resource.
 const undecodable = "undecodable-"
 
 // fold applies one change. It copies what it keeps of it.
 func (ed *editor) fold(raw string) {
-	c, err := decodeChange(raw)
+	c, err := wire.ReadChange(raw)
 	if err != nil {
 		// Without an envelope there is no resource to keep or to drop. The name is
 		// the same wherever the change is met again, as in a snapshot.
-		ed.reject(change{raw: raw, id: fmt.Sprintf("%s%016x", undecodable, hashOf(raw))}, err)
+		ed.reject(wire.Change{Raw: raw, ID: fmt.Sprintf("%s%016x", undecodable, hashOf(raw))}, err)
 		return
 	}
-	if !known(c.kind) {
-		if c.removed {
-			ed.forget(c.ref())
+	if !known(c.Kind) {
+		if c.Removed {
+			ed.forget(refOf(c))
 			return
 		}
-		ed.reject(c, fmt.Errorf("kind %d is not known to this version", c.kind))
+		ed.reject(c, fmt.Errorf("kind %d is not known to this version", c.Kind))
 		return
 	}
-	if c.removed {
-		ed.effects.Touched = append(ed.effects.Touched, Ref{c.kind, strings.Clone(c.id)})
-		ed.drop(c.ref())
-		ed.forget(c.ref())
+	if c.Removed {
+		ed.effects.Touched = append(ed.effects.Touched, Ref{c.Kind, strings.Clone(c.ID)})
+		ed.drop(refOf(c))
+		ed.forget(refOf(c))
 		return
 	}
-	of, err := indexes[c.kind].understand(c)
+	after, err := indexes[c.Kind].understand(c)
 	if err != nil {
 		ed.reject(c, err)
 		return
 	}
-	ref := ed.put(c, of)
+	ref := ed.put(after)
 	ed.effects.Touched = append(ed.effects.Touched, ref)
 	ed.forget(ref)
 	ed.setHash += hashOf(raw)
 }
 
-// put makes a change the resource's state. The bytes of its strings may be written
-// again afterwards, unlike those of the Ref that it returns.
-func (ed *editor) put(c change, of content) Ref {
-	is := ed.keep(c)
-	id := ed.id(is)
-	at, added := ed.tables[c.kind].Put(ed.seeds.id(id), ed.isID(id), func(p *place) uint64 { return ed.seeds.id(ed.id(*p)) })
-	was := *at
-	*at = is
-	var before content
+// put makes a version the resource's state. It copies the version's change.
+func (ed *editor) put(after version) Ref {
+	after.at = ed.keep(after.change)
+	kind, store := after.change.Kind, ed.store()
+	id := store.id(after.at)
+	entry, added := ed.tables[kind].Put(ed.seeds.id(id), store.hasID(id), func(l *location) uint64 { return ed.seeds.id(store.id(*l)) })
+	var before version
 	if !added {
-		before = mustUnderstand(mustChange(ed.at(was)))
-		ed.uncount(c.ref(), was)
+		before = ed.versionAt(*entry)
+		ed.uncount(Ref{kind, id}, before.change)
 	}
-	indexes[c.kind].relate(ed, c, was, before, is, of)
+	*entry = after.at
+	indexes[kind].relate(ed, before, after)
 	if !added {
-		ed.waste(was)
+		ed.heap.Remove(before.at.address())
 	}
-	return Ref{c.kind, id}
+	return Ref{kind, id}
 }
 
-// keep adds a change to the store.
-func (ed *editor) keep(c change) place {
-	p := ed.add(frameChange, c.raw)
-	if quickID(c.raw) != c.id {
-		p |= oddID
+// keep copies a change into the heap.
+func (ed *editor) keep(c wire.Change) location {
+	l := location(ed.heap.Add(tagChange, c.Raw))
+	if quickID(c.Raw) != c.ID {
+		l |= oddID
 	}
-	return p
+	return l
 }
 
-func (s *store) isID(id string) func(*place) bool {
-	return func(p *place) bool { return s.id(*p) == id }
+// versionAt is the version at a location.
+func (ed *editor) versionAt(l location) version {
+	v := mustUnderstand(ed.store().change(l))
+	v.at = l
+	return v
 }
 
-// find is the bytes of a resource's change.
-func (ed *editor) find(ref Ref) (p place, ok bool) {
-	at := ed.tables[ref.Kind].Find(ed.seeds.id(ref.ID), ed.isID(ref.ID))
-	if at == nil {
+// find is where a resource's change is.
+func (ed *editor) find(ref Ref) (l location, ok bool) {
+	entry := ed.tables[ref.Kind].Find(ed.seeds.id(ref.ID), ed.store().hasID(ref.ID))
+	if entry == nil {
 		return 0, false
 	}
-	return *at, true
+	return *entry, true
 }
 
-// uncount takes a resource out of the set hash, unless a rejection stands in its
-// place there.
-func (ed *editor) uncount(ref Ref, was place) {
+// uncount takes a resource's change out of the set hash, unless a rejection stands
+// for it there.
+func (ed *editor) uncount(ref Ref, c wire.Change) {
 	if _, rejected := ed.rejects.Get(ref); !rejected {
-		ed.setHash -= hashOf(ed.at(was))
+		ed.setHash -= hashOf(c.Raw)
 	}
 }
 
 // reject notes a change that cannot be understood. Its bytes count in the set
-// hash instead of the last good value's, so that the hash still tells whether
+// hash instead of the last good value's, so that the hash still shows whether
 // this side has seen what the others have.
-func (ed *editor) reject(c change, reason error) {
-	c.raw, c.id = strings.Clone(c.raw), strings.Clone(c.id)
-	ref := c.ref()
-	if c.restrictive && known(c.kind) {
+func (ed *editor) reject(c wire.Change, reason error) {
+	c.Raw, c.ID = strings.Clone(c.Raw), strings.Clone(c.ID)
+	ref := refOf(c)
+	if c.Restrictive && known(c.Kind) {
 		ed.drop(ref)
 		ed.effects.Touched = append(ed.effects.Touched, ref)
 	}
 	if old, ok := ed.rejects.Get(ref); ok {
 		ed.setHash -= hashOf(old.raw)
-	} else if known(c.kind) {
+	} else if known(c.Kind) {
 		if good, ok := ed.find(ref); ok {
-			ed.setHash -= hashOf(ed.at(good))
+			ed.setHash -= hashOf(ed.store().raw(good))
 		}
 	}
-	ed.setHash += hashOf(c.raw)
-	ed.rejects.Set(ref, reject{raw: c.raw, sequence: ed.position.Sequence, reason: reason.Error()})
+	ed.setHash += hashOf(c.Raw)
+	ed.rejects.Set(ref, reject{raw: c.Raw, sequence: ed.position.Sequence, reason: reason.Error()})
 	ed.effects.Rejects = append(ed.effects.Rejects, Reject{Ref: ref, Sequence: ed.position.Sequence, Reason: reason.Error()})
 }
 
@@ -198,25 +130,16 @@ func (ed *editor) forget(ref Ref) {
 	}
 }
 
-// drop takes a resource out of table, indexes and, unless a rejection stands in
-// its place there, the set hash.
+// drop takes a resource out of its table, the indexes and, unless a rejection
+// stands for it there, the set hash.
 func (ed *editor) drop(ref Ref) {
-	was, ok := ed.find(ref)
+	l, ok := ed.find(ref)
 	if !ok {
 		return
 	}
-	c := mustChange(ed.at(was))
-	ed.tables[ref.Kind].Delete(ed.seeds.id(ref.ID), ed.isID(ref.ID))
-	ed.uncount(ref, was)
-	indexes[c.kind].relate(ed, c, was, mustUnderstand(c), 0, content{})
-	ed.waste(was)
-}
-
-// mustUnderstand decodes what was understood before.
-func mustUnderstand(c change) content {
-	of, err := indexes[c.kind].understand(c)
-	if err != nil {
-		panic("BUG: a state holds a resource that it does not understand: " + err.Error())
-	}
-	return of
+	before := ed.versionAt(l)
+	ed.tables[ref.Kind].Delete(ed.seeds.id(ref.ID), ed.store().hasID(ref.ID))
+	ed.uncount(ref, before.change)
+	indexes[ref.Kind].relate(ed, before, version{})
+	ed.heap.Remove(l.address())
 }

@@ -6,33 +6,37 @@ import (
 	"slices"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog/internal/wire"
 	"github.com/portcullis-gateway/portcullis/shared/cow"
 )
+
+// version is what a resource is at some moment, as far as the indexes need it. The
+// zero version: it does not exist.
+type version struct {
+	present bool
+	at      location // of its change
+	change  wire.Change
+	// Only the member of its kind is set.
+	subscription wire.Subscription
+	application  wire.Application
+	message      Resource
+}
 
 // indexing is how the indexes follow the resources of a kind.
 type indexing struct {
 	// understand decodes as much of a resource as the indexes need, and checks what
 	// a node could not live with.
-	understand func(change) (content, error)
+	understand func(wire.Change) (version, error)
 	// relate makes the indexes say what a resource is, and no longer what it was.
-	// The contents say which of both there is; c is of the latter, if it is there.
-	relate func(ed *editor, c change, was place, before content, is place, after content)
-	// moved makes the indexes follow a change to another place; nil: they hold no places of it.
-	moved func(ed *editor, c change, was, to place)
-}
-
-// content is what the indexes need of a resource, if it is there; only the member
-// of its kind is set.
-type content struct {
-	there        bool
-	subscription subscription
-	application  application
-	resource     Resource
+	relate func(ed *editor, before, after version)
+	// moved makes the indexes follow a change to another location; nil: they hold
+	// no locations of the kind.
+	moved func(ed *editor, c wire.Change, before, now location)
 }
 
 // indexes has an entry for each kind. Of the two kinds of which there are many, only
-// what the indexes need is decoded; what is kept of the others is copied out of the
-// store.
+// what the indexes need is decoded; the others' messages are, and what is kept of
+// them is outside the heap.
 //
 //nolint:gochecknoglobals // a constant table
 var indexes = [...]indexing{
@@ -48,52 +52,42 @@ var indexes = [...]indexing{
 
 // unindexed is for kinds that are found by their ids alone.
 func unindexed() indexing {
-	return indexing{understand: understandMessage, relate: func(*editor, change, place, content, place, content) {}}
+	return indexing{understand: understandMessage, relate: func(*editor, version, version) {}}
 }
 
 // byMessage is for kinds of which there are few: their messages are decoded. checks
 // are what a message must fulfil.
-func byMessage[M Resource](add func(ed *editor, m M, c change), remove func(ed *editor, m M), checks ...func(M) error) indexing {
+func byMessage[M Resource](add func(ed *editor, m M, c wire.Change), remove func(ed *editor, m M), checks ...func(M) error) indexing {
 	return indexing{
-		understand: func(c change) (content, error) {
-			of, err := understandMessage(c)
+		understand: func(c wire.Change) (version, error) {
+			v, err := understandMessage(c)
 			if err != nil {
-				return of, err
+				return v, err
 			}
 			for _, check := range checks {
-				if err := check(of.resource.(M)); err != nil { //nolint:errcheck // the message of the kind
-					return content{}, fmt.Errorf("%s %w", c.ref(), err)
+				if err := check(v.message.(M)); err != nil { //nolint:errcheck // the message of the kind
+					return version{}, fmt.Errorf("%s %w", refOf(c), err)
 				}
 			}
-			return of, nil
+			return v, nil
 		},
-		relate: func(ed *editor, c change, _ place, before content, _ place, after content) {
-			if before.there {
-				remove(ed, before.resource.(M)) //nolint:errcheck // the message of the kind
+		relate: func(ed *editor, before, after version) {
+			if before.present {
+				remove(ed, before.message.(M)) //nolint:errcheck // the message of the kind
 			}
-			if after.there {
-				add(ed, after.resource.(M), c) //nolint:errcheck // the message of the kind
+			if after.present {
+				add(ed, after.message.(M), after.change) //nolint:errcheck // the message of the kind
 			}
 		},
 	}
 }
 
-func understandMessage(c change) (content, error) {
+func understandMessage(c wire.Change) (version, error) {
 	m, err := decodeResource(c)
-	return content{there: err == nil, resource: m}, err
+	return version{present: err == nil, change: c, message: m}, err
 }
 
-func understandSubscription(c change) (content, error) {
-	s, err := decodeSubscription(c.resource)
-	return content{there: true, subscription: s}, err
-}
-
-func understandApplication(c change) (content, error) {
-	a, err := decodeApplication(c.resource)
-	return content{there: true, application: a}, err
-}
-
-func addDraft(ed *editor, m *pb.Api, _ change) {
+func addDraft(ed *editor, m *pb.Api, _ wire.Change) {
 	for _, at := range HostPaths(m) {
 		addTo(&ed.drafted, at, m.GetId())
 	}
@@ -105,13 +99,13 @@ func removeDraft(ed *editor, m *pb.Api) {
 	}
 }
 
-func addPlan(ed *editor, m *pb.Plan, _ change) {
-	ed.acquire(framePlan, m.GetId())
+func addPlan(ed *editor, m *pb.Plan, _ wire.Change) {
+	ed.acquire(tagPlanName, m.GetId())
 	addTo(&ed.plansOf, m.GetApi(), m.GetId())
 }
 
 func removePlan(ed *editor, m *pb.Plan) {
-	ed.release(framePlan, m.GetId())
+	ed.release(tagPlanName, m.GetId())
 	removeFrom(&ed.plansOf, m.GetApi(), m.GetId())
 }
 
@@ -122,7 +116,7 @@ func hasAPI(m *pb.Deployment) error {
 	return nil
 }
 
-func addDeployment(ed *editor, m *pb.Deployment, _ change) {
+func addDeployment(ed *editor, m *pb.Deployment, _ wire.Change) {
 	for _, at := range HostPaths(m.GetApi()) {
 		addTo(&ed.deployed, at, m.GetId())
 	}
@@ -134,7 +128,7 @@ func removeDeployment(ed *editor, m *pb.Deployment) {
 	}
 }
 
-func addRevocation(ed *editor, m *pb.Revocation, c change) { ed.revocations.add(m, c.createdAt) }
+func addRevocation(ed *editor, m *pb.Revocation, c wire.Change) { ed.revocations.add(m, c.CreatedAt) }
 
 func removeRevocation(ed *editor, m *pb.Revocation) { ed.revocations.remove(m) }
 

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 )
 
@@ -44,5 +46,21 @@ func TestEveryKindHasItsEntries(t *testing.T) {
 	}
 	if KindOf(nil) != pb.Kind_KIND_UNSPECIFIED || New(99) != nil || KindSlug(99) != "unknown" || Collection(0) != "" {
 		t.Error("what is of no kind has one")
+	}
+}
+
+// A field that is added to pb.Revocation must be looked at: does it change which
+// tokens are revoked? Then Revocations must know it.
+func TestEveryFieldOfRevocationIsKnown(t *testing.T) {
+	known := map[protoreflect.Name]string{
+		"issuer": "read", "jti": "read", "token_sha256": "read", "client_id": "read", "subject": "read",
+		"issued_before": "read", "expires_at": "read",
+		"id": "of the change", "meta": "of the change", "reason": "for people",
+	}
+	d := (&pb.Revocation{}).ProtoReflect().Descriptor()
+	for i := range d.Fields().Len() {
+		if name := d.Fields().Get(i).Name(); known[name] == "" {
+			t.Errorf("Revocation has a field %s, which shared/catalog/revocations.go does not know", name)
+		}
 	}
 }

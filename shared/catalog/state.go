@@ -4,17 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/cespare/xxhash/v2"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog/internal/heap"
 	"github.com/portcullis-gateway/portcullis/shared/cow"
 )
 
-// Position is a place in a log.
+// Position is a point in a log.
 type Position struct {
 	Epoch    uint64
 	Founding string
@@ -32,11 +30,11 @@ var ErrPosition = errors.New("entry does not follow the state")
 // State is everything that exists at one position of the log. It is immutable
 // and safe for concurrent use.
 type State struct {
-	store
+	heap     heap.Heap
 	seeds    seeds
 	position Position
 	setHash  uint64
-	tables   [kindCount]cow.Table[place] // of Changes, by id
+	tables   [kindCount]cow.Table[location] // of Changes, by id
 	rejects  cow.Map[Ref, reject]
 
 	// Indexes for requests.
@@ -68,6 +66,8 @@ type Reject struct {
 	Sequence uint64
 	Reason   string
 }
+
+func (s *State) store() store { return store{&s.heap} }
 
 // Empty is the state of a log without entries.
 func Empty() *State {
@@ -110,11 +110,11 @@ func (s *State) Get(kind pb.Kind, id string) (Record, bool) {
 	if !known(kind) {
 		return Record{}, false
 	}
-	at := s.tables[kind].Find(s.seeds.id(id), s.isID(id))
-	if at == nil {
+	l := s.tables[kind].Find(s.seeds.id(id), s.store().hasID(id))
+	if l == nil {
 		return Record{}, false
 	}
-	return Record{mustChange(s.at(*at))}, true
+	return Record{s.store().change(*l)}, true
 }
 
 // Lookup finds a resource and decodes it. T is the message of the kind.
@@ -138,8 +138,8 @@ func (s *State) All(kind pb.Kind) iter.Seq[Record] {
 		if !known(kind) {
 			return
 		}
-		for p := range s.tables[kind].All() {
-			if !yield(Record{mustChange(s.at(*p))}) {
+		for l := range s.tables[kind].All() {
+			if !yield(Record{s.store().change(*l)}) {
 				return
 			}
 		}
@@ -154,62 +154,6 @@ func (s *State) Len(kind pb.Kind) int {
 	return s.tables[kind].Len()
 }
 
-// Changes yields every change that a snapshot must hold to build this state, as
-// they lie in memory, which is about as they came: what belongs together is close
-// together, for the compressor and for who reads it. Rejected ones come after the
-// good values they could not replace.
-func (s *State) Changes() iter.Seq[string] { return s.ChangesWithPauses(func() {}) }
-
-// Between two pauses of ChangesWithPauses are so many changes looked up, or yielded.
-const (
-	lookedUpUntilPause = 2048
-	yieldedUntilPause  = 128
-)
-
-// ChangesWithPauses is Changes, and calls pause every few dozen microseconds, for the
-// sake of others on the same processor.
-func (s *State) ChangesWithPauses(pause func()) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, places := range s.placesByChunk(pause) {
-			slices.Sort(places)
-			if !s.yieldAll(places, pause, yield) {
-				return
-			}
-		}
-		for _, r := range s.rejects.All() {
-			if !yield(r.raw) {
-				return
-			}
-		}
-	}
-}
-
-func (s *State) yieldAll(places []place, pause func(), yield func(string) bool) bool {
-	for i, p := range places {
-		if i%yieldedUntilPause == 0 {
-			pause()
-		}
-		if !yield(s.at(p)) {
-			return false
-		}
-	}
-	return true
-}
-
-func (s *State) placesByChunk(pause func()) [][]place {
-	places, n := make([][]place, len(s.chunks)), 0
-	for i := range s.tables {
-		for p := range s.tables[i].All() {
-			at := *p &^ oddID
-			places[at.chunk()] = append(places[at.chunk()], at)
-			if n++; n%lookedUpUntilPause == 0 {
-				pause()
-			}
-		}
-	}
-	return places
-}
-
 // ChangeCount is the number of changes that Changes yields.
 func (s *State) ChangeCount() int {
 	n := s.rejects.Len()
@@ -221,7 +165,7 @@ func (s *State) ChangeCount() int {
 
 // Size is about how many bytes of memory the state takes.
 func (s *State) Size() int {
-	size := s.held
+	size := s.heap.Size()
 	for i := range s.tables {
 		size += s.tables[i].Len() * (8 + cow.Overhead)
 	}
@@ -275,7 +219,7 @@ func (s *State) OpenSubscription(application, plan string) (id string, ok bool) 
 	if g == nil {
 		return "", false
 	}
-	return s.id(g.owner()), true
+	return s.store().id(g.at()), true
 }
 
 // SubscriptionsOf yields the ids of the subscriptions of applications or plans, as
@@ -288,114 +232,16 @@ func (s *State) SubscriptionsOf(owner pb.Kind, ids ...string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for r := range s.All(pb.Kind_KIND_SUBSCRIPTION) {
 			sub := mustSubscription(r.c)
-			of := sub.application
+			of := sub.Application
 			if owner == pb.Kind_KIND_PLAN {
-				of = sub.plan
+				of = sub.Plan
 			}
-			if wanted[of] && !yield(r.c.id) {
+			if wanted[of] && !yield(r.c.ID) {
 				return
 			}
 		}
 	}
 }
 
-// Effects tell what an entry did.
-type Effects struct {
-	// Touched are the resources that were changed or removed.
-	Touched []Ref
-	Rejects []Reject
-	// Awaited: somebody waits for the fleet to have applied the entry.
-	Awaited bool
-}
-
-// Apply folds one entry of the log. It fails if the entry's envelope cannot be
-// decoded or does not follow the state (ErrPosition); a single resource that
-// cannot be understood is reported in Effects and stops nothing.
-func (s *State) Apply(sequence uint64, raw []byte) (*State, Effects, error) {
-	b := s.Batch()
-	effects, err := b.Apply(sequence, raw)
-	if err != nil {
-		return nil, Effects{}, err
-	}
-	return b.State(), effects, nil
-}
-
-// Batch begins a State that is several entries later. That costs less than a
-// State for each, because what they share is copied once.
-func (s *State) Batch() *Batch { return &Batch{s.edit(s.position)} }
-
-// Batch is a State in the making. Not safe for concurrent use.
-type Batch struct{ ed *editor }
-
-// Apply folds one entry more, as State.Apply does. If it fails, the Batch is as
-// before.
-func (b *Batch) Apply(sequence uint64, raw []byte) (Effects, error) {
-	e, err := decodeEntry(view(raw))
-	if err != nil {
-		return Effects{}, fmt.Errorf("sequence %d: %w", sequence, err)
-	}
-	p := &b.ed.position
-	if sequence != p.Sequence+1 || e.epoch != p.Epoch || e.founding != p.Founding {
-		return Effects{}, fmt.Errorf("%w: sequence %d of epoch %d (%s), state is at %s (%s)",
-			ErrPosition, sequence, e.epoch, strings.Clone(e.founding), p, p.Founding)
-	}
-	p.Sequence = sequence
-	b.ed.effects = Effects{Awaited: e.awaited}
-	for _, raw := range e.changes {
-		b.ed.fold(raw)
-		b.ed.work(foldEffort)
-	}
-	return b.ed.effects, nil
-}
-
-// OnPause has pause called now and then while the Batch works, after a few dozen
-// microseconds each time, for the sake of others on the same processor.
-func (b *Batch) OnPause(pause func()) { b.ed.pause = pause }
-
-// SetHash is that of the State so far.
-func (b *Batch) SetHash() uint64 { return b.ed.setHash }
-
-// State is the state so far. The Batch may go on.
-func (b *Batch) State() *State { return b.ed.state() }
-
 // hashOf is a change's share of the set hash.
 func hashOf(raw string) uint64 { return xxhash.Sum64String(raw) }
-
-// mustChange decodes bytes that the fold has decoded before.
-func mustChange(raw string) change {
-	c, err := decodeChange(raw)
-	if err != nil {
-		panic("BUG: a state holds an undecodable change: " + err.Error())
-	}
-	return c
-}
-
-// mustSubscription decodes what the fold has decoded before.
-func mustSubscription(c change) subscription {
-	s, err := decodeSubscription(c.resource)
-	if err != nil {
-		panic("BUG: a state holds an undecodable subscription: " + err.Error())
-	}
-	return s
-}
-
-// mustApplication decodes what the fold has decoded before.
-func mustApplication(c change) application {
-	a, err := decodeApplication(c.resource)
-	if err != nil {
-		panic("BUG: a state holds an undecodable application: " + err.Error())
-	}
-	return a
-}
-
-func unix(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
-
-// SnapshotHeader describes the state for a snapshot made of Changes. writer
-// says who writes it, for people to read.
-func (s *State) SnapshotHeader(at time.Time, writer string) *pb.SnapshotHeader {
-	return &pb.SnapshotHeader{
-		Epoch: s.position.Epoch, Founding: s.position.Founding, Sequence: s.position.Sequence,
-		Changes: uint64(s.ChangeCount()), Counts: s.Counts(), SetHash: s.setHash,
-		WrittenAt: at.UnixMilli(), Writer: writer,
-	}
-}

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog/internal/heap"
 )
 
 // rawChange is an encoded change of a resource.
@@ -73,38 +75,23 @@ func seen(s *State, n int) string {
 	return b.String()
 }
 
-// audit checks the account of a store: what tables and names point to is what is needed.
+// audit checks the account of a heap: what tables and names point to is what is needed.
 func audit(t testing.TB, s *State) {
 	t.Helper()
-	live, held := make([]uint32, len(s.chunks)), 0
-	count := func(p place) {
-		p &^= oddID
-		head, width := frameHead(s.chunks[p.chunk()].data[p.offset():])
-		live[p.chunk()] += uint32(width + int(head>>frameBits))
-	}
+	needed := map[heap.Address]bool{}
 	for i := range s.tables {
-		for p := range s.tables[i].All() {
-			count(*p)
+		for l := range s.tables[i].All() {
+			needed[l.address()] = true
 		}
 	}
 	for n := range s.applications.All() {
-		count(n.at)
+		needed[n.id] = true
 	}
 	for n := range s.plans.All() {
-		count(n.at)
+		needed[n.id] = true
 	}
-	needed := 0
-	for i, c := range s.chunks {
-		if c != nil {
-			held += len(c.data)
-		}
-		if live[i] != s.live[i] {
-			t.Fatalf("chunk %d: %d bytes are needed, accounted are %d", i, live[i], s.live[i])
-		}
-		needed += int(live[i])
-	}
-	if needed != s.needed || held != s.held {
-		t.Fatalf("needed %d, held %d; accounted are %d and %d", needed, held, s.needed, s.held)
+	if err := s.heap.Audit(maps.Keys(needed)); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -127,14 +114,15 @@ func TestWasteIsBounded(t *testing.T) {
 			ed.fold(last[at])
 		}
 		s = ed.state()
-		most = max(most, s.held-s.needed)
+		most = max(most, s.heap.Waste())
 		if round%500 == 0 {
 			audit(t, s)
 		}
 	}
 	audit(t, s)
-	if limit := s.needed/4 + 8*chunkSize; most > limit {
-		t.Errorf("up to %d bytes of waste, %d are allowed; needed are %d", most, limit, s.needed)
+	needed := s.heap.Size() - s.heap.Waste()
+	if limit := needed/4 + 2<<20; most > limit { // and some chunks
+		t.Errorf("up to %d bytes of waste, %d are allowed; needed are %d", most, limit, needed)
 	}
 	want.bulk = nil
 	for _, raw := range small(t, n) {
@@ -224,25 +212,10 @@ func TestBranchesDoNotDisturbEachOther(t *testing.T) {
 		audit(t, s)
 		for r := range s.All(pb.Kind_KIND_SUBSCRIPTION) {
 			sub := mustSubscription(r.c)
-			if r.Version() == 2 && sub.status != pb.Subscription_Status(1+k) {
+			if r.Version() == 2 && sub.Status != pb.Subscription_Status(1+k) {
 				t.Fatalf("branch %d holds a change of another one: %v", k, sub)
 			}
 		}
 		checkState(t, s)
-	}
-}
-
-// A large resource has a chunk of its own, which goes with it.
-func TestLargeFrames(t *testing.T) {
-	var e storeEdit
-	long := strings.Repeat("x", 3*chunkSize)
-	for _, text := range []string{"", "a", long, "b", strings.Repeat("y", chunkSize-3), long} {
-		p := e.add(frameChange, text)
-		if e.at(p) != text {
-			t.Fatalf("%d bytes became %d others", len(text), len(e.at(p)))
-		}
-	}
-	if p := e.add(frameChange, ""); e.at(p) != "" {
-		t.Fatal("nothing became something")
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog/internal/heap"
+	"github.com/portcullis-gateway/portcullis/shared/catalog/internal/wire"
 	"github.com/portcullis-gateway/portcullis/shared/cow"
 )
 
@@ -15,22 +17,21 @@ import (
 // another process, nor after a resync.
 type Handle uint32
 
-// The entries of indexes have no pointers and no strings, but places in the store.
+// The entries of indexes have no pointers and no strings: locations in the heap, and
+// ranges in the changes there.
 
 // name is an id's handle, and how many reasons there are to keep it: the
 // resource itself and each subscription that names it.
 type name struct {
-	at     place // of the id
+	id     heap.Address
 	handle Handle
 	refs   uint32
 }
 
-type clientKey struct{ issuer, clientID string }
-
-// clientEntry is a client of the application whose change is at a place.
+// clientEntry is a client of an application.
 type clientEntry struct {
-	at               place
-	id, issuer, name span
+	at               location // of the application's change
+	id, issuer, name wire.Range
 	handle           Handle
 	environment      pb.Client_Environment
 }
@@ -38,8 +39,8 @@ type clientEntry struct {
 // credentialEntry is an API key or a client certificate.
 type credentialEntry struct {
 	sum       [32]byte
-	at        place // of the application's change
-	id, keyID span
+	at        location // of the application's change
+	id, keyID wire.Range
 	handle    Handle
 	expiresAt int64
 }
@@ -47,21 +48,21 @@ type credentialEntry struct {
 // grantEntry is an open subscription.
 type grantEntry struct {
 	key  uint64 // grantKey
-	word uint64 // the place of its change; above placeBits its status; dated
+	word uint64 // the location of its change; above it the status, and dated
 }
 
-// dated says that a subscription begins or ends at some time, which its change tells.
+// dated says that a subscription begins or ends at some time, which its change says.
 const dated = 1 << 63
 
-func (g *grantEntry) owner() place { return place(g.word & (1<<placeBits - 1)) }
+func (g *grantEntry) at() location { return location(g.word & (1<<locationBits - 1)) }
 
 func (g *grantEntry) status() pb.Subscription_Status {
-	return pb.Subscription_Status(g.word &^ dated >> placeBits)
+	return pb.Subscription_Status(g.word &^ dated >> locationBits)
 }
 
-func grantWord(owner place, s *subscription) uint64 {
-	word := uint64(owner) | uint64(s.status)<<placeBits
-	if s.startsAt != 0 || s.endsAt != 0 {
+func grantWord(at location, s *wire.Subscription) uint64 {
+	word := uint64(at) | uint64(s.Status)<<locationBits
+	if s.StartsAt != 0 || s.EndsAt != 0 {
 		word |= dated
 	}
 	return word
@@ -153,29 +154,29 @@ func (s *State) Handle(kind pb.Kind, id string) Handle {
 	if kind == pb.Kind_KIND_PLAN {
 		names = &s.plans
 	}
-	if n := names.Find(s.seeds.id(id), s.isName(id)); n != nil {
+	if n := names.Find(s.seeds.id(id), s.store().isName(id)); n != nil {
 		return n.handle
 	}
 	return 0
 }
 
-func (s *store) isName(id string) func(*name) bool {
-	return func(n *name) bool { return s.at(n.at) == id }
+func (s store) isName(id string) func(*name) bool {
+	return func(n *name) bool { return s.At(n.id) == id }
 }
 
 // Client finds the application of an issuer's client.
 func (s *State) Client(issuer, clientID string) (ClientRef, bool) {
-	e := s.clients.Find(s.seeds.client(issuer, clientID), s.isClient(issuer, clientID))
+	e := s.clients.Find(s.seeds.client(issuer, clientID), s.store().isClient(issuer, clientID))
 	if e == nil {
 		return ClientRef{}, false
 	}
-	return ClientRef{Application: e.id.of(s.at(e.at)), Handle: e.handle, Environment: e.environment}, true
+	return ClientRef{Application: e.id.In(s.store().raw(e.at)), Handle: e.handle, Environment: e.environment}, true
 }
 
-func (s *store) isClient(issuer, clientID string) func(*clientEntry) bool {
+func (s store) isClient(issuer, clientID string) func(*clientEntry) bool {
 	return func(e *clientEntry) bool {
-		raw := s.at(e.at)
-		return e.name.of(raw) == clientID && e.issuer.of(raw) == issuer
+		raw := s.raw(e.at)
+		return e.name.In(raw) == clientID && e.issuer.In(raw) == issuer
 	}
 }
 
@@ -194,8 +195,8 @@ func (s *State) credential(index *cow.Table[credentialEntry], sum *[32]byte) (Ke
 	if e == nil {
 		return KeyRef{}, false
 	}
-	raw := s.at(e.at)
-	return KeyRef{Application: e.id.of(raw), Handle: e.handle, KeyID: e.keyID.of(raw), ExpiresAt: e.expiresAt}, true
+	raw := s.store().raw(e.at)
+	return KeyRef{Application: e.id.In(raw), Handle: e.handle, KeyID: e.keyID.In(raw), ExpiresAt: e.expiresAt}, true
 }
 
 // Grant finds the subscription of an application to a plan.
@@ -206,8 +207,8 @@ func (s *State) Grant(application, plan Handle) (Grant, bool) {
 	}
 	g := Grant{Status: e.status()}
 	if e.word&dated != 0 {
-		sub := mustSubscription(mustChange(s.at(e.owner())))
-		g.StartsAt, g.EndsAt = sub.startsAt, sub.endsAt
+		sub := mustSubscription(s.store().change(e.at()))
+		g.StartsAt, g.EndsAt = sub.StartsAt, sub.EndsAt
 	}
 	return g, true
 }
@@ -221,12 +222,6 @@ func (s *State) grant(application, plan Handle) *grantEntry {
 func (s *State) Revocations() *Revocations { return s.revocations }
 
 func grantKey(application, plan Handle) uint64 { return uint64(application)<<32 | uint64(plan) }
-
-// Open reports whether a subscription of this status may entitle its application,
-// now or later.
-func Open(s pb.Subscription_Status) bool {
-	return s == pb.Subscription_PENDING || s == pb.Subscription_ACCEPTED || s == pb.Subscription_PAUSED
-}
 
 // ParseSHA256 reads a SHA-256 written as 64 hexadecimal digits.
 func ParseSHA256(text string) (sum [32]byte, ok bool) {

@@ -47,7 +47,7 @@ type Config struct {
 	NodeToken       string   `setting:"node-token" check:"token" help:"opens the control plane's snapshot; default: the admin token" secret:"true"`
 	AdminToken      string   `setting:"admin-token" check:"token" help:"used in place of a node token" secret:"true"`
 
-	DataDir   string   `setting:"data-dir" check:"dir" help:"where the node keeps its snapshots"`
+	DataDir   string   `setting:"data-dir" check:"dir" help:"where the node keeps its snapshots and journals"`
 	Resources []string `setting:"resources" check:"file" help:"serve from these files, without a control plane"`
 	NodeID    string   `setting:"node-id" check:"id" help:"unique in the fleet; default: the host's name and port"`
 

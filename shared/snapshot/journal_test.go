@@ -153,6 +153,22 @@ func TestJournalWithAHole(t *testing.T) {
 	}
 }
 
+// What was written last may begin before what was written first: a node had taken a
+// snapshot, was killed before that was on disk, and came from further down again.
+func TestJournalsInAnotherOrder(t *testing.T) {
+	d := open(t, t.TempDir())
+	j := d.Journal()
+	defer j.Close()
+	appendTo(t, j, at(0), 5)
+	appendTo(t, j, at(7), 9)
+	appendTo(t, j, at(5), 12)
+	for _, after := range []uint64{0, 8} {
+		if got, r := replayed(t, d, at(after)); !slices.Equal(got, upTo(after, 12)) || len(r.Faults) > 0 {
+			t.Errorf("after %d: %v %v", after, got, r.Faults)
+		}
+	}
+}
+
 func TestReplayStopsWithTheError(t *testing.T) {
 	d := open(t, t.TempDir())
 	j := d.Journal()

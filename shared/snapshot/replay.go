@@ -1,12 +1,14 @@
 package snapshot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -30,10 +32,7 @@ func (d *Dir) Replay(after Position, apply func(sequence uint64, entry []byte) e
 	if err != nil {
 		return r.Replayed, fmt.Errorf("replay the journals in %s: %w", d.path, err)
 	}
-	for i, f := range files {
-		if i+1 < len(files) && files[i+1].base.Sequence <= r.at.Sequence {
-			continue // everything in it is older
-		}
+	for _, f := range files {
 		if f.base.Sequence > r.at.Sequence {
 			r.fault(f.path, fmt.Errorf("it begins after sequence %d, and nothing holds what is between that and %d", f.base.Sequence, r.at.Sequence))
 			break
@@ -88,7 +87,8 @@ type journalOf struct {
 	base Position
 }
 
-// journalsOf are the journals of one log, the oldest first.
+// journalsOf are the journals of one log, by their base. What was begun last need not
+// lead furthest: a node that could not come back to where it was begins further down.
 func (d *Dir) journalsOf(log Position, r *replay) ([]journalOf, error) {
 	files, err := d.journals()
 	if err != nil {
@@ -106,6 +106,7 @@ func (d *Dir) journalsOf(log Position, r *replay) ([]journalOf, error) {
 			all = append(all, journalOf{path, base})
 		}
 	}
+	slices.SortStableFunc(all, func(a, b journalOf) int { return cmp.Compare(a.base.Sequence, b.base.Sequence) })
 	return all, nil
 }
 
@@ -139,8 +140,8 @@ func (d *Dir) JournalBytes() (int64, error) {
 func (d *Dir) journals() ([]file, error) { return list(d.path, journalSuffix) }
 
 // pruneJournals removes the journals that no snapshot needs any more, of which the
-// oldest that is kept is given. A journal holds no entry after the position that
-// the next journal of its log begins at.
+// oldest that is kept is given. The last journal that begins at its position or
+// before holds what came after it, or those that were begun later do.
 func (d *Dir) pruneJournals(oldest file) error {
 	files, err := d.journals()
 	if err != nil {

@@ -177,7 +177,8 @@ func (l *Live) apply(batch []stream.Message, breath *breather) error {
 		return err
 	}
 	l.cfg.Metrics.applied.Add(float64(len(batch)))
-	if awaited {
+	l.recorder.applied(batch, awaited)
+	if awaited && l.recorder == nil {
 		signal(l.beat)
 	}
 	return nil

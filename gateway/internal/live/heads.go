@@ -139,7 +139,8 @@ func (l *Live) heartbeat() *pb.Heartbeat {
 		LagSeconds: l.status.lag(now).Seconds(),
 	}
 	if s := l.current(); s != nil {
-		hb.Epoch, hb.Sequence = s.Position().Epoch, s.Position().Sequence
+		p := l.recorder.reported(s.Position())
+		hb.Epoch, hb.Sequence = p.Epoch, p.Sequence
 		for _, r := range s.Rejects() {
 			hb.Rejects = append(hb.Rejects, &pb.Reject{
 				Kind: r.Ref.Kind.String(), Id: r.Ref.ID, Sequence: r.Sequence, Reason: r.Reason,

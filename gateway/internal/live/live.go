@@ -39,7 +39,7 @@ type Config struct {
 	Token string
 	// Connect dials NATS. It is called until it succeeds, so that a node starts without NATS.
 	Connect func(context.Context) (*stream.Bus, error)
-	// Disk is where snapshots are kept; nil: nowhere.
+	// Disk is where snapshots and journals are kept; nil: nowhere.
 	Disk *snapshot.Dir
 
 	// Sized is told the bytes of the state when they have changed by a quarter; may be nil.
@@ -66,6 +66,8 @@ type Live struct {
 	timing  timing
 	started time.Time
 
+	recorder  *recorder     // nil: nothing is kept on disk
+	loaded    saved         // the snapshot that was loaded from disk
 	unsaved   chan struct{} // of capacity 1: the state has changed since it was saved
 	beat      chan struct{} // of capacity 1: somebody waits for a heartbeat
 	following atomic.Pointer[follow]
@@ -81,6 +83,7 @@ func New(cfg Config) *Live {
 		unsaved: make(chan struct{}, 1), beat: make(chan struct{}, 1),
 		started: time.Now(), timing: defaultTiming(),
 	}
+	l.recorder = newRecorder(&cfg, l.beat)
 	l.fetcher = jwks.New(jwks.Config{
 		Logger:  cfg.Logger,
 		Update:  l.keysFetched,
@@ -110,7 +113,10 @@ func (l *Live) Run(ctx context.Context) error {
 	}
 	l.loadDisk(ctx)
 	g.Go(func() error { l.fetcher.Run(ctx); return nil })
-	g.Go(func() error { l.keepSaved(ctx); return nil })
+	if l.recorder != nil {
+		g.Go(func() error { l.keepSaved(ctx); return nil })
+		g.Go(func() error { l.recorder.run(ctx); return nil })
+	}
 	g.Go(func() error { return l.runFleet(ctx) })
 	return g.Wait()
 }
@@ -120,6 +126,17 @@ func (l *Live) install(s *catalog.State) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.installLocked(s, nil)
+}
+
+// replace installs a state that does not come from the entries of the log, nor from disk.
+func (l *Live) replace(s *catalog.State) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.installLocked(s, nil); err != nil {
+		return err
+	}
+	l.recorder.replaced(s.Position())
+	return nil
 }
 
 // installLocked compiles a state and makes it the one that requests see. touched

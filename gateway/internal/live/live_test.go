@@ -132,7 +132,8 @@ func (f *fleet) change(awaited bool, what func(*rules.Draft)) uint64 {
 	return f.append(awaited, p.Changes...)
 }
 
-func (f *fleet) append(awaited bool, changes ...*pb.Change) uint64 {
+// encode makes an entry of the log.
+func (f *fleet) encode(awaited bool, changes ...*pb.Change) []byte {
 	f.Helper()
 	id := f.log.Identity()
 	data, err := proto.Marshal(&pb.Entry{
@@ -142,6 +143,12 @@ func (f *fleet) append(awaited bool, changes ...*pb.Change) uint64 {
 	if err != nil {
 		f.Fatal(err)
 	}
+	return data
+}
+
+func (f *fleet) append(awaited bool, changes ...*pb.Change) uint64 {
+	f.Helper()
+	data := f.encode(awaited, changes...)
 	sequence, err := f.log.Append(f.Context(), f.state.Position().Sequence, "mixed", data, fmt.Sprint(time.Now().UnixNano()))
 	if err != nil {
 		f.Fatal(err)
@@ -178,8 +185,26 @@ func (f *fleet) head(hash uint64) {
 // node is a running Live.
 type node struct {
 	*Live
-	stop func()
-	log  *logBuffer
+	stop     func()
+	log      *logBuffer
+	registry *prometheus.Registry
+}
+
+// value is a counter's or gauge's value.
+func value(t *testing.T, r *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			m := f.GetMetric()[0]
+			return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
 }
 
 type logBuffer struct {
@@ -204,7 +229,8 @@ func start(t *testing.T, cfg Config) *node {
 	n := &node{log: &logBuffer{}}
 	cfg.NodeID, cfg.Version = "gw-1", "test"
 	cfg.Logger = slog.New(slog.NewTextHandler(n.log, nil))
-	cfg.Metrics = NewMetrics(prometheus.NewRegistry())
+	n.registry = prometheus.NewRegistry()
+	cfg.Metrics = NewMetrics(n.registry)
 	pool := proxy.NewPool()
 	cfg.Compiler = &Compiler{Upstreams: pool.Prepare}
 	cfg.Counters = func() (uint64, uint64) { return 0, 0 }

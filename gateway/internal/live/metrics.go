@@ -1,12 +1,18 @@
 package live
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"math"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Metrics are what a Live counts.
 type Metrics struct {
-	sequence, rejects, saved                prometheus.Gauge
+	sequence, onDisk, rejects, saved        prometheus.Gauge
 	applied, resyncs, divergences, oldHeads prometheus.Counter
 	compileFaults, diskFaults, badFiles     prometheus.Counter
+	journalFaults                           prometheus.Counter
+	journalWrites                           prometheus.Histogram
 	fetches                                 *prometheus.CounterVec
 }
 
@@ -24,6 +30,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	m := &Metrics{
 		sequence:      gauge("sync_sequence", "Sequence of the log that is in force."),
+		onDisk:        gauge("sync_disk_sequence", "Sequence of the log that the node could start from without the control plane; heartbeats name it."),
 		rejects:       gauge("sync_rejects", "Resources whose last change could not be understood."),
 		saved:         gauge("snapshot_saved_timestamp_seconds", "When the state was last saved to disk, in seconds since 1970."),
 		applied:       counter("sync_entries_total", "Entries of the log that were applied."),
@@ -32,12 +39,17 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		oldHeads:      counter("sync_old_heads_total", "Heads of an earlier epoch that were ignored."),
 		compileFaults: counter("compile_faults_total", "Resources that could not be compiled and keep their last good form."),
 		diskFaults:    counter("snapshot_disk_faults_total", "Snapshots that could not be read from or written to disk."),
-		badFiles:      counter("resource_file_faults_total", "Edits of resource files that were refused."),
+		journalFaults: counter("journal_faults_total", "Times that applied entries could not be written to or read from the journal."),
+		journalWrites: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "portcullis_journal_write_seconds", Help: "Time until entries were written to the journal and on disk.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 3, 10),
+		}),
+		badFiles: counter("resource_file_faults_total", "Edits of resource files that were refused."),
 		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "portcullis_jwks_fetches_total", Help: "Fetches of key sets, by result.",
 		}, []string{"result"}),
 	}
-	r.MustRegister(m.fetches)
+	r.MustRegister(m.fetches, m.journalWrites)
 	return m
 }
 
@@ -50,4 +62,14 @@ func (l *Live) Register(r prometheus.Registerer) {
 	}
 	age("snapshot_age_seconds", "Age of the state in force: time since the node last knew it was current; 0 while it is.")
 	age("sync_lag_seconds", "Time since the node last knew itself at the head of the log; 0 while it is.")
+	if l.cfg.Disk != nil {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "portcullis_journal_bytes", Help: "Size of the journals on disk."},
+			func() float64 {
+				size, err := l.cfg.Disk.JournalBytes()
+				if err != nil {
+					return math.NaN()
+				}
+				return float64(size)
+			}))
+	}
 }

@@ -24,9 +24,17 @@ const (
 	// hundredth of the time at most: requests on the same processor feel it.
 	saveShare   = 100
 	saveMinimum = time.Second
+	// Where only a snapshot brings what is in force to disk, a tenth.
+	hurriedShare = 10
+	// A snapshot that could not be saved is tried again after this at most.
+	saveMaximum = 10 * time.Second
+
+	// Entries from a journal are folded so many at a time.
+	replayAtOnce = 1024
 )
 
-// loadDisk installs the newest valid snapshot on disk, if there is one.
+// loadDisk installs the newest valid snapshot on disk, if there is one, with the
+// entries that the journals hold after it.
 func (l *Live) loadDisk(ctx context.Context) {
 	if l.cfg.Disk == nil {
 		return
@@ -39,6 +47,7 @@ func (l *Live) loadDisk(ctx context.Context) {
 		return err
 	})
 	if errors.Is(err, snapshot.ErrNone) {
+		l.recorder.nothingLoaded()
 		return
 	}
 	for _, fault := range append(loaded.Skipped, err) {
@@ -50,15 +59,47 @@ func (l *Live) loadDisk(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	l.loaded = savedOf(s)
+	s, replayed := l.replay(ctx, s)
 	if err := l.install(s); err != nil {
 		l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "state from disk cannot be served", slog.Any("error", err))
 		return
 	}
-	l.status.startedFrom(time.UnixMilli(loaded.Header.GetWrittenAt()))
+	l.recorder.loaded(s.Position())
+	written := time.UnixMilli(loaded.Header.GetWrittenAt())
+	if replayed.At.After(written) {
+		written = replayed.At
+	}
+	l.status.startedFrom(written)
 	l.status.set(pb.Heartbeat_STALE)
 	l.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "state loaded from disk",
 		slog.Uint64("sequence", s.Position().Sequence), slog.Int("resources", s.ChangeCount()),
-		slog.Duration("took", time.Since(began)))
+		slog.Int("entries_from_journal", replayed.Entries), slog.Duration("took", time.Since(began)))
+}
+
+// replay folds what the journals hold after a state. What cannot be read or folded
+// ends it: the rest comes from the log.
+func (l *Live) replay(ctx context.Context, s *catalog.State) (*catalog.State, snapshot.Replayed) {
+	b, folded := s.Batch(), 0
+	replayed, err := l.cfg.Disk.Replay(snapshot.Position(s.Position()), func(sequence uint64, entry []byte) error {
+		if _, err := b.Apply(sequence, entry); err != nil {
+			return err
+		}
+		if folded++; folded%replayAtOnce == 0 {
+			b = b.State().Batch()
+		}
+		return nil
+	})
+	for _, fault := range append(replayed.Faults, err) {
+		if fault != nil {
+			l.cfg.Metrics.journalFaults.Inc()
+			l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "journal on disk cannot be used beyond a point", slog.Any("error", fault))
+		}
+	}
+	if folded == 0 {
+		return s, replayed
+	}
+	return b.State(), replayed
 }
 
 // startedFrom notes how old a state from disk is.
@@ -126,7 +167,7 @@ func (l *Live) takeSnapshot(ctx context.Context) error {
 			faults = append(faults, fmt.Errorf("snapshot from %s: %w", l.cfg.Control[i], err))
 			continue
 		}
-		if err := l.install(s); err != nil {
+		if err := l.replace(s); err != nil {
 			return err
 		}
 		l.status.resynced(time.Now())
@@ -194,9 +235,6 @@ func mayReplace(old, next catalog.Position) error {
 
 // keepSaved writes the state to disk whenever it has changed, and once more at the end.
 func (l *Live) keepSaved(ctx context.Context) {
-	if l.cfg.Disk == nil {
-		return
-	}
 	breath, err := newBreather()
 	if err != nil {
 		l.cfg.Metrics.diskFaults.Inc()
@@ -204,20 +242,39 @@ func (l *Live) keepSaved(ctx context.Context) {
 		return
 	}
 	defer breath.close()
-	last := savedOf(l.current()) // as loaded: on disk already
+	last, failures := l.loaded, 0
 	for {
 		select {
 		case <-ctx.Done():
-			l.save(context.WithoutCancel(ctx), last, breath)
+			_, _ = l.save(context.WithoutCancel(ctx), last, breath)
 			return
 		case <-l.unsaved:
+		case <-l.recorder.unanchored:
 		}
 		began := time.Now()
-		last = l.save(ctx, last, breath)
-		if !sleep(ctx, max(saveMinimum, saveShare*time.Since(began))) {
-			l.save(context.WithoutCancel(ctx), last, breath)
-			return
+		if last, err = l.save(ctx, last, breath); err != nil {
+			failures++
+			signal(l.unsaved)
+		} else {
+			failures = 0
 		}
+		l.restAfterSave(ctx, time.Since(began), failures)
+	}
+}
+
+// restAfterSave waits until the next snapshot may be written, or until ctx ends.
+func (l *Live) restAfterSave(ctx context.Context, took time.Duration, failures int) {
+	least := max(min(saveMinimum<<min(failures, 10), saveMaximum), hurriedShare*took)
+	if !sleep(ctx, least) {
+		return
+	}
+	rest := time.NewTimer(saveShare*took - least)
+	defer rest.Stop()
+	select {
+	case <-ctx.Done():
+	case <-rest.C:
+	case <-l.recorder.unanchored:
+		signal(l.recorder.unanchored) // still
 	}
 }
 
@@ -234,20 +291,41 @@ func savedOf(s *catalog.State) saved {
 	return saved{s.Position(), s.SetHash()}
 }
 
+// toSave is the current state, of which a snapshot is about to be written.
+func (l *Live) toSave() *catalog.State {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state != nil {
+		l.recorder.saving(l.state.Position())
+	}
+	return l.state
+}
+
 // save writes the current state unless it is the last saved one, which it returns.
-func (l *Live) save(ctx context.Context, last saved, breath *breather) saved {
-	s := l.current()
-	if s == nil || savedOf(s) == last {
-		return last
+func (l *Live) save(ctx context.Context, last saved, breath *breather) (saved, error) {
+	s := l.toSave()
+	if s == nil {
+		return last, nil
+	}
+	err := l.write(s, last, breath)
+	l.recorder.saved(s.Position(), err)
+	if err != nil {
+		l.cfg.Metrics.diskFaults.Inc()
+		l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "state was not saved", slog.Any("error", err))
+		return last, err
+	}
+	return savedOf(s), nil
+}
+
+func (l *Live) write(s *catalog.State, last saved, breath *breather) error {
+	if savedOf(s) == last {
+		return nil
 	}
 	p := s.Position()
 	header := s.SnapshotHeader(l.status.currentAt(time.Now()), l.cfg.NodeID+" "+l.cfg.Version)
 	err := l.cfg.Disk.Save(p.Epoch, p.Sequence, func(w io.Writer) error { return snapshot.Write(w, header, s.ChangesWithPauses(breath.breathe)) })
-	if err != nil {
-		l.cfg.Metrics.diskFaults.Inc()
-		l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "state was not saved", slog.Any("error", err))
-		return last
+	if err == nil {
+		l.cfg.Metrics.saved.SetToCurrentTime()
 	}
-	l.cfg.Metrics.saved.SetToCurrentTime()
-	return savedOf(s)
+	return err
 }

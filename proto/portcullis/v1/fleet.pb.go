@@ -187,7 +187,8 @@ type Heartbeat struct {
 	Node    string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	Version string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	Epoch   uint64                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// The last applied sequence.
+	// The last applied sequence that the node would have after a sudden end: on its
+	// disk, or applied if it keeps nothing there.
 	Sequence uint64          `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	State    Heartbeat_State `protobuf:"varint,5,opt,name=state,proto3,enum=portcullis.v1.Heartbeat_State" json:"state,omitempty"`
 	// Resources that this node could not put in force as of `sequence`, newest

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,18 +16,20 @@ import (
 	"strings"
 	"time"
 
+	"github.com/portcullis-gateway/portcullis/deployments/cluster"
+	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/account"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/bench"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/contend"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/figures"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/load"
-	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/process"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/world"
+	"github.com/portcullis-gateway/portcullis/shared/freeport"
 )
 
-// Processors.
 const (
-	onProxy = 0 // contenders
-	onLoad  = 1 // everything else
+	onProxy   = 0 // the processor of contenders
+	onLoad    = 1 // that of everything else
+	mostPorts = 40
 )
 
 const propagation = "propagation"
@@ -41,7 +42,7 @@ type stage struct {
 	cache   string // .task/peers
 	bin     string
 	dir     string // of this run
-	ports   int    // given out so far
+	ports   *freeport.Reservation
 	begun   time.Time
 	results *figures.Results
 }
@@ -53,8 +54,9 @@ func (s *stage) say(format string, args ...any) {
 
 // address gives out the next port.
 func (s *stage) address() string {
-	s.ports++
-	return fmt.Sprintf("127.0.0.1:%d", s.port+s.ports-1)
+	next := s.ports.Addresses[0]
+	s.ports.Addresses = s.ports.Addresses[1:]
+	return next
 }
 
 // compare runs the workloads.
@@ -66,8 +68,8 @@ func compare(ctx context.Context, o *options, stdout io.Writer) error {
 	if err := s.find(ctx); err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(s.dir) }()
-	if err := s.install(ctx); err != nil {
+	defer s.close()
+	if err := installed(); err != nil {
 		return err
 	}
 	if !s.noBuild {
@@ -85,32 +87,17 @@ func compare(ctx context.Context, o *options, stdout io.Writer) error {
 		failed = s.runAll(ctx, b)
 		stop()
 	}
-	switch {
-	case ctx.Err() == nil:
-		failed = errors.Join(failed, s.propagate(ctx))
-	case !s.keep:
-		failed = errors.Join(failed, ctx.Err())
+	if err := ctx.Err(); err != nil {
+		return err
 	}
+	failed = errors.Join(failed, s.propagate(ctx))
 	failed = errors.Join(failed, s.scale())
 	return errors.Join(failed, s.finish(ctx, failed == nil))
 }
 
-// sourceTree returns the directory of go.mod.
-func sourceTree(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
-	if err != nil {
-		return "", fmt.Errorf("go env GOMOD: %w", err)
-	}
-	file := strings.TrimSpace(string(out))
-	if filepath.Base(file) != "go.mod" {
-		return "", errors.New("this is not a source tree (hint: start it in a checkout of Portcullis)")
-	}
-	return filepath.Dir(file), nil
-}
-
 // find finds the source tree and makes the directories.
 func (s *stage) find(ctx context.Context) error {
-	root, err := sourceTree(ctx)
+	root, err := cluster.SourceTree(ctx)
 	if err != nil {
 		return err
 	}
@@ -120,8 +107,16 @@ func (s *stage) find(ctx context.Context) error {
 	if err := os.MkdirAll(s.bin, 0o755); err != nil { //nolint:gosec // nginx's worker is another user
 		return err
 	}
+	if s.ports, err = freeport.Reserve(ctx, mostPorts); err != nil {
+		return err
+	}
 	s.dir, err = os.MkdirTemp("", "portcullis-peers-")
 	return err
+}
+
+func (s *stage) close() {
+	s.ports.Release()
+	_ = os.RemoveAll(s.dir)
 }
 
 // build compiles the programs.
@@ -131,25 +126,15 @@ func (s *stage) build(ctx context.Context) error {
 	if len(s.gateways) == 0 {
 		programs = append(programs, "./gateway/cmd/gateway")
 	}
-	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-o", s.bin + string(filepath.Separator)}, programs...)...)
-	cmd.Dir = s.root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return nil
+	return cluster.Build(ctx, s.bin, programs...)
 }
 
 // open starts what stands behind the contenders.
 func (s *stage) open(ctx context.Context) (b *bench.Bench, stop func(), err error) {
-	upstream, nats, monitor, control := s.address(), s.address(), s.address(), s.address()
-	for _, address := range []string{upstream, nats, monitor, control} {
-		if err := free(ctx, address); err != nil {
-			return nil, nil, err
-		}
-	}
+	upstream := fmt.Sprintf("127.0.0.1:%d", s.port)
 	w, err := world.Open(ctx, world.Config{
 		Root: s.root, Cache: s.cache, Bin: s.bin, Run: s.dir, Sizes: world.Million(), Fresh: s.fresh,
-		Upstream: upstream, NATS: nats, Monitor: monitor, Control: control, Processor: onLoad, Say: s.say,
+		Upstream: upstream, Processor: onLoad, Say: s.say,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -159,30 +144,30 @@ func (s *stage) open(ctx context.Context) (b *bench.Bench, stop func(), err erro
 		return nil, nil, err
 	}
 	self := filepath.Join(s.bin, "peers")
-	back, err := process.Start(ctx, process.Spec{
-		Name: "upstream", Program: self, Args: []string{"role", "upstream", upstream}, CPU: onLoad, Log: filepath.Join(s.dir, "upstream.log"),
-		Ready: func(ctx context.Context) error { return world.Answers(200, "http://"+upstream)(ctx) },
-	})
-	if err != nil {
-		return nil, nil, err
+	back := account.Pin(&cluster.Process{
+		Name: "upstream", Program: self, Args: []string{"role", "upstream", upstream}, Log: filepath.Join(s.dir, "upstream.log"),
+		Ready: cluster.Answers("http://" + upstream),
+	}, onLoad)
+	stop = func() {
+		back.Kill()
+		w.Close()
 	}
-	if err := w.Start(ctx); err != nil {
-		back.Stop()
-		return nil, nil, err
+	if err := errors.Join(back.Start(ctx), w.Start(ctx)); err != nil {
+		stop()
+		return nil, nil, fmt.Errorf("%w (hint: another --port, if an earlier run is left)", err)
 	}
 	b = &bench.Bench{
-		Stand: &contend.Stand{Dir: s.dir, Self: self, Upstream: upstream, Processor: onProxy, World: w, Control: control, NATS: nats, Pair: pair},
-		World: w, Wrk: &load.Wrk{Dir: s.dir, Start: bench.On(onLoad)}, Roles: load.Roles{Self: self, Start: bench.On(onLoad)}, Processor: onLoad,
-		Only: s.only, Rounds: s.rounds, Seconds: s.seconds, Warm: s.warm, Say: s.say, Strace: s.strace, Perf: s.perf,
+		Stand: &contend.Stand{Dir: s.dir, Self: self, Upstream: upstream, Processor: onProxy, World: w, Pair: pair},
+		World: w, Wrk: &load.Wrk{Dir: s.dir, Processor: onLoad}, Roles: load.Roles{Self: self, Processor: onLoad},
+		Only: s.only, Rounds: s.rounds, Seconds: s.seconds, Warm: s.warm, Say: s.say,
 		Random: rand.New(rand.NewPCG(s.seed, 0)), //nolint:gosec // it decides about an order
 		Commit: s.results.Commit,
 	}
 	if err = s.field(b); err != nil {
-		back.Stop()
-		w.Stop()
+		stop()
 		return nil, nil, err
 	}
-	return b, func() { back.Stop(); w.Stop() }, nil
+	return b, stop, nil
 }
 
 // field names the contenders.
@@ -216,9 +201,9 @@ func (s *stage) field(b *bench.Bench) error {
 	}
 	b.Field = map[string]*contend.Contender{}
 	for _, c := range all {
-		c.Address = s.address()
+		c.Listen = s.address()
 		if c.Kind == contend.Gateway {
-			c.Admin = s.address()
+			c.Metrics = s.address()
 		}
 		b.Field[c.Name] = c
 	}
@@ -228,9 +213,6 @@ func (s *stage) field(b *bench.Bench) error {
 // runAll runs the workloads that were asked for. One that fails does not end the
 // others, which may be good all the same.
 func (s *stage) runAll(ctx context.Context, b *bench.Bench) error {
-	if s.keep {
-		b.Keep = s.stay
-	}
 	var failed []error
 	for _, w := range bench.Workloads() {
 		if len(s.workloads) > 0 && !slices.Contains(s.workloads, w.Name) || ctx.Err() != nil {
@@ -245,37 +227,4 @@ func (s *stage) runAll(ctx context.Context, b *bench.Bench) error {
 		}
 	}
 	return errors.Join(failed...)
-}
-
-// stay tells where everything is and waits to be interrupted.
-func (s *stage) stay(ctx context.Context, running []*contend.Contender, q func(*contend.Contender) load.Requests) {
-	wrk := &load.Wrk{Dir: s.dir}
-	for _, c := range running {
-		s.say("%s: process %d on %s %s", c.Name, c.PID(), c.Target(), c.Admin)
-		if args, err := wrk.Command(q(c), 10*time.Second); err == nil {
-			s.say("  taskset -c %d %s", onLoad, quote(args))
-		}
-	}
-	s.say("everything stays until Ctrl-C")
-	<-ctx.Done()
-}
-
-// quote makes a line for a shell.
-func quote(args []string) string {
-	quoted := slices.Clone(args)
-	for i, a := range quoted {
-		if strings.ContainsAny(a, " ;&|*?'\"$") {
-			quoted[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-		}
-	}
-	return strings.Join(quoted, " ")
-}
-
-// free is an error if somebody listens on an address.
-func free(ctx context.Context, address string) error {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if err != nil {
-		return fmt.Errorf("%w (hint: an earlier run may be left; or --port)", err)
-	}
-	return l.Close()
 }

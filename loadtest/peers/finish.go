@@ -4,16 +4,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	"github.com/spf13/pflag"
 
+	"github.com/portcullis-gateway/portcullis/deployments/cluster"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/figures"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/report"
 )
@@ -46,7 +44,7 @@ func (s *stage) finish(ctx context.Context, whole bool) error {
 	return nil
 }
 
-// writeReport writes docs/performance.md and its charts.
+// writeReport writes docs/performance.md.
 func writeReport(ctx context.Context, args []string, stdout io.Writer) error {
 	f := pflag.NewFlagSet("peers report", pflag.ContinueOnError)
 	f.SetOutput(stdout)
@@ -55,7 +53,7 @@ func writeReport(ctx context.Context, args []string, stdout io.Writer) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	root, err := sourceTree(ctx)
+	root, err := cluster.SourceTree(ctx)
 	if err != nil {
 		return err
 	}
@@ -74,36 +72,5 @@ func writeReport(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := draw(ctx, root, filepath.Join(docs, "performance"), report.Charts(r)); err != nil {
-		return err
-	}
 	return os.WriteFile(filepath.Join(docs, "performance.md"), []byte(page), 0o644) //nolint:gosec // a public page
-}
-
-// draw lets loadtest/peers/chart draw into a folder.
-func draw(ctx context.Context, root, folder string, charts []report.Chart) error {
-	data, err := json.Marshal(charts)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // public pictures
-		return err
-	}
-	f, err := os.CreateTemp("", "charts-*.json")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if folder, err = filepath.Abs(folder); err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, "go", "run", "-C", filepath.Join(root, "loadtest", "peers", "chart"), ".", f.Name(), folder)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("draw: %w\n%s", err, out)
-	}
-	return nil
 }

@@ -5,10 +5,9 @@
 //
 //	go tool task bench:peers                  everything; about 25 minutes
 //	go tool task bench:peers:quick            the main workload in small; about a minute
-//	go run ./loadtest/peers report            docs/performance.md and its charts from the last full run
+//	go run ./loadtest/peers report            docs/performance.md from the last full run
 //
-// It needs Linux, two processors, and Debian's haproxy, nginx and wrk, which it
-// installs where it may. Every contender is a process of its own on processor 0;
+// It needs Linux, two processors, and Debian's haproxy, nginx and wrk. Every contender is a process of its own on processor 0;
 // wrk, the upstream, the control plane and NATS are on processor 1. What is slow to
 // make — a control plane with a million subscriptions, signed tokens — is made
 // once and kept in .task/peers.
@@ -17,14 +16,11 @@
 //
 //	go run ./loadtest/peers --only gateway,bare --workload repeated --rounds 3 --seconds 4
 //	go run ./loadtest/peers --workload repeated --gateway-binary old=/tmp/a --gateway-binary new=/tmp/b
-//	go run ./loadtest/peers --only gateway --workload repeated --rounds 1 --perf /tmp/perf
-//	go run ./loadtest/peers --only gateway --workload repeated --rounds 1 --keep
 //
 // Two builds given by --gateway-binary take turns in the same rounds, which is the
-// way to tell a difference of two percent from the machine's mood. --keep leaves
-// the contenders running after the rounds and prints their addresses, processes and
-// a command that makes the same load. Where not all workloads run, results go to
-// .task/peers/last.json; those of a full run to .task/peers/results.json.
+// way to tell a difference of two percent from the machine's mood. Where not all
+// workloads run, results go to .task/peers/last.json; those of a full run to
+// .task/peers/results.json.
 package main
 
 import (

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -16,10 +15,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/bench"
+	"github.com/portcullis-gateway/portcullis/deployments/cluster"
+	"github.com/portcullis-gateway/portcullis/deployments/cluster/clustertest"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/contend"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/load"
-	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/process"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/serve"
 	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
 )
@@ -37,20 +36,12 @@ func TestMain(m *testing.M) {
 func role(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	address := streamtest.FreeAddress(t)
-	p, err := process.Start(t.Context(), process.Spec{
+	p := &cluster.Process{
 		Name: name, Program: os.Args[0], Args: append([]string{"role", name, address}, args...), Log: filepath.Join(t.TempDir(), "log"),
-		Ready: func(ctx context.Context) error {
-			c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-			if err == nil {
-				err = c.Close()
-			}
-			return err
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
+		Ready: cluster.Accepts(address),
 	}
-	t.Cleanup(p.Stop)
+	clustertest.Own(t, p)
+	clustertest.Start(t, p)
 	return address
 }
 
@@ -88,30 +79,9 @@ func TestServers(t *testing.T) {
 	}
 }
 
-// TestPieces: a request that comes in pieces is answered.
-func TestPieces(t *testing.T) {
-	c, err := net.Dial("tcp", role(t, "upstream"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	for range 2 {
-		for _, piece := range []string{"POST /a/1k HT", "TP/1.1\r\nContent-Le", "ngth: 4\r\n\r", "\nab", "cd"} {
-			if _, err := io.WriteString(c, piece); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
-		answer := make([]byte, 1<<10+len("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1024\r\n\r\n"))
-		if _, err := io.ReadFull(c, answer); err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 200 OK\r\n")) {
-			t.Fatalf("%q, %v", answer[:20], err)
-		}
-	}
-}
-
 // TestPace: requests go out at the rate they are to, and latencies count from when they were due.
 func TestPace(t *testing.T) {
-	roles := load.Roles{Self: os.Args[0], Start: bench.On(0)}
+	roles := load.Roles{Self: os.Args[0]}
 	q := load.Requests{Target: "http://" + role(t, "upstream"), Path: "/x", Connections: 4}
 	r, err := roles.Pace(t.Context(), q, 400, time.Second)
 	if err != nil {

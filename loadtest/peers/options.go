@@ -20,9 +20,9 @@ type options struct {
 	only, workloads, gateways []string
 	rounds, seconds           int
 	warm                      time.Duration
-	quick, keep, fresh        bool
-	strict, strace, noBuild   bool
-	perf, out                 string
+	quick, fresh              bool
+	strict, noBuild           bool
+	out                       string
 	seed                      uint64
 	port                      int
 	command                   string
@@ -39,15 +39,12 @@ func parseOptions(args []string, stdout io.Writer) (*options, error) {
 	f.IntVar(&o.seconds, "seconds", 0, "seconds of every measurement (default: the workload's own)")
 	f.DurationVar(&o.warm, "warm", time.Second, "load before every measurement, in whole seconds")
 	f.BoolVar(&o.quick, "quick", false, "the main workload only, 3 rounds of 2 s")
-	f.BoolVar(&o.keep, "keep", false, "leave the contenders of the first workload running after its rounds, until interrupted")
 	f.BoolVar(&o.fresh, "fresh", false, "make the kept world and its tokens anew")
 	f.BoolVar(&o.noBuild, "no-build", false, "use the programs that an earlier run built, and not the source tree's")
 	f.BoolVar(&o.strict, "strict", false, "fail if a target is missed")
-	f.BoolVar(&o.strace, "strace", true, "count system calls of the main workload in a run of its own, where strace is installed")
-	f.StringVar(&o.perf, "perf", "", "save a profile of each gateway under load in this directory, by perf")
 	f.StringVar(&o.out, "out", "", "file for the results (default: .task/peers/results.json of all workloads, else .task/peers/last.json)")
 	f.Uint64Var(&o.seed, "seed", rand.Uint64(), "draws the order within rounds") //nolint:gosec // it decides about an order
-	f.IntVar(&o.port, "port", 18400, "first of the 40 ports that are used")
+	f.IntVar(&o.port, "port", 18400, "the upstream's; it is part of the kept world")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -56,7 +53,6 @@ func parseOptions(args []string, stdout io.Writer) (*options, error) {
 	}
 	if o.quick {
 		o.workloads = append(o.workloads, "repeated")
-		o.strace = f.Changed("strace") && o.strace
 		if o.rounds == 0 {
 			o.rounds = 3
 		}

@@ -13,8 +13,8 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/portcullis-gateway/portcullis/deployments/cluster"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/figures"
-	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/world"
 )
 
 const (
@@ -36,7 +36,7 @@ func (s *stage) propagate(ctx context.Context) error {
 	file := filepath.Join(s.dir, "propagation.json")
 	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-run", "^TestToggles$/^seen$", "-timeout", "10m", "./loadtest/faults")
 	cmd.Dir = s.root
-	cmd.Env = append(world.Environment(), "PORTCULLIS_FAULTS_GATEWAYS="+strconv.Itoa(propagationNodes),
+	cmd.Env = cluster.Environment(os.Environ(), "PORTCULLIS_FAULTS_GATEWAYS="+strconv.Itoa(propagationNodes),
 		"PORTCULLIS_FAULTS_TOGGLES="+strconv.Itoa(toggles), "PORTCULLIS_FAULTS_RESULT="+file)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", propagation, err, out)

@@ -10,7 +10,7 @@ import (
 	"os"
 
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/churn"
-	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/pace"
+	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/load"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/serve"
 )
 
@@ -21,7 +21,7 @@ func playRole(ctx context.Context, args []string) error {
 	}
 	switch {
 	case len(args) == 1 && args[0] == "pace":
-		return answer(ctx, pace.Run)
+		return answer(ctx, load.RunPace)
 	case len(args) == 1 && args[0] == "churn":
 		return answer(ctx, churn.Run)
 	case len(args) == 2 && args[0] == "upstream":

@@ -5,15 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os/exec"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/account"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/contend"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/figures"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/load"
-	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/process"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/world"
 )
 
@@ -23,8 +22,6 @@ type Bench struct {
 	World *world.World
 	Wrk   *load.Wrk
 	Roles load.Roles
-	// Processor of what makes load.
-	Processor int
 	// Field is who takes part, by name.
 	Field map[string]*contend.Contender
 	// Gateways are the names that stand in for "gateway"; more than one compares builds.
@@ -37,12 +34,6 @@ type Bench struct {
 	Warm   time.Duration
 	Random *rand.Rand
 	Say    func(format string, args ...any)
-	// Strace counts system calls in a run of its own, if strace is there.
-	Strace bool
-	// Perf is a directory for profiles of the gateways by perf; empty: none.
-	Perf string
-	// Keep is called with everything running after the rounds; may be nil.
-	Keep func(ctx context.Context, running []*contend.Contender, q func(*contend.Contender) load.Requests)
 	// Half is the rate of half of the bare proxy's saturation, once known; requests each second.
 	Half   float64
 	Commit string
@@ -77,7 +68,7 @@ func (b *Bench) Run(ctx context.Context, w Workload) (*figures.Workload, error) 
 	var entrants []*entrant
 	defer func() {
 		for _, e := range entrants {
-			e.Stop()
+			_ = e.Stop(context.WithoutCancel(ctx)) // one that had to be killed has been measured all the same
 		}
 	}()
 	for _, name := range w.Contenders { // one after the other, so that none disturbs another's start
@@ -94,9 +85,6 @@ func (b *Bench) Run(ctx context.Context, w Workload) (*figures.Workload, error) 
 		result.Series = append(result.Series, e.series)
 	}
 	if err := b.rounds(ctx, w, entrants); err != nil {
-		return nil, fmt.Errorf("%s: %w", w.Name, err)
-	}
-	if err := b.look(ctx, w, entrants); err != nil {
 		return nil, fmt.Errorf("%s: %w", w.Name, err)
 	}
 	return result, nil
@@ -149,7 +137,7 @@ func (b *Bench) enter(ctx context.Context, w Workload, name string) (*entrant, e
 	}
 	e.requests.Target = c.Target()
 	if err := c.Check(ctx, probes); err != nil {
-		e.Stop()
+		e.Kill()
 		return nil, err
 	}
 	return e, nil
@@ -220,15 +208,15 @@ func (b *Bench) measure(ctx context.Context, w Workload, e *entrant) (*figures.S
 
 // clock is what was used of the proxy's processor: by the proxy, and by everybody.
 type clock struct {
-	proxy process.Account
-	all   process.Processor
+	proxy account.Account
+	all   account.Processor
 }
 
 func (b *Bench) clock(e *entrant) (c clock, err error) {
-	if c.all, err = process.ReadProcessor(b.Stand.Processor); err != nil {
+	if c.all, err = account.OfProcessor(b.Stand.Processor); err != nil {
 		return c, err
 	}
-	c.proxy, err = e.Account()
+	c.proxy, err = account.Of(e.Process)
 	return c, err
 }
 
@@ -303,7 +291,7 @@ func (e *entrant) watch(ctx context.Context) (observed, error) {
 	if e.Kind != contend.Gateway {
 		return observed{}, nil
 	}
-	m, err := e.Metrics(ctx)
+	m, err := e.Samples(ctx)
 	return observed{m[cacheHits], m[cacheMisses]}, err
 }
 
@@ -323,9 +311,4 @@ func (o observed) verify(now observed, w Workload, e *entrant, r *load.Result) e
 		return fmt.Errorf("it saw %.0f tokens in %.0f requests", hits+misses, n)
 	}
 	return nil
-}
-
-// On makes a function that starts a command on one processor.
-func On(processor int) func(*exec.Cmd) error {
-	return func(cmd *exec.Cmd) error { return process.StartOn(processor, cmd) }
 }

@@ -3,15 +3,14 @@
 package bench
 
 import (
-	"maps"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/account"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/contend"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/figures"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/load"
-	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/process"
 )
 
 func TestJudge(t *testing.T) {
@@ -37,10 +36,10 @@ func TestJudge(t *testing.T) {
 }
 
 func TestSample(t *testing.T) {
-	from := clock{process.Account{User: time.Second, System: time.Second}, process.Processor{Busy: 10 * time.Second, Idle: time.Second}}
+	from := clock{account.Account{User: time.Second, System: time.Second}, account.Processor{Busy: 10 * time.Second, Idle: time.Second}}
 	to := clock{
-		process.Account{User: 1300 * time.Millisecond, System: 1900 * time.Millisecond, PeakBytes: 64 << 20},
-		process.Processor{Busy: 11400 * time.Millisecond, Idle: 1600 * time.Millisecond},
+		account.Account{User: 1300 * time.Millisecond, System: 1900 * time.Millisecond, PeakBytes: 64 << 20},
+		account.Processor{Busy: 11400 * time.Millisecond, Idle: 1600 * time.Millisecond},
 	}
 	got := from.sample(to, &load.Result{Requests: 100_000, Microseconds: 2_000_000, P50: 500, P99: 900, Status: 3})
 	want := figures.Sample{Requests: 100_000, Denied: 3, Seconds: 2, User: 3, System: 9, P50: 500, P99: 900, Peak: 64, Foreign: 0.1}
@@ -49,23 +48,6 @@ func TestSample(t *testing.T) {
 	}
 	if got := figures.CPU(*got); got != 12 {
 		t.Errorf("%v µs for each request", got)
-	}
-}
-
-func TestParseCalls(t *testing.T) {
-	const table = `    calls    errors syscall
---------- --------- ----------------
-    20000         0 write
-    36500     16400 read
-        3           futex
-     9000           getsockopt
---------- --------- ----------------
-    65503     16400 total
-`
-	got := parseCalls(table, 10_000)
-	want := map[string]figures.Calls{"write": {Made: 2}, "read": {Made: 3.65, Failed: 1.64}, "getsockopt": {Made: 0.9}}
-	if !maps.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/account"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/churn"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/contend"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/figures"
@@ -35,7 +36,7 @@ func (b *Bench) halve(ctx context.Context, result *figures.Workload) error {
 		if err != nil {
 			return err
 		}
-		defer e.Stop()
+		defer e.Kill()
 		b.Half = 20_000
 		var guesses []float64
 		for range 7 {
@@ -63,7 +64,7 @@ func half() Workload {
 // plane is ended: that it writes down the changes for itself would disturb the load
 // beside which it runs, and the nodes follow the log without it.
 func (b *Bench) disturb(quiet []*entrant) []*entrant {
-	b.World.StopControl()
+	b.World.Controls[0].Kill()
 	all := quiet
 	for _, e := range quiet {
 		twin := *e
@@ -78,14 +79,14 @@ func (b *Bench) turn(ctx context.Context, w Workload, e *entrant) (*figures.Samp
 	if w.Mode == Churn { // what changes leave behind is not to be measured with the next part
 		rest, cancel := context.WithTimeout(ctx, settle)
 		defer cancel()
-		if err := e.AwaitQuiet(rest); err != nil {
+		if err := account.AwaitQuiet(rest, e.Process); err != nil {
 			return nil, err
 		}
 	}
 	if !e.churn {
 		return b.measure(ctx, w, e)
 	}
-	stop, err := b.Roles.Churn(ctx, churn.Config{NATS: b.Stand.NATS, Rate: ChurnRate, Sizes: b.World.Sizes})
+	stop, err := b.Roles.Churn(ctx, churn.Config{NATS: b.World.NATS[0].Address, Rate: ChurnRate, Sizes: b.World.Sizes})
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,7 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/process"
+	"github.com/portcullis-gateway/portcullis/deployments/cluster"
+	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/account"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/world"
 )
 
@@ -40,10 +40,10 @@ type Contender struct {
 	Binary string
 	// Resources is a file for a gateway without control plane; empty: it has the world's.
 	Resources string
-	// Address it listens on, Admin for the gateway's metrics.
-	Address, Admin string
+	// Listen is its address, Metrics the gateway's admin listener.
+	Listen, Metrics string
 
-	*process.Process
+	*cluster.Process
 	tls bool
 }
 
@@ -53,9 +53,9 @@ func (c *Contender) Checks() bool { return c.Kind == Gateway || c.Verifies != ""
 // Target is the base of its URLs.
 func (c *Contender) Target() string {
 	if c.tls {
-		return "https://" + c.Address
+		return "https://" + c.Listen
 	}
-	return "http://" + c.Address
+	return "http://" + c.Listen
 }
 
 // Stand is where contenders are started.
@@ -65,8 +65,6 @@ type Stand struct {
 	Upstream  string // address
 	Processor int    // of contenders
 	World     *world.World
-	Control   string // addresses of the world
-	NATS      string
 	Pair      Pair
 }
 
@@ -81,63 +79,67 @@ func (s *Stand) Start(ctx context.Context, c *Contender, tls bool) error {
 	if err := openTo(dir); err != nil {
 		return err
 	}
-	spec, err := s.spec(c, dir)
+	p, err := s.process(c, dir)
 	if err != nil {
 		return err
 	}
-	spec.Name, spec.CPU, spec.Log = c.Name, s.Processor, dir+".log"
-	if spec.Ready == nil {
-		spec.Ready = accepts(c.Address)
-	}
-	if c.Process, err = process.Start(ctx, spec); err != nil {
+	p.Name, p.Log = c.Name, dir+".log"
+	c.Process = account.Pin(p, s.Processor)
+	if err := c.Process.Start(ctx); err != nil {
+		c.Kill()
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if err := c.AwaitQuiet(ctx); err != nil {
-		c.Stop()
+	if err := account.AwaitQuiet(ctx, c.Process); err != nil {
+		c.Kill()
 		return err
 	}
 	return nil
 }
 
-func (s *Stand) spec(c *Contender, dir string) (process.Spec, error) {
-	set := settings{Dir: dir, Listen: c.Address, Upstream: s.Upstream}
+// process is how a contender is started.
+func (s *Stand) process(c *Contender, dir string) (*cluster.Process, error) {
+	set := settings{Dir: dir, Listen: c.Listen, Upstream: s.Upstream}
 	if c.tls {
 		set.Cert, set.Key, set.Pair = s.Pair.Cert, s.Pair.Key, s.Pair.Both
 	}
 	if c.Verifies != "" {
 		set.Algorithm, set.Issuer, set.PublicKey = string(c.Verifies), c.Verifies.Issuer(), s.World.PublicKey(c.Verifies)
 	}
+	p := &cluster.Process{Ready: cluster.Accepts(c.Listen)}
+	var file string
+	var err error
 	switch c.Kind {
 	case Nginx:
-		file, err := write("nginx.conf", set)
-		return process.Spec{Program: "nginx", Args: []string{"-p", dir, "-c", file}}, err
+		file, err = write("nginx.conf", set)
+		p.Program, p.Args = "nginx", []string{"-p", dir, "-c", file}
 	case HAProxy:
-		file, err := write("haproxy.cfg", set)
-		return process.Spec{Program: "haproxy", Args: []string{"-db", "-f", file}}, err
+		file, err = write("haproxy.cfg", set)
+		p.Program, p.Args = "haproxy", []string{"-db", "-f", file}
 	case Gateway:
-		return s.gateway(c, dir, set), nil
+		p.Program, p.Args, p.Env = c.Binary, s.gateway(c, dir, set), s.World.Environment()
+		p.Ready, p.ReadyWithin = c.current, 3*time.Minute
 	default:
-		args := []string{"role", "bare", c.Address, s.Upstream}
+		p.Program, p.Args = s.Self, []string{"role", "bare", c.Listen, s.Upstream}
 		if c.tls {
-			args = append(args, set.Cert, set.Key)
+			p.Args = append(p.Args, set.Cert, set.Key)
 		}
-		return process.Spec{Program: s.Self, Args: args}, nil
 	}
+	return p, err
 }
 
-func (s *Stand) gateway(c *Contender, dir string, set settings) process.Spec {
-	args := []string{"--listen", c.Address, "--admin-listen", c.Admin, "--node-id", c.Name, "--data-dir", filepath.Join(dir, "data")}
+func (s *Stand) gateway(c *Contender, dir string, set settings) []string {
+	args := []string{"--listen", c.Listen, "--admin-listen", c.Metrics, "--node-id", c.Name, "--data-dir", filepath.Join(dir, "data")}
 	if c.Resources != "" {
 		args = append(args, "--resources", c.Resources)
 	} else {
-		args = append(args, "--control", "http://"+s.Control, "--nats", "nats://"+s.NATS)
+		args = append(args, "--control", s.World.ControlURLs[0], "--nats", s.World.NATSURLs[0])
 	}
 	if set.Cert != "" {
 		args = append(args, "--tls-cert", set.Cert, "--tls-key", set.Key)
 	}
-	return process.Spec{Program: c.Binary, Args: args, Env: world.Environment(), Ready: c.current, Timeout: 3 * time.Minute}
+	return args
 }
 
 // current is nil when a gateway has all that the log holds.
@@ -158,7 +160,7 @@ type Readiness struct {
 
 // Readiness asks a gateway.
 func (c *Contender) Readiness(ctx context.Context) (r Readiness, err error) {
-	status, body, err := get(ctx, "http://"+c.Admin+"/readyz")
+	status, body, err := get(ctx, "http://"+c.Metrics+"/readyz")
 	if err != nil {
 		return r, err
 	}
@@ -169,8 +171,8 @@ func (c *Contender) Readiness(ctx context.Context) (r Readiness, err error) {
 }
 
 // Metrics are all samples that a gateway shows, by name and labels as printed.
-func (c *Contender) Metrics(ctx context.Context) (map[string]float64, error) {
-	status, body, err := get(ctx, "http://"+c.Admin+"/metrics")
+func (c *Contender) Samples(ctx context.Context) (map[string]float64, error) {
+	status, body, err := get(ctx, "http://"+c.Metrics+"/metrics")
 	if err != nil || status != http.StatusOK {
 		return nil, errors.Join(err, fmt.Errorf("metrics: %d", status))
 	}
@@ -203,17 +205,6 @@ func get(ctx context.Context, url string) (int, []byte, error) {
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	return res.StatusCode, body, err
-}
-
-// accepts makes a check that somebody accepts connections.
-func accepts(address string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-		if err != nil {
-			return err
-		}
-		return c.Close()
-	}
 }
 
 func openTo(dir string) error {

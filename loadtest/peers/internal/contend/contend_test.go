@@ -25,7 +25,7 @@ func TestCheck(t *testing.T) {
 		_, _ = w.Write([]byte(r.Method + r.URL.Path))
 	}))
 	defer server.Close()
-	c := &Contender{Name: "tested", Address: strings.TrimPrefix(server.URL, "http://")}
+	c := &Contender{Name: "tested", Listen: strings.TrimPrefix(server.URL, "http://")}
 	good := []Probe{
 		{What: "allowed", Path: "/x", Headers: []string{"Authorization", "y"}, Status: 200, Answer: []byte("GET/x")},
 		{What: "posted", Method: "POST", Path: "/x", Headers: []string{"Authorization", "y"}, Status: 200, Answer: []byte("POST/x")},

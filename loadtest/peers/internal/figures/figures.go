@@ -60,14 +60,6 @@ func Peak(s Sample) float64 { return s.Peak }
 type Series struct {
 	Contender string   `json:"contender"`
 	Rounds    []Sample `json:"rounds"`
-	// Calls is how often each system call was made for a request, counted apart.
-	Calls map[string]Calls `json:"system_calls,omitempty"`
-}
-
-// Calls of one system call for each request.
-type Calls struct {
-	Made   float64 `json:"made"`
-	Failed float64 `json:"failed"` // most often: there was nothing to read yet
 }
 
 // Median is the median of a figure over the rounds.
@@ -144,13 +136,9 @@ func quantile(sorted []float64, q float64) float64 {
 	if len(sorted) == 0 {
 		return 0
 	}
-	at := q * float64(len(sorted)-1)
-	below := int(at)
-	if below+1 >= len(sorted) {
-		return sorted[len(sorted)-1]
-	}
-	part := at - float64(below)
-	return sorted[below]*(1-part) + sorted[below+1]*part
+	below, part := math.Modf(q * float64(len(sorted)-1))
+	i := int(below)
+	return sorted[i]*(1-part) + sorted[min(i+1, len(sorted)-1)]*part
 }
 
 // Results is a whole run.

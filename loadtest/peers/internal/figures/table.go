@@ -1,10 +1,7 @@
 package figures
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -23,11 +20,6 @@ func Table(r *Results) string {
 				cpu.Median, cpu.Low, cpu.High, s.Median(User), s.Median(System), s.Median(P50), s.Median(P99), s.Median(Peak), to.Value, to.Low, to.High)
 		}
 		_ = t.Flush() // into memory
-		for _, s := range w.Series {
-			if len(s.Calls) > 0 {
-				fmt.Fprintf(&out, "system calls for each request, %s: %s\n", s.Contender, s.CallList())
-			}
-		}
 	}
 	targets := Targets(r)
 	if len(targets) == 0 {
@@ -40,21 +32,4 @@ func Table(r *Results) string {
 	}
 	_ = t.Flush() // into memory
 	return out.String()
-}
-
-// CallList is the number of system calls for each request, and which, the most frequent first.
-func (s *Series) CallList() string {
-	names := slices.SortedFunc(maps.Keys(s.Calls), func(a, b string) int {
-		return cmp.Or(cmp.Compare(s.Calls[b].Made, s.Calls[a].Made), cmp.Compare(a, b))
-	})
-	total := 0.0
-	for i, name := range names {
-		c := s.Calls[name]
-		total += c.Made
-		names[i] = fmt.Sprintf("%s %.2f", name, c.Made)
-		if c.Failed >= 0.005 {
-			names[i] += fmt.Sprintf(" (failed %.2f)", c.Failed)
-		}
-	}
-	return fmt.Sprintf("%.2f: %s", total, strings.Join(names, ", "))
 }

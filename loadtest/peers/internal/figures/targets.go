@@ -5,7 +5,6 @@ import "fmt"
 // Target is a promise and what was measured.
 type Target struct {
 	Title string
-	Short string  // for charts
 	Most  float64 // what the figure may be
 	Unit  string  // of the figure; empty: it is a ratio
 	Got   Ratio   // not Known: not measured
@@ -66,20 +65,20 @@ func Targets(r *Results) []Target {
 		return Compare(w.Find(a), w.Find(b), P99)
 	}
 	targets := []Target{
-		{Title: "one token repeated, RS256, against the bare proxy", Short: "repeated token ÷ bare proxy", Most: 1.08, Got: cpu("repeated", "gateway", "bare")},
-		{Title: "… against HAProxy without checks", Short: "repeated token ÷ HAProxy plain", Most: 1, Got: cpu("repeated", "gateway", "haproxy")},
-		{Title: "… against nginx without checks", Short: "repeated token ÷ nginx plain", Most: 1, Got: cpu("repeated", "gateway", "nginx")},
-		{Title: "… against HAProxy jwt_verify RS256", Short: "repeated RS256 ÷ HAProxy jwt_verify", Most: 0.40, Got: cpu("repeated", "gateway", "haproxy-rs256")},
-		{Title: "one token repeated, ES256, against HAProxy jwt_verify ES256", Short: "repeated ES256 ÷ HAProxy jwt_verify", Most: 0.25, Got: cpu("repeated-es256", "gateway", "haproxy-es256")},
-		{Title: "every token new, RS256, against HAProxy jwt_verify", Short: "new RS256 ÷ HAProxy jwt_verify", Most: 1, Got: cpu("new-rs256", "gateway", "haproxy-rs256")},
-		{Title: "every token new, ES256, against HAProxy jwt_verify", Short: "new ES256 ÷ HAProxy jwt_verify", Most: 1, Got: cpu("new-es256", "gateway", "haproxy-es256")},
-		{Title: "p99 at half of saturation, against the bare proxy", Short: "p99 at half load ÷ bare proxy", Most: 1.15, Got: p99("half", "gateway", "bare")},
-		{Title: "p99 while 20,000 changes/s are applied, against quiet", Short: "p99 with 20,000 changes/s ÷ quiet", Most: 1.2, Got: p99("churn", "gateway-churn", "gateway")},
+		{Title: "one token repeated, RS256, against the bare proxy", Most: 1.08, Got: cpu("repeated", "gateway", "bare")},
+		{Title: "… against HAProxy without checks", Most: 1, Got: cpu("repeated", "gateway", "haproxy")},
+		{Title: "… against nginx without checks", Most: 1, Got: cpu("repeated", "gateway", "nginx")},
+		{Title: "… against HAProxy jwt_verify RS256", Most: 0.40, Got: cpu("repeated", "gateway", "haproxy-rs256")},
+		{Title: "one token repeated, ES256, against HAProxy jwt_verify ES256", Most: 0.25, Got: cpu("repeated-es256", "gateway", "haproxy-es256")},
+		{Title: "every token new, RS256, against HAProxy jwt_verify", Most: 1, Got: cpu("new-rs256", "gateway", "haproxy-rs256")},
+		{Title: "every token new, ES256, against HAProxy jwt_verify", Most: 1, Got: cpu("new-es256", "gateway", "haproxy-es256")},
+		{Title: "p99 at half of saturation, against the bare proxy", Most: 1.15, Got: p99("half", "gateway", "bare")},
+		{Title: "p99 while 20,000 changes/s are applied, against quiet", Most: 1.2, Got: p99("churn", "gateway-churn", "gateway")},
 	}
 	targets = append(targets, scaleTargets(r)...)
 	return append(targets,
-		Target{Title: "cost per request, 10,000 Apis against 1", Short: "10,000 Apis ÷ 1 Api", Most: 1.10, Got: cpu("growth", "gateway-10k-apis", "gateway-1-api")},
-		Target{Title: "cost per request, 10⁶ subscriptions against 10³", Short: "10⁶ subscriptions ÷ 10³", Most: 1.10, Got: cpu("growth", "gateway", "gateway-1k-subs")},
+		Target{Title: "cost per request, 10,000 Apis against 1", Most: 1.10, Got: cpu("growth", "gateway-10k-apis", "gateway-1-api")},
+		Target{Title: "cost per request, 10⁶ subscriptions against 10³", Most: 1.10, Got: cpu("growth", "gateway", "gateway-1k-subs")},
 	)
 }
 
@@ -93,9 +92,9 @@ func scaleTargets(r *Results) []Target {
 		propagation = just(p.P99)
 	}
 	return []Target{
-		{Title: "1,000,000 subscriptions, 100,000 applications: resident memory", Short: "memory of the million", Most: 250, Unit: "MB", Got: resident},
-		{Title: "… ready from disk", Short: "the million from disk", Most: 2, Unit: "s", Got: disk},
-		{Title: "… ready from the network", Short: "the million from the network", Most: 4, Unit: "s", Got: network},
-		{Title: "change acknowledged → enforced on five nodes, p99", Short: "change on five nodes, p99", Most: 10, Unit: "ms", Got: propagation},
+		{Title: "1,000,000 subscriptions, 100,000 applications: resident memory", Most: 250, Unit: "MB", Got: resident},
+		{Title: "… ready from disk", Most: 2, Unit: "s", Got: disk},
+		{Title: "… ready from the network", Most: 4, Unit: "s", Got: network},
+		{Title: "change acknowledged → enforced on five nodes, p99", Most: 10, Unit: "ms", Got: propagation},
 	}
 }

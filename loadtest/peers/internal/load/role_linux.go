@@ -7,18 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/account"
 	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/churn"
-	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/pace"
 )
 
 // Roles are the generators that this program is itself, as processes of their own.
 type Roles struct {
-	Self  string
-	Start func(*exec.Cmd) error
+	Self      string
+	Processor int
 }
 
 // role is a started one.
@@ -32,10 +31,11 @@ func (r Roles) start(ctx context.Context, name string, cfg any) (*role, error) {
 	if err != nil {
 		return nil, err
 	}
-	started := &role{cmd: exec.CommandContext(ctx, r.Self, "role", name)}
+	args := account.Pinned(r.Processor, []string{r.Self, "role", name})
+	started := &role{cmd: exec.CommandContext(ctx, args[0], args[1:]...)}
 	started.cmd.Stdin = bytes.NewReader(text)
 	started.cmd.Stdout, started.cmd.Stderr = &started.out, &started.stderr
-	return started, r.Start(started.cmd)
+	return started, started.cmd.Start()
 }
 
 // end waits for the role's result.
@@ -48,10 +48,7 @@ func (r *role) end(result any) error {
 
 // Pace makes requests at a fixed rate each second.
 func (r Roles) Pace(ctx context.Context, q Requests, rate float64, duration time.Duration) (*Result, error) {
-	started, err := r.start(ctx, "pace", pace.Config{
-		Address: strings.TrimPrefix(q.Target, "http://"), Path: q.Path, Lines: q.Lines, First: q.First,
-		Headers: q.Headers, Connections: q.Connections, Rate: rate, Seconds: duration.Seconds(),
-	})
+	started, err := r.start(ctx, "pace", Pace{q, rate, duration.Seconds()})
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +59,7 @@ func (r Roles) Pace(ctx context.Context, q Requests, rate float64, duration time
 	return result, nil
 }
 
-// Churn begins to write changes; stop ends it and tells what was written.
+// Churn begins to write changes; stop ends it and returns what was written.
 func (r Roles) Churn(ctx context.Context, cfg churn.Config) (stop func() (*churn.Result, error), err error) {
 	started, err := r.start(ctx, "churn", cfg)
 	if err != nil {

@@ -1,11 +1,11 @@
 -- Each request is the next of a file, whose lines are a path and a token. After
--- the last comes the first. Arguments: file, number of the line to begin with,
--- greatest number of lines to read, then pairs of a header's name and value.
+-- the last comes the first. Arguments: file, number of the line to begin with, then
+-- pairs of a header's name and value.
 local requests, count, at = {}, 0, 0
 
 function init(args)
-  local first, most = tonumber(args[2]), tonumber(args[3])
-  for i = 4, #args - 1, 2 do
+  local first = tonumber(args[2])
+  for i = 3, #args - 1, 2 do
     wrk.headers[args[i]] = args[i + 1]
   end
   local headers = {}
@@ -16,15 +16,12 @@ function init(args)
   for line in io.lines(args[1]) do
     lines[#lines + 1] = line
   end
-  if most > #lines then
-    most = #lines
-  end
-  for i = 0, most - 1 do
+  for i = 0, #lines - 1 do
     local path, token = lines[(first + i) % #lines + 1]:match("^(%S+) (%S+)$")
     headers["Authorization"] = "Bearer " .. token
     requests[i + 1] = wrk.format("GET", path, headers)
   end
-  count = most
+  count = #lines
   lines = nil
   collectgarbage()
 end

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package load makes requests: by wrk as fast as the answers come, and at a fixed
 // rate by a generator of our own, since wrk has no rate.
 package load
@@ -14,6 +16,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/account"
 )
 
 //go:embed fixed.lua
@@ -34,8 +38,8 @@ type Requests struct {
 	Body         string // file; empty: none
 	// Lines is a file of paths and tokens, taken in turn; in place of Path.
 	Lines string
-	// First is the line to begin with, Most the number of lines to use; 0: all.
-	First, Most int
+	// First is the line to begin with.
+	First int
 	// Headers are names and values in turn.
 	Headers     []string
 	Connections int
@@ -73,8 +77,8 @@ func (r *Result) Faults() error {
 type Wrk struct {
 	// Dir is where scripts are written to.
 	Dir string
-	// Start starts a command; it sees to it that wrk is on its processor.
-	Start func(*exec.Cmd) error
+	// Processor that it runs on.
+	Processor int
 }
 
 // Command is how wrk is called.
@@ -89,21 +93,17 @@ func (w *Wrk) Command(q Requests, duration time.Duration) ([]string, error) {
 	}
 	path := q.Path
 	if q.Lines != "" {
-		most := q.Most
-		if most == 0 {
-			most = 1 << 30
-		}
 		script, name, path = rotate, "rotate.lua", "/"
-		arguments = []string{q.Lines, strconv.Itoa(q.First), strconv.Itoa(most)}
+		arguments = []string{q.Lines, strconv.Itoa(q.First)}
 	}
 	file := filepath.Join(w.Dir, name)
 	if err := os.WriteFile(file, []byte(script+report), 0o600); err != nil {
 		return nil, err
 	}
-	args := []string{
+	args := account.Pinned(w.Processor, []string{
 		"wrk", "-t1", "-c" + strconv.Itoa(q.Connections), "-d" + strconv.Itoa(max(1, int(duration.Seconds()))) + "s",
 		"--timeout", "10s", "-s", file, q.Target + path, "--",
-	}
+	})
 	return append(append(args, arguments...), q.Headers...), nil
 }
 
@@ -116,10 +116,7 @@ func (w *Wrk) Run(ctx context.Context, q Requests, duration time.Duration) (*Res
 	var out, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = &out, &stderr
-	if err := w.Start(cmd); err != nil {
-		return nil, fmt.Errorf("start wrk: %w", err)
-	}
-	if err := cmd.Wait(); err != nil {
+	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("wrk: %w\n%s%s", err, out.String(), stderr.String())
 	}
 	return parse(out.Bytes())

@@ -1,5 +1,5 @@
-// Package report writes docs/performance.md from results: tables, and what charts
-// are to be drawn.
+// Package report writes docs/performance.md from results: tables, and charts in the
+// language of Mermaid, which code hosts draw.
 package report
 
 import (
@@ -19,8 +19,7 @@ var texts embed.FS
 // Page returns docs/performance.md.
 func Page(r *figures.Results) (string, error) {
 	t, err := template.New("page.md").Funcs(template.FuncMap{
-		"label": func(contender string) string { return looks(contender).label },
-		"table": table, "targets": targetTable, "versions": versions, "calls": callTable,
+		"table": table, "targets": targetTable, "versions": versions, "chart": chart,
 		"scale": func() *figures.Scale { return r.Scale },
 	}).ParseFS(texts, "page.md", "notes.md")
 	if err != nil {
@@ -40,7 +39,7 @@ func table(w *figures.Workload) string {
 	out.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, s := range w.Series {
 		q, ratio := s.Spread(figures.CPU), figures.Compare(s, w.Series[0], figures.CPU)
-		fmt.Fprintf(&out, "| %s | %.0f | %.0f %% | **%.2f** (%.2f–%.2f) | %.2f | %.2f | %.0f | %.0f | %.0f | %.2f |\n", looks(s.Contender).label,
+		fmt.Fprintf(&out, "| %s | %.0f | %.0f %% | **%.2f** (%.2f–%.2f) | %.2f | %.2f | %.0f | %.0f | %.0f | %.2f |\n", label(s.Contender),
 			s.Median(figures.Rate), 100*s.Median(figures.Busy), q.Median, q.Low, q.High, s.Median(figures.User), s.Median(figures.System),
 			s.Median(figures.P50), s.Median(figures.P99), s.Median(figures.Peak), ratio.Value)
 	}
@@ -57,18 +56,29 @@ func targetTable(r *figures.Results) string {
 	return strings.TrimSuffix(out.String(), "\n")
 }
 
-// callTable shows the system calls of the main workload.
-func callTable(w *figures.Workload) string {
-	var out strings.Builder
+// chart draws what a request costs each contender.
+func chart(w *figures.Workload) string {
+	var labels, values []string
 	for _, s := range w.Series {
-		if len(s.Calls) > 0 {
-			fmt.Fprintf(&out, "| %s | %s |\n", looks(s.Contender).label, strings.Replace(s.CallList(), ": ", " | ", 1))
-		}
+		labels = append(labels, fmt.Sprintf("%q", label(s.Contender)))
+		values = append(values, fmt.Sprintf("%.1f", s.Median(figures.CPU)))
 	}
-	if out.Len() == 0 {
-		return ""
+	return fmt.Sprintf("```mermaid\nxychart-beta horizontal\n  title \"%s: µs of processor time per request\"\n  x-axis [%s]\n  y-axis \"µs\"\n  bar [%s]\n```",
+		w.Title, strings.Join(labels, ", "), strings.Join(values, ", "))
+}
+
+// label is how a contender is called on the page.
+func label(contender string) string {
+	names := map[string]string{
+		"bare": "bare fasthttp proxy", "nginx": "nginx", "haproxy": "HAProxy", "gateway": "Portcullis",
+		"haproxy-rs256": "HAProxy, jwt_verify RS256", "haproxy-es256": "HAProxy, jwt_verify ES256",
+		"gateway-1-api": "Portcullis, 1 Api", "gateway-10k-apis": "Portcullis, 10,000 Apis",
+		"gateway-1k-subs": "Portcullis, 1,000 subscriptions", "gateway-churn": "Portcullis, changes arriving",
 	}
-	return "| contender | system calls per request | which |\n|---|--:|---|\n" + strings.TrimSuffix(out.String(), "\n")
+	if name, known := names[contender]; known {
+		return name
+	}
+	return contender
 }
 
 func versions(r *figures.Results) string {

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package serve is the two servers of the comparison that are ours: the upstream
 // behind all contenders, and the bare proxy, which is the floor: the HTTP engine
 // of the gateway without the gateway's work.
@@ -31,6 +33,26 @@ func Bodies() map[string][]byte {
 		bodies[name] = bytes.Repeat([]byte(Answer), size/len(Answer)+1)[:size]
 	}
 	return bodies
+}
+
+// Upstream serves Bodies until the process ends.
+func Upstream(address string) error {
+	debug.SetGCPercent(collectAt)
+	bodies, small := Bodies(), []byte(Answer)
+	server := &fasthttp.Server{
+		NoDefaultServerHeader: true, NoDefaultDate: true, NoDefaultContentType: true, ReadBufferSize: bufferSize, WriteBufferSize: bufferSize,
+		DisableHeaderNamesNormalizing: true, Concurrency: 1 << 16,
+		Handler: func(ctx *fasthttp.RequestCtx) {
+			path := ctx.Request.Header.RequestURI()
+			body, known := bodies[string(path[bytes.LastIndexByte(path, '/')+1:])]
+			if !known {
+				body = small
+			}
+			ctx.Response.Header.SetContentType("application/json")
+			ctx.Response.SetBodyRaw(body)
+		},
+	}
+	return listen(server, address, nil)
 }
 
 // Bare is a reverse proxy as fasthttp allows it at the least cost: the request and

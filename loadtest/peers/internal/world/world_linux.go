@@ -7,20 +7,17 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
-	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/process"
+	"github.com/portcullis-gateway/portcullis/deployments/cluster"
+	"github.com/portcullis-gateway/portcullis/loadtest/peers/internal/account"
 )
 
 // format is raised when what is kept changes in a way that the hash does not see.
-const format = 1
+const format = 2
 
 const adminToken = "the-admin-token-of-the-comparison"
 
@@ -32,10 +29,7 @@ type Config struct {
 	Run       string // directory of this run, for logs and for what changes
 	Sizes     Sizes
 	Upstream  string // address
-	NATS      string // addresses to listen on
-	Monitor   string
-	Control   string
-	Processor int // on which all of it runs
+	Processor int    // on which all of it runs
 	Fresh     bool
 	Say       func(format string, args ...any)
 }
@@ -43,10 +37,10 @@ type Config struct {
 // World is a prepared world; its processes run between Start and Stop.
 type World struct {
 	Config
+	// Cluster is NATS and the control plane.
+	*cluster.Cluster
 	dir  string
 	keys *Keys
-	nats *process.Process
-	keep *process.Process // the control plane
 }
 
 func (w *World) say(format string, args ...any) { w.Say(format, args...) }
@@ -58,6 +52,13 @@ func Open(ctx context.Context, cfg Config) (*World, error) {
 		return nil, err
 	}
 	w := &World{Config: cfg, dir: filepath.Join(cfg.Cache, "world-"+hash)}
+	w.Cluster, err = cluster.New(ctx, cluster.Options{NATS: 1, Controls: 1, Programs: cfg.Bin, Dir: filepath.Join(cfg.Run, "world"), AdminToken: adminToken})
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range w.All() {
+		account.Pin(p, cfg.Processor).ReadyWithin = 2 * time.Minute
+	}
 	if cfg.Fresh {
 		if err := os.RemoveAll(w.dir); err != nil {
 			return nil, err
@@ -110,11 +111,7 @@ func (w *World) Resources(s Sizes) (string, error) {
 
 // prepare imports everything through a control plane, as users do.
 func (w *World) prepare(ctx context.Context) error {
-	part := w.data() + ".part"
-	if err := os.RemoveAll(part); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(part, 0o700); err != nil {
+	if err := os.MkdirAll(w.Dir, 0o700); err != nil {
 		return err
 	}
 	file := filepath.Join(w.dir, "resources.ndjson")
@@ -127,105 +124,29 @@ func (w *World) prepare(ctx context.Context) error {
 	if err := errors.Join(Write(f, w.Sizes, w.keys, "http://"+w.Upstream), f.Close()); err != nil {
 		return err
 	}
-	if err := w.start(ctx, part); err != nil {
+	if err := w.Cluster.Start(ctx); err != nil {
 		return err
 	}
-	load := exec.CommandContext(ctx, filepath.Join(w.Bin, "keymanager-sync"), "import", "--quiet", "--control", "http://"+w.Control, "-f", file, "--id", "million")
-	load.Env = Environment()
+	load := exec.CommandContext(ctx, filepath.Join(w.Bin, "keymanager-sync"), "import", "--quiet", "--control", w.ControlURLs[0], "-f", file, "--id", "million")
+	load.Env = w.Environment()
 	out, err := load.CombinedOutput()
-	w.Stop()
 	if err != nil {
-		return fmt.Errorf("import: %w\n%s", err, out)
+		err = fmt.Errorf("import: %w\n%s", err, out)
 	}
-	return os.Rename(part, w.data())
+	if err := errors.Join(err, w.Stop(ctx)); err != nil {
+		return err
+	}
+	part := w.data() + ".part"
+	return errors.Join(os.RemoveAll(part), os.CopyFS(part, os.DirFS(w.Dir)), os.Rename(part, w.data()))
 }
 
 // Start runs the control plane and NATS on a copy of what was prepared.
 func (w *World) Start(ctx context.Context) error {
-	dir := filepath.Join(w.Run, "world")
-	if err := os.RemoveAll(dir); err != nil {
+	if err := os.RemoveAll(w.Dir); err != nil {
 		return err
 	}
-	if err := os.CopyFS(dir, os.DirFS(w.data())); err != nil {
+	if err := os.CopyFS(w.Dir, os.DirFS(w.data())); err != nil {
 		return fmt.Errorf("copy the prepared world: %w", err)
 	}
-	return w.start(ctx, dir)
-}
-
-func (w *World) start(ctx context.Context, dir string) error {
-	_, natsPort, err := net.SplitHostPort(w.NATS)
-	if err != nil {
-		return err
-	}
-	_, monitorPort, err := net.SplitHostPort(w.Monitor)
-	if err != nil {
-		return err
-	}
-	w.nats, err = process.Start(ctx, process.Spec{
-		Name: "nats", Program: filepath.Join(w.Bin, "nats"), Dir: dir, CPU: w.Processor, Env: Environment(), Log: filepath.Join(w.Run, "nats.log"),
-		Args:  []string{"--config", filepath.Join(w.Root, "deployments/nats/single.conf"), "--port", natsPort, "--http_port", monitorPort},
-		Ready: Answers(http.StatusOK, "http://"+w.Monitor+"/healthz"), Timeout: time.Minute,
-	})
-	if err != nil {
-		return err
-	}
-	w.keep, err = process.Start(ctx, process.Spec{
-		Name: "control plane", Program: filepath.Join(w.Bin, "keymanager-sync"), CPU: w.Processor, Env: Environment(), Log: filepath.Join(w.Run, "control.log"),
-		Args:  []string{"serve", "--listen", w.Control, "--nats", "nats://" + w.NATS, "--data-dir", filepath.Join(dir, "control")},
-		Ready: Answers(http.StatusOK, "http://"+w.Control+"/readyz"), Timeout: 2 * time.Minute,
-	})
-	if err != nil {
-		w.Stop()
-	}
-	return err
-}
-
-// Stop ends the processes.
-func (w *World) Stop() {
-	for _, p := range []*process.Process{w.keep, w.nats} {
-		if p != nil {
-			p.Stop()
-		}
-	}
-	w.keep, w.nats = nil, nil
-}
-
-// StopControl ends the control plane alone: nodes go on following the log.
-func (w *World) StopControl() {
-	if w.keep != nil {
-		w.keep.Stop()
-	}
-	w.keep = nil
-}
-
-// Environment is ours without the settings of Portcullis, and with the token that
-// the control plane and its nodes share.
-func Environment() []string {
-	env := []string{"PORTCULLIS_ADMIN_TOKEN=" + adminToken}
-	for _, entry := range os.Environ() {
-		if !strings.HasPrefix(entry, "PORTCULLIS_") {
-			env = append(env, entry)
-		}
-	}
-	return env
-}
-
-// Answers makes a check that a URL answers with a status.
-func Answers(status int, url string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		if err == nil && res.StatusCode != status {
-			err = fmt.Errorf("%s: %d %s", url, res.StatusCode, body)
-		}
-		return err
-	}
+	return w.Cluster.Start(ctx)
 }

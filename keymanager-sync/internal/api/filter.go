@@ -11,43 +11,111 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
-// filterNames are the query parameters that narrow a listing.
-func filterNames(kind pb.Kind) []string {
-	switch kind {
-	case pb.Kind_KIND_ISSUER:
-		return []string{"issuer", "q"}
-	case pb.Kind_KIND_API:
-		return []string{"status", "q"}
-	case pb.Kind_KIND_PLAN:
-		return []string{"api", "issuer", "status", "q"}
-	case pb.Kind_KIND_APPLICATION, pb.Kind_KIND_REVOCATION:
-		return []string{"issuer", "client_id", "q"}
-	case pb.Kind_KIND_SUBSCRIPTION:
-		return []string{"application", "plan", "api", "status", "q"}
-	default:
-		return []string{"q"}
-	}
-}
-
-// wanted tells whether a resource passes the filters.
+// wanted reports whether a resource passes a filter.
 type wanted func(catalog.Resource) bool
 
-// filter narrows a query by the filters that were given.
-func filter(query *view.Query, state *catalog.State, p params) error {
-	if err := checkStatus(query.Kind, p); err != nil {
-		return err
+// filter narrows a listing by a query parameter.
+type filter struct {
+	name   string
+	values []string // the only ones; nil: any
+	// verbatim says that a resource which passes has the value in its encoded form.
+	verbatim bool
+	make     func(state *catalog.State, value string) wanted
+}
+
+// filters are those of each kind, besides q. An entry also for kinds that have none.
+//
+//nolint:gochecknoglobals // a constant table
+var filters = [...][]filter{
+	pb.Kind_KIND_ISSUER: {
+		by("issuer", func(m *pb.Issuer, v string) bool { return m.GetIssuer() == v }),
+	},
+	pb.Kind_KIND_API: {
+		byStatus(pb.Api_PortalState_name, (*pb.Api).GetPortalState),
+	},
+	pb.Kind_KIND_PLAN: {
+		by("api", func(m *pb.Plan, v string) bool { return m.GetApi() == v }),
+		by("issuer", func(m *pb.Plan, v string) bool { return slices.Contains(m.GetJwt().GetIssuers(), v) }),
+		byStatus(pb.Plan_Status_name, (*pb.Plan).GetStatus),
+	},
+	pb.Kind_KIND_APPLICATION: {
+		by("issuer", func(m *pb.Application, v string) bool {
+			return slices.ContainsFunc(m.GetClients(), func(c *pb.Client) bool { return c.GetIssuer() == v })
+		}),
+		verbatim(by("client_id", func(m *pb.Application, v string) bool {
+			return slices.ContainsFunc(m.GetClients(), func(c *pb.Client) bool { return c.GetClientId() == v })
+		})),
+	},
+	pb.Kind_KIND_SUBSCRIPTION: {
+		verbatim(by("application", func(m *pb.Subscription, v string) bool { return m.GetApplication() == v })),
+		verbatim(by("plan", func(m *pb.Subscription, v string) bool { return m.GetPlan() == v })),
+		{name: "api", make: ofAPI},
+		byStatus(pb.Subscription_Status_name, (*pb.Subscription).GetStatus),
+	},
+	pb.Kind_KIND_REVOCATION: {
+		by("issuer", func(m *pb.Revocation, v string) bool { return m.GetIssuer() == v }),
+		verbatim(by("client_id", func(m *pb.Revocation, v string) bool { return m.GetClientId() == v })),
+	},
+	pb.Kind_KIND_KEY_SET:    {},
+	pb.Kind_KIND_DEPLOYMENT: {},
+}
+
+// filtersOf are all filters of a kind.
+func filtersOf(kind pb.Kind) []filter {
+	search := filter{name: "q", make: textContained}
+	if kind < 0 || int(kind) >= len(filters) {
+		return []filter{search}
 	}
+	return append(slices.Clip(filters[kind]), search)
+}
+
+// filterNames are the query parameters that narrow a listing.
+func filterNames(kind pb.Kind) []string {
+	var names []string
+	for _, f := range filtersOf(kind) {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// by makes a filter of a function that takes the kind's own message.
+func by[M catalog.Resource](name string, is func(m M, value string) bool) filter {
+	return filter{name: name, make: func(_ *catalog.State, value string) wanted {
+		return func(r catalog.Resource) bool {
+			m, ok := r.(M)
+			return ok && is(m, value)
+		}
+	}}
+}
+
+// byStatus filters by a status, of which byNumber are all.
+func byStatus[M catalog.Resource, S fmt.Stringer](byNumber map[int32]string, status func(M) S) filter {
+	f := by("status", func(m M, value string) bool { return status(m).String() == value })
+	f.values = enumNames(byNumber)
+	return f
+}
+
+func verbatim(f filter) filter {
+	f.verbatim = true
+	return f
+}
+
+// narrow narrows a query by the filters that were given.
+func narrow(query *view.Query, state *catalog.State, p params) error {
 	var conditions []wanted
-	for _, name := range filterNames(query.Kind) {
-		value, given := p[name]
+	for _, f := range filtersOf(query.Kind) {
+		value, given := p[f.name]
 		if !given {
 			continue
 		}
 		if value == "" {
-			return badRequest(fmt.Sprintf("filter %q is empty (hint: leave it out for everything)", name))
+			return badRequest(fmt.Sprintf("filter %q is empty (hint: leave it out for everything)", f.name))
 		}
-		conditions = append(conditions, condition(state, name, value))
-		if slices.Contains([]string{"application", "plan", "client_id"}, name) {
+		if f.values != nil && !slices.Contains(f.values, value) {
+			return badRequest(fmt.Sprintf("%s=%q is unknown (hint: %s)", f.name, value, fault.Suggest(value, f.values)))
+		}
+		conditions = append(conditions, f.make(state, value))
+		if f.verbatim {
 			query.Contains = append(query.Contains, value)
 		}
 	}
@@ -60,26 +128,6 @@ func filter(query *view.Query, state *catalog.State, p params) error {
 			return false
 		}
 		return !slices.ContainsFunc(conditions, func(c wanted) bool { return !c(r) })
-	}
-	return nil
-}
-
-func checkStatus(kind pb.Kind, p params) error {
-	status, given := p["status"]
-	if !given {
-		return nil
-	}
-	var known []string
-	switch kind {
-	case pb.Kind_KIND_API:
-		known = enumNames(pb.Api_PortalState_name)
-	case pb.Kind_KIND_PLAN:
-		known = enumNames(pb.Plan_Status_name)
-	default:
-		known = enumNames(pb.Subscription_Status_name)
-	}
-	if !slices.Contains(known, status) {
-		return badRequest(fmt.Sprintf("status=%q is unknown (hint: %s)", status, fault.Suggest(status, known)))
 	}
 	return nil
 }
@@ -99,27 +147,8 @@ func enumNames(byNumber map[int32]string) []string {
 	return names
 }
 
-func condition(state *catalog.State, name, value string) wanted {
-	switch name {
-	case "issuer":
-		return func(r catalog.Resource) bool { return hasIssuer(r, value) }
-	case "client_id":
-		return func(r catalog.Resource) bool { return hasClient(r, value) }
-	case "status":
-		return func(r catalog.Resource) bool { return statusOf(r) == value }
-	case "api":
-		return ofAPI(state, value)
-	case "application":
-		return func(r catalog.Resource) bool {
-			s, ok := r.(*pb.Subscription)
-			return ok && s.GetApplication() == value
-		}
-	case "plan":
-		return func(r catalog.Resource) bool {
-			s, ok := r.(*pb.Subscription)
-			return ok && s.GetPlan() == value
-		}
-	}
+// textContained looks for text in a resource's id and name, whatever its case.
+func textContained(_ *catalog.State, value string) wanted {
 	text := strings.ToLower(value)
 	return func(r catalog.Resource) bool {
 		named, ok := r.(interface{ GetName() string })
@@ -127,60 +156,12 @@ func condition(state *catalog.State, name, value string) wanted {
 	}
 }
 
-func hasIssuer(r catalog.Resource, value string) bool {
-	switch r := r.(type) {
-	case *pb.Issuer:
-		return r.GetIssuer() == value
-	case *pb.Plan:
-		return slices.Contains(r.GetJwt().GetIssuers(), value)
-	case *pb.Application:
-		return slices.ContainsFunc(r.GetClients(), func(c *pb.Client) bool { return c.GetIssuer() == value })
-	case *pb.Revocation:
-		return r.GetIssuer() == value
-	}
-	return false
-}
-
-func hasClient(r catalog.Resource, value string) bool {
-	switch r := r.(type) {
-	case *pb.Application:
-		return slices.ContainsFunc(r.GetClients(), func(c *pb.Client) bool { return c.GetClientId() == value })
-	case *pb.Revocation:
-		return r.GetClientId() == value
-	}
-	return false
-}
-
-func statusOf(r catalog.Resource) string {
-	switch r := r.(type) {
-	case *pb.Api:
-		return r.GetPortalState().String()
-	case *pb.Plan:
-		return r.GetStatus().String()
-	case *pb.Subscription:
-		return r.GetStatus().String()
-	}
-	return ""
-}
-
-// ofAPI is true for an Api's plans and for their subscriptions. The plans are
-// read once, not once for each subscription.
+// ofAPI passes the subscriptions to an Api's plans. The plans are looked up once, not
+// once for each subscription.
 func ofAPI(state *catalog.State, api string) wanted {
-	plans := make(map[string]bool)
-	for record := range state.All(pb.Kind_KIND_PLAN) {
-		if plan, err := record.Decode(); err == nil {
-			if plan, ok := plan.(*pb.Plan); ok && plan.GetApi() == api {
-				plans[plan.GetId()] = true
-			}
-		}
-	}
+	plans := state.PlansOf(api)
 	return func(r catalog.Resource) bool {
-		switch r := r.(type) {
-		case *pb.Plan:
-			return r.GetApi() == api
-		case *pb.Subscription:
-			return plans[r.GetPlan()]
-		}
-		return false
+		s, ok := r.(*pb.Subscription)
+		return ok && slices.Contains(plans, s.GetPlan())
 	}
 }

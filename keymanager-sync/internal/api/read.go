@@ -70,7 +70,7 @@ func (s *Server) list(kind pb.Kind) action {
 			return err
 		}
 		query := view.Query{Kind: kind, After: p["after"], Limit: int(limit)}
-		if err := filter(&query, state, p); err != nil {
+		if err := narrow(&query, state, p); err != nil {
 			return err
 		}
 		page, err := s.view.List(query)

@@ -7,14 +7,9 @@ import (
 
 	"github.com/bufbuild/protocompile"
 	"google.golang.org/protobuf/reflect/protoreflect"
-)
 
-// resourceMessages are the messages that are documents of their own: they carry `kind` in answers.
-func resourceMessages() []protoreflect.Name {
-	return []protoreflect.Name{
-		"Issuer", "Api", "Plan", "Application", "Subscription", "Revocation", "KeySet", "Deployment",
-	}
-}
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+)
 
 // schemas turns the messages of the proto files under protoDir into JSON schemas,
 // described by the comments in the files.
@@ -39,7 +34,8 @@ func readSchemas(ctx context.Context, protoDir string) (object, error) {
 		return nil, fmt.Errorf("read the schema: %w", err)
 	}
 	s := &schemas{files: files.AsResolver(), done: make(map[protoreflect.FullName]bool)}
-	for _, name := range resourceMessages() {
+	for _, kind := range catalog.Kinds() { // the messages that are documents of their own
+		name := catalog.KindName(kind)
 		d, err := s.files.FindDescriptorByName("portcullis.v1." + protoreflect.FullName(name))
 		if err != nil {
 			return nil, fmt.Errorf("find message %s: %w", name, err)

@@ -4,7 +4,8 @@
 //
 // In the tests that CI runs the numbers are small. PORTCULLIS_FAULTS=full makes
 // them those of the promises: 1,000 toggles, 20 kills. Single numbers are set by
-// PORTCULLIS_FAULTS_TOGGLES, _AWAITED, _GATEWAYS (of the toggles) and _KILLS; _P99
+// PORTCULLIS_FAULTS_TOGGLES, _AWAITED, _GATEWAYS (of the toggles), _KILLS,
+// _SUDDEN (ends) and _CONSUMERS (of the gateway that ends so); _P99
 // sets the bound of the toggles, such as 50ms, and _RESULT a file for their figures.
 package faults_test
 

@@ -86,3 +86,35 @@ func BenchmarkRead(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkReplay is what a journal of so many entries costs a node that starts,
+// without what it does with them.
+func BenchmarkReplay(b *testing.B) {
+	for _, n := range []int{1000, 200_000} {
+		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
+			d, err := snapshot.OpenDir(b.TempDir())
+			if err != nil {
+				b.Fatal(err)
+			}
+			j, after := d.Journal(), at(0)
+			defer j.Close()
+			piece := make([][]byte, 100)
+			for i := range piece {
+				piece[i] = bytes.Repeat([]byte{byte(i)}, 200)
+			}
+			for after.Sequence < uint64(n) {
+				if err := j.Append(after, piece, written); err != nil {
+					b.Fatal(err)
+				}
+				after.Sequence += uint64(len(piece))
+			}
+			b.SetBytes(int64(n) * 200)
+			b.ReportAllocs()
+			for b.Loop() {
+				if r, err := d.Replay(at(0), func(uint64, []byte) error { return nil }); r.Entries != n || err != nil {
+					b.Fatal(r, err)
+				}
+			}
+		})
+	}
+}

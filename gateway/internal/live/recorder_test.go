@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
 	"google.golang.org/protobuf/proto"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"

@@ -21,11 +21,16 @@ var (
 	trailer = regexp.MustCompile(`^[A-Z][A-Za-z]*(-[A-Za-z]+)+: `)
 )
 
-// notImperative are first words that people write by habit and the rule refuses.
-var notImperative = []string{
-	"adding", "adds", "added", "changed", "changes", "changing", "fixed", "fixes", "fixing", "implemented", "implements",
-	"improved", "improves", "improving", "introduced", "introduces", "made", "makes", "making", "moved", "moves", "moving",
-	"refactored", "refactors", "removed", "removes", "removing", "renamed", "renames", "updated", "updates", "updating",
+// imperative reports whether a word is not one of the forms that people write by
+// habit instead.
+func imperative(word string) bool {
+	switch strings.ToLower(word) {
+	case "adding", "adds", "added", "changed", "changes", "changing", "fixed", "fixes", "fixing", "implemented", "implements",
+		"improved", "improves", "improving", "introduced", "introduces", "made", "makes", "making", "moved", "moves", "moving",
+		"refactored", "refactors", "removed", "removes", "removing", "renamed", "renames", "updated", "updates", "updating":
+		return false
+	}
+	return true
 }
 
 // check returns what is wrong with a commit's message.
@@ -56,7 +61,7 @@ func checkSubject(subject string) []string {
 		}
 		return faults
 	}
-	if word := strings.ToLower(form[2]); slices.Contains(notImperative, word) {
+	if word := form[2]; !imperative(word) {
 		faults = append(faults, fmt.Sprintf("%q is not imperative: say what the commit does, as an order", word))
 	}
 	return faults

@@ -10,8 +10,7 @@ import (
 )
 
 // TestInterrupt: a Ctrl-C ends the task's command, and Task still runs what the task
-// defers. It would not if this program handed the interrupt on, too: Task gives up at
-// the third.
+// defers.
 func TestInterrupt(t *testing.T) {
 	cmd := goTool(t, "--taskfile", writeTaskfile(t), "waits")
 	stdin, err := cmd.StdinPipe() // open until the end, so that only the interrupt ends `cat`

@@ -5,6 +5,7 @@ package account
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/procfs"
@@ -104,5 +105,5 @@ func Pin(p *cluster.Process, cpu int) *cluster.Process {
 
 // Pinned is a command on one processor.
 func Pinned(cpu int, command []string) []string {
-	return append([]string{"taskset", "-c", fmt.Sprint(cpu)}, command...)
+	return append([]string{"taskset", "-c", strconv.Itoa(cpu)}, command...)
 }

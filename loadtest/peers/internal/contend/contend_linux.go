@@ -170,7 +170,7 @@ func (c *Contender) Readiness(ctx context.Context) (r Readiness, err error) {
 	return r, json.Unmarshal(body, &r)
 }
 
-// Metrics are all samples that a gateway shows, by name and labels as printed.
+// Samples returns all metrics that a gateway shows, by name and labels as printed.
 func (c *Contender) Samples(ctx context.Context) (map[string]float64, error) {
 	status, body, err := get(ctx, "http://"+c.Metrics+"/metrics")
 	if err != nil || status != http.StatusOK {

@@ -103,8 +103,11 @@ func (d *Draft) Step(ref catalog.Ref, verb string, revision uint64) {
 	}
 	k := kindOf(ref.Kind)
 	if !slices.Contains(k.verbs, verb) {
-		d.problem(ref, "", NotFound, fmt.Sprintf("a %s has no step %q", catalog.KindName(ref.Kind), verb),
-			"steps: "+strings.Join(k.verbs, ", "))
+		hint := ""
+		if len(k.verbs) > 0 {
+			hint = "steps: " + strings.Join(k.verbs, ", ")
+		}
+		d.problem(ref, "", NotFound, fmt.Sprintf("has no step %q", verb), hint)
 		return
 	}
 	k.step(d, ref, clone(old), verb, revision)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/deployments/cluster"
 	"github.com/portcullis-gateway/portcullis/deployments/cluster/clustertest"
+	"github.com/portcullis-gateway/portcullis/shared/cli"
 	"github.com/portcullis-gateway/portcullis/shared/freeport"
 )
 
@@ -185,6 +186,19 @@ func TestDefaultAddresses(t *testing.T) {
 	} {
 		if got := [2]string{layout(0).address(p, 1), layout(0).address(p, 2)}; got != want {
 			t.Errorf("%s: %q, want %q", p, got, want)
+		}
+	}
+}
+
+// TestEverySettingIsChecked spoils each setting by itself: --check finds it.
+func TestEverySettingIsChecked(t *testing.T) {
+	for name, value := range map[string]string{"data-dir": "main.go", "port-offset": "60000"} {
+		var out strings.Builder
+		status := app().Run(t.Context(), cli.Process{
+			Args: []string{"--check", "--" + name, value}, ReadFile: os.ReadFile, LookupEnv: os.LookupEnv, Stdout: &out, Stderr: &out,
+		})
+		if status != cli.Usage || !strings.Contains(out.String(), "flag --"+name+": ") {
+			t.Errorf("--%s=%s: status %d, %s", name, value, status, out.String())
 		}
 	}
 }

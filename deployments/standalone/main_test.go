@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/portcullis-gateway/portcullis/shared/cli"
+	"github.com/portcullis-gateway/portcullis/shared/config"
 )
 
 // output is what a run prints, readable while it runs.
@@ -139,5 +140,35 @@ func TestFaultsOfTheStart(t *testing.T) {
 				t.Errorf("exit code %d, want %d, with %q in:\n%s", code, c.code, c.says, stderr)
 			}
 		})
+	}
+}
+
+// TestEverySettingIsChecked spoils each setting by itself: --check finds it.
+func TestEverySettingIsChecked(t *testing.T) {
+	spoiled := map[string]string{
+		"gateway-listen": "8080", "gateway-admin-listen": "a b:1", "control-listen": "1.2.3.4.5:1", "nats-listen": ":70000",
+		"data-dir": "main.go", "resources": "absent.yaml", "admin-token": "a b", "node-token": "a b", "nats-token": "a b",
+		"demo": "maybe", "demo-issuer-listen": "x", "demo-upstream-listen": "x", "log-format": "xml", "log-level": "inform",
+	}
+	checked := func(args ...string) (int, string) {
+		var out bytes.Buffer
+		return runApp(t.Context(), append([]string{"--check"}, args...), &out, &out), out.String()
+	}
+	cfg := defaults()
+	for _, name := range config.Names(&cfg) {
+		value, ok := spoiled[name]
+		if !ok {
+			t.Errorf("nothing here spoils %s", name)
+			continue
+		}
+		if status, text := checked("--" + name + "=" + value); status != cli.Usage || !strings.Contains(text, "flag --"+name+": ") {
+			t.Errorf("--%s=%s: status %d, %s", name, value, status, text)
+		}
+	}
+	if status, text := checked("--control-listen=127.0.0.1:8080"); status != cli.Usage || !strings.Contains(text, "the address of gateway-listen, too") {
+		t.Errorf("two listeners at one address: status %d, %s", status, text)
+	}
+	if status, text := checked("--demo=false", "--control-listen=127.0.0.1:8090"); status != cli.Done {
+		t.Errorf("the demo's address is free without the demo: status %d, %s", status, text)
 	}
 }

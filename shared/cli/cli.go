@@ -75,6 +75,8 @@ const Files = ":files"
 // App is a program.
 type App struct {
 	Name, Summary string
+	// More is what the program's help says after its verbs.
+	More string
 	// Default is the verb that runs when the command line names none; empty: one is
 	// needed.
 	Default string

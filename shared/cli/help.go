@@ -66,7 +66,11 @@ func (a App) program(v *Verb) config.Program {
 
 // usage is the help of a program that needs a verb.
 func (a App) usage() string {
-	return fmt.Sprintf("%s\n\nUsage:\n  %s VERB …\n\n%s\n%s help VERB says how a verb is used.\n", a.Summary, a.Name, a.list(), a.Name)
+	more := fmt.Sprintf("%s help VERB says how a verb is used.\n", a.Name)
+	if a.More != "" {
+		more = strings.TrimRight(a.More, "\n") + "\n" + more
+	}
+	return fmt.Sprintf("%s\n\nUsage:\n  %s VERB …\n\n%s\n%s", a.Summary, a.Name, a.list(), more)
 }
 
 // list shows the verbs, one on a line.

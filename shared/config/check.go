@@ -64,7 +64,7 @@ func (s *setting) elements() []string {
 	}
 	text := s.field.String()
 	switch {
-	case text == "" && len(s.enum) == 0:
+	case text == "" && (len(s.enum) == 0 || s.optional):
 		return nil
 	case strings.HasPrefix(s.rule, "url"):
 		return strings.Split(text, ",")

@@ -67,7 +67,7 @@ func TestRules(t *testing.T) {
 		"--nats=127.0.0.1:4222":                 "",
 		"--nats=http://a":                       "not one of nats, tls",
 		"--nats=nats://u:secret@a b:1":          `"nats://u:********@a b:1": not a URL`,
-		"--log-level=infoo":                      `flag --log-level: "infoo": not one of debug, info (hint: did you mean "info"?)`,
+		"--log-level=infoo":                     `flag --log-level: "infoo": not one of debug, info (hint: did you mean "info"?)`,
 		"--log-level=":                          "not one of debug, info",
 		"--tls-cert=" + file:                    "",
 		"--tls-cert=" + file + "x":              "there is no such file",

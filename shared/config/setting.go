@@ -25,6 +25,7 @@ type setting struct {
 	whole             bool     // elements of a list are not split at commas
 	value             string   // the name of its value in the usage text; empty: its type
 	enum              []string // the only values; empty: any
+	optional          bool     // of an enum: it may be empty, as its default is
 	rule              string   // see the tag check
 	least, most       string   // bounds, as they are written; empty: none
 	field             reflect.Value
@@ -78,6 +79,7 @@ func newSetting(tag reflect.StructTag, field reflect.Value) *setting {
 	}
 	if values := tag.Get("enum"); values != "" {
 		s.enum = strings.Split(values, ",")
+		s.optional = field.Kind() == reflect.String && field.String() == ""
 	}
 	return s
 }

@@ -10,61 +10,80 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
-	"github.com/schollz/progressbar/v3"
 
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/client"
+	"github.com/portcullis-gateway/portcullis/shared/cli"
 )
 
-// importFile applies a file of any size.
-func importFile(ctx context.Context, p process) error {
-	o := newOptions(p, "import", true)
-	name := o.StringP("file", "f", "", "file with resources: a YAML stream, NDJSON or a JSON array; - reads standard input")
-	id := o.String("id", "", "name of the import; with the name of one that broke off it goes on there (default: generated)")
-	deploy := o.Bool("deploy", true, "put every Api that is touched in force")
-	quiet := o.Bool("quiet", false, "show no progress")
-	if err := o.parse(0, 0); err != nil {
-		return err
+// importing applies a file of any size: the verb import.
+type importing struct {
+	writing
+	File   string `setting:"file" short:"f" use:"flag" check:"input" value:"file" help:"file with resources: a YAML stream, NDJSON or a JSON array; - reads standard input"`
+	ID     string `setting:"id" use:"flag" help:"name of the import; with the name of one that broke off it goes on there (default: generated)"`
+	Deploy bool   `setting:"deploy" use:"flag" help:"put every Api that is touched in force"`
+	Quiet  bool   `setting:"quiet" use:"flag" help:"show no progress"`
+}
+
+// imported is what import prints with -o json: stable names.
+type imported struct {
+	ID        string `json:"id"`
+	Resources int    `json:"resources"`
+	Chunks    int    `json:"chunks"`
+	Sequence  uint64 `json:"sequence"`
+	Fleet     string `json:"fleet,omitempty"`
+	Pending   bool   `json:"pending,omitempty"`
+}
+
+func (im *importing) Run(ctx context.Context, call *cli.Call) error {
+	if im.File == "" {
+		return cli.Misused("no file (hint: -f FILE, or -f - for standard input)")
 	}
-	if *name == "" {
-		return &usageError{"no file"}
+	if im.ID == "" {
+		im.ID = strings.ToLower(ulid.Make().String())
 	}
-	if *id == "" {
-		*id = strings.ToLower(ulid.Make().String())
-	}
-	c, err := o.client()
+	c, err := im.client()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	source, size, err := openSource(p, *name)
+	source, size, err := openSource(call, im.File)
 	if err != nil {
 		return err
 	}
-	bar := newBar(p.stderr, size, *quiet)
+	shown := newProgress(call.Stderr, size, im.Quiet)
 	last, err := c.Import(ctx, client.Import{
-		ID: *id, File: *name, Open: source, Once: *name == "-", Deploy: *deploy, Write: o.write(),
-		Report: bar.show,
+		ID: im.ID, File: im.File, Open: source, Once: im.File == "-", Deploy: im.Deploy, Write: im.write(),
+		Report: shown.show,
 		Lost: func(err error, again time.Duration) {
-			_, _ = fmt.Fprintf(p.stderr, "\n%v; going on in %s\n", err, again.Round(100*time.Millisecond))
+			shown.end()
+			_, _ = fmt.Fprintf(call.Stderr, "%v; going on in %s\n", err, again.Round(100*time.Millisecond))
 		},
 	})
-	bar.end()
+	shown.end()
 	if err != nil {
 		return fmt.Errorf("%w\nimport %s stopped after %d resources; what came before is in force (hint: mend the file and run the same import with --id %s)",
-			err, *id, last.Resources, *id)
+			err, im.ID, last.Resources, im.ID)
 	}
-	_, _ = fmt.Fprintf(p.stdout, "imported %d resources in %d chunks as %s, at sequence %d%s\n",
-		last.Resources, last.Chunks, *id, last.Sequence, fleetText(last.Fleet))
-	if last.Fleet != "" && !strings.HasPrefix(last.Fleet, "in_force") {
-		return fmt.Errorf("the import is durable, but not in force on every node: %s", last.Fleet)
+	result := imported{
+		ID: im.ID, Resources: last.Resources, Chunks: last.Chunks, Sequence: last.Sequence, Fleet: last.Fleet,
+		Pending: strings.HasPrefix(last.Fleet, "pending"),
 	}
-	return nil
+	return errors.Join(im.print(call, result), pending("import", result.Pending, last.Fleet))
+}
+
+func (im *importing) print(call *cli.Call, r imported) error {
+	if im.JSON() {
+		return cli.WriteJSON(call.Stdout, r)
+	}
+	_, err := fmt.Fprintf(call.Stdout, "imported %d resources in %d chunks as %s, at sequence %d%s\n",
+		r.Resources, r.Chunks, r.ID, r.Sequence, fleetText(r.Fleet))
+	return err
 }
 
 // openSource finds the size of a file, and how to read it from the start; -1: unknown.
-func openSource(p process, name string) (open func() (io.ReadCloser, error), size int64, err error) {
+func openSource(call *cli.Call, name string) (open func() (io.ReadCloser, error), size int64, err error) {
 	if name == "-" {
-		return func() (io.ReadCloser, error) { return io.NopCloser(p.stdin), nil }, -1, nil
+		return func() (io.ReadCloser, error) { return io.NopCloser(call.Stdin), nil }, -1, nil
 	}
 	info, err := os.Stat(name)
 	if err != nil {
@@ -76,51 +95,61 @@ func openSource(p process, name string) (open func() (io.ReadCloser, error), siz
 	return func() (io.ReadCloser, error) { return os.Open(name) }, info.Size(), nil
 }
 
-// bar shows progress: moving on a terminal, a line now and then elsewhere.
-type bar struct {
-	w    io.Writer
-	bar  *progressbar.ProgressBar
-	size int64
-	told time.Time
+// progress shows how far an import is: on a terminal one line that changes, else a
+// line now and then.
+type progress struct {
+	w        io.Writer
+	size     int64 // of the file, in bytes; below 1: unknown
+	terminal bool
+	shown    time.Time // when a line was written last
+	open     bool      // the terminal's line is not ended yet
 }
 
-const tellEvery = 5 * time.Second
+// Least times between lines.
+const (
+	onTerminal = 100 * time.Millisecond
+	elsewhere  = 5 * time.Second
+)
 
-func newBar(w io.Writer, size int64, quiet bool) *bar {
+func newProgress(w io.Writer, size int64, quiet bool) *progress {
 	if quiet {
-		return &bar{w: io.Discard, told: time.Now()}
+		w = io.Discard
 	}
-	b := &bar{w: w, size: size, told: time.Now()}
+	p := &progress{w: w, size: size, shown: time.Now()}
 	if f, ok := w.(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			b.bar = progressbar.NewOptions64(size, progressbar.OptionSetWriter(w), progressbar.OptionShowBytes(true),
-				progressbar.OptionSetDescription("import"), progressbar.OptionThrottle(100*time.Millisecond))
-		}
+		info, err := f.Stat()
+		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
 	}
-	return b
+	return p
 }
 
-func (b *bar) show(p client.Progress) {
-	if b.bar != nil {
-		b.bar.Describe(fmt.Sprintf("import, %d resources", p.Resources))
-		_ = b.bar.Set64(min(p.Bytes, max(b.size, p.Bytes))) // a bar that cannot be drawn is no fault
+func (p *progress) show(at client.Progress) {
+	pause := elsewhere
+	if p.terminal {
+		pause = onTerminal
+	}
+	if time.Since(p.shown) < pause {
 		return
 	}
-	if time.Since(b.told) < tellEvery {
-		return
-	}
-	b.told = time.Now()
+	p.shown = time.Now()
 	share := ""
-	if b.size > 0 {
+	if p.size > 0 {
 		const whole = 100
-		share = fmt.Sprintf(", %d%%", p.Bytes*whole/b.size)
+		share = fmt.Sprintf(", %d%%", at.Bytes*whole/p.size)
 	}
-	_, _ = fmt.Fprintf(b.w, "%d resources%s\n", p.Resources, share)
+	if !p.terminal {
+		_, _ = fmt.Fprintf(p.w, "%d resources%s\n", at.Resources, share)
+		return
+	}
+	const eraseLine = "\r\x1b[K"
+	_, _ = fmt.Fprintf(p.w, eraseLine+"%d resources%s", at.Resources, share)
+	p.open = true
 }
 
-func (b *bar) end() {
-	if b.bar != nil {
-		_ = b.bar.Exit() // leaves it where it stopped
-		_, _ = fmt.Fprintln(b.w)
+// end leaves the terminal's line as it is and begins a new one.
+func (p *progress) end() {
+	if p.open {
+		_, _ = fmt.Fprintln(p.w)
+		p.open = false
 	}
 }

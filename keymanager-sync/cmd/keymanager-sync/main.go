@@ -3,119 +3,115 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
-	"github.com/spf13/pflag"
-)
-
-// Exit statuses.
-const (
-	exitDone   = 0
-	exitFailed = 1
-	exitUsage  = 2
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/cli"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := run(ctx, process{args: os.Args[1:], lookupEnv: os.LookupEnv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr})
+	status := app().Run(ctx, cli.Process{
+		Args: os.Args[1:], LookupEnv: os.LookupEnv, Environ: os.Environ, ReadFile: os.ReadFile,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+	})
 	stop()
 	os.Exit(status)
 }
 
-// process is what a command may know of the process it runs in.
-type process struct {
-	args           []string
-	lookupEnv      func(string) (string, bool)
-	stdin          io.Reader
-	stdout, stderr io.Writer
-}
+const access = "It talks to the control plane at --control (or PORTCULLIS_CONTROL) with the token in PORTCULLIS_ADMIN_TOKEN."
 
-func (p process) getenv(name string) string {
-	value, _ := p.lookupEnv(name)
-	return value
-}
-
-// verb is one thing the program can do.
-type verb struct {
-	name, args, does string
-	run              func(context.Context, process) error
-}
-
-func verbs() []verb {
-	return []verb{
-		{"serve", "", "run the control plane", serve},
-		{"new-epoch", "", "begin the next epoch after the log was lost or rolled back", newEpoch},
-		{"apply", "-f FILE...", "make resources as files say, all or none", apply},
-		{"import", "-f FILE", "apply a file of any size, chunk by chunk", importFile},
-		{"get", "COLLECTION [ID]", "read resources", get},
-		{"delete", "COLLECTION ID", "remove a resource", remove},
-		{"step", "COLLECTION ID VERB", "move a resource along its lifecycle", step},
-		{"revoke", "(--jti|--token|--client|--subject) X", "refuse tokens before they expire", revoke},
-		{"fleet", "", "show the nodes, and where each stands", showFleet},
+func app() cli.App {
+	return cli.App{
+		Name: "keymanager-sync", Summary: "The control plane of a fleet of Portcullis gateways, and the command line that talks to it.",
+		More: "All but serve and new-epoch talk to the control plane at --control (or PORTCULLIS_CONTROL)\n" +
+			"with the token in PORTCULLIS_ADMIN_TOKEN.",
+		Verbs: append(servers(), clients()...),
 	}
 }
 
-// usageError is a fault of the command line, not of what it asks for.
-type usageError struct{ text string }
+// servers are the verbs that work on a replica's own data.
+func servers() []cli.Verb {
+	return []cli.Verb{
+		{
+			Name: "serve", Serves: true, Summary: "run the control plane",
+			More: "It is the REST API, the log's writer, and the keeper of issuers' keys.",
+			New:  func() cli.Runner { return &serve{settings: defaultSettings()} },
+		},
+		{
+			Name: "new-epoch", Aliases: []string{"found"}, Serves: true, Summary: "begin the next epoch after the log was lost or rolled back",
+			More: "It begins with this replica's view. Stop this replica first, and choose the most advanced one. Where the log\n" +
+				"is well, it is refused; where the log is not, nobody can write to it any more.",
+			New: func() cli.Runner { return &newEpoch{settings: defaultSettings()} },
+		},
+	}
+}
 
-func (e *usageError) Error() string { return e.text }
+// clients are the verbs that talk to a running control plane.
+func clients() []cli.Verb {
+	return []cli.Verb{
+		{
+			Name: "apply", Arguments: "-f FILE…", Most: -1, Summary: "make resources as files say, all or none", More: access,
+			Words: func([]string) []string { return []string{cli.Files} },
+			New:   func() cli.Runner { return &apply{writing: newWriting(), Deploy: true} },
+		},
+		{
+			Name: "import", Arguments: "-f FILE", Summary: "apply a file of any size, chunk by chunk", More: access,
+			New: func() cli.Runner { return &importing{writing: newWriting(), Deploy: true} },
+		},
+		{
+			Name: "get", Arguments: "COLLECTION [ID]", Least: 1, Most: 2, Summary: "read resources", More: access,
+			Words: kindsFirst, New: func() cli.Runner { return &get{connection: newConnection()} },
+		},
+		{
+			Name: "delete", Arguments: "COLLECTION ID", Least: 2, Most: 2, Summary: "remove a resource", More: access,
+			Words: kindsFirst, New: func() cli.Runner { return &remove{writing: newWriting()} },
+		},
+		{
+			Name: "step", Arguments: "COLLECTION ID STEP", Least: 3, Most: 3, Summary: "move a resource along its lifecycle", More: access,
+			Words: stepWords, New: func() cli.Runner { return &step{writing: newWriting()} },
+		},
+		{
+			Name: "revoke", Arguments: "(--jti|--token|--client|--subject) X", Summary: "refuse tokens before they expire", More: access,
+			New: func() cli.Runner { return &revoke{writing: newWriting()} },
+		},
+		{
+			Name: "fleet", Summary: "show the nodes, and where each stands", More: access,
+			New: func() cli.Runner { return &fleet{connection: newConnection(), Output: cli.Output{Format: cli.Text}} },
+		},
+	}
+}
 
-func run(ctx context.Context, p process) int {
-	if len(p.args) == 0 {
-		usage(p.stderr)
-		return exitUsage
+// kindsFirst completes the name of a collection, which is the first argument.
+func kindsFirst(given []string) []string {
+	if len(given) > 0 {
+		return nil
 	}
-	name := p.args[0]
-	switch name {
-	case "help", "-h", "--help":
-		usage(p.stdout)
-		return exitDone
-	}
-	if name == "found" {
-		name = "new-epoch" // what it was called before
-	}
-	for _, v := range verbs() {
-		if v.name == name {
-			p.args = p.args[1:]
-			return conclude(p, v, v.run(ctx, p))
+	return collections()
+}
+
+// stepWords completes a collection, and after an id the steps of its lifecycle.
+func stepWords(given []string) []string {
+	const before = 2
+	switch len(given) {
+	case 0:
+		return collections()
+	case before:
+		if kind := kindOf(given[0]); kind != pb.Kind_KIND_UNSPECIFIED {
+			return rules.Verbs(kind)
 		}
 	}
-	_, _ = fmt.Fprintf(p.stderr, "keymanager-sync: unknown command %q\n\n", name)
-	usage(p.stderr)
-	return exitUsage
+	return nil
 }
 
-// conclude tells what went wrong, where people look for it.
-func conclude(p process, v verb, err error) int {
-	wrong, isUsage := errors.AsType[*usageError](err)
-	switch {
-	case err == nil:
-		return exitDone
-	case errors.Is(err, pflag.ErrHelp):
-		return exitDone
-	case isUsage:
-		_, _ = fmt.Fprintf(p.stderr, "keymanager-sync %s: %s\nusage: keymanager-sync %s %s (--help for more)\n", v.name, wrong.text, v.name, v.args)
-		return exitUsage
+func collections() []string {
+	known := make([]string, 0, len(catalog.Kinds()))
+	for _, k := range catalog.Kinds() {
+		known = append(known, catalog.Collection(k))
 	}
-	for line := range strings.SplitSeq(strings.TrimRight(err.Error(), "\n"), "\n") {
-		_, _ = fmt.Fprintln(p.stderr, line)
-	}
-	return exitFailed
-}
-
-func usage(w io.Writer) {
-	_, _ = fmt.Fprintln(w, "Keymanager-sync is the control plane of a fleet of Portcullis gateways.")
-	_, _ = fmt.Fprintln(w)
-	for _, v := range verbs() {
-		_, _ = fmt.Fprintf(w, "  keymanager-sync %-44s %s\n", v.name+" "+v.args, v.does)
-	}
-	_, _ = fmt.Fprintln(w)
-	_, _ = fmt.Fprintln(w, "All but serve and new-epoch talk to the control plane at --control (or PORTCULLIS_CONTROL)")
-	_, _ = fmt.Fprintln(w, "with the token in PORTCULLIS_ADMIN_TOKEN. --help after a command tells its flags.")
+	return known
 }

@@ -21,7 +21,11 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/cli"
+	"github.com/portcullis-gateway/portcullis/shared/config"
 	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
 )
 
@@ -68,8 +72,8 @@ func (s *shell) run(args ...string) result {
 	var out, errors buffer
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
-	status := run(ctx, process{
-		args: args, lookupEnv: lookup(env), stdin: strings.NewReader(s.stdin), stdout: &out, stderr: &errors,
+	status := app().Run(ctx, cli.Process{
+		Args: args, LookupEnv: lookup(env), ReadFile: os.ReadFile, Stdin: strings.NewReader(s.stdin), Stdout: &out, Stderr: &errors,
 	})
 	return result{status, out.String(), errors.String()}
 }
@@ -85,7 +89,7 @@ func lookup(env map[string]string) func(string) (string, bool) {
 func (s *shell) ok(args ...string) string {
 	s.t.Helper()
 	r := s.run(args...)
-	if r.status != exitDone {
+	if r.status != cli.Done {
 		s.t.Fatalf("%v: status %d: %s%s", args, r.status, r.out, r.errors)
 	}
 	return r.out
@@ -113,15 +117,15 @@ func start(t *testing.T) *shell {
 	ended := make(chan int, 1)
 	var out, errors buffer
 	go func() {
-		ended <- run(ctx, process{
-			args:      []string{"serve", "--listen", "127.0.0.1:0", "--nats", nats.URL(), "--data-dir", t.TempDir()},
-			lookupEnv: lookup(map[string]string{"PORTCULLIS_ADMIN_TOKEN": token}), stdout: &out, stderr: &errors,
+		ended <- app().Run(ctx, cli.Process{
+			Args:      []string{"serve", "--listen", "127.0.0.1:0", "--nats", nats.URL(), "--data-dir", t.TempDir()},
+			LookupEnv: lookup(map[string]string{"PORTCULLIS_ADMIN_TOKEN": token}), ReadFile: os.ReadFile, Stdout: &out, Stderr: &errors,
 		})
 	}()
 	t.Cleanup(func() {
 		cancel()
 		http.DefaultClient.CloseIdleConnections()
-		if status := <-ended; status != exitDone {
+		if status := <-ended; status != cli.Done {
 			t.Errorf("serve: status %d: %s", status, errors.String())
 		}
 	})
@@ -196,19 +200,19 @@ func TestTour(t *testing.T) {
 	s := start(t)
 	path := file(t, "r.yaml", resources)
 	contains(t, s.ok("apply", "-f", path, "--dry-run"), "+ plan/gold", "dry run: nothing was changed")
-	contains(t, s.fails(exitFailed, "get", "plan", "gold"), "plan/gold")
+	contains(t, s.fails(cli.Failed, "get", "plan", "gold"), "plan/gold")
 	contains(t, s.ok("apply", "-f", path, "--wait"), "+ plan/gold", "applied at sequence", "in_force; nodes=0")
 	contains(t, s.ok("get", "plans", "gold"), "kind: Plan\n", "issuers:\n", "- idp\n")
-	contains(t, s.ok("get", "Application"), `name: '1234'`) // still text
+	contains(t, s.ok("get", "Application", "-o", "yaml"), `name: '1234'`) // still text
 	contains(t, s.ok("get", "plans", "-o", "json"), `{"kind":"Plan","id":"gold"`)
 	if out := s.ok("get", "subscriptions", "--filter", "plan=nothing"); out != "" {
 		t.Errorf("got %q", out)
 	}
 	contains(t, s.ok("step", "subscription", "mobile-gold", "pause"), "pause subscriptions/mobile-gold at sequence")
-	contains(t, s.fails(exitFailed, "step", "subscription", "mobile-gold", "pause"), "PAUSED", "resume")
-	contains(t, s.fails(exitFailed, "step", "plan", "gold", "publis"), "publish")
-	contains(t, s.fails(exitFailed, "delete", "application", "mobile"), "subscription/mobile-gold")
-	contains(t, s.fails(exitFailed, "delete", "application", "mobile", "--if-match", "9"), "version 1")
+	contains(t, s.fails(cli.Failed, "step", "subscription", "mobile-gold", "pause"), "PAUSED", "resume")
+	contains(t, s.fails(cli.Failed, "step", "plan", "gold", "publis"), "publish")
+	contains(t, s.fails(cli.Failed, "delete", "application", "mobile"), "subscription/mobile-gold")
+	contains(t, s.fails(cli.Failed, "delete", "application", "mobile", "--if-match", "9"), "version 1")
 	contains(t, s.ok("delete", "application", "mobile", "--cascade", "--if-match", "1"), "removed applications/mobile")
 	contains(t, s.ok("fleet"), "NODE", "REPLICA", "answers this", "LIVE")
 	contains(t, s.ok("fleet", "-o", "json"), `"replicas"`)
@@ -219,16 +223,16 @@ func TestFaultsOfFilesNameFileAndLine(t *testing.T) {
 	s := start(t)
 	good := file(t, "good.yaml", "kind: Application\nid: a\nname: A\n")
 	bad := file(t, "bad.yaml", "kind: Plan\nid: p\nstatus: OPEN\nnam: P\n")
-	text := s.fails(exitFailed, "apply", "-f", good, "-f", bad)
+	text := s.fails(cli.Failed, "apply", "-f", good, "-f", bad)
 	contains(t, text, "bad.yaml:3: ", "bad.yaml:4: ", "hint: ", `"name"`)
-	contains(t, s.fails(exitFailed, "get", "application", "a"), "application/a") // all or nothing
-	text = s.fails(exitFailed, "apply", "-f", file(t, "ref.yaml", "kind: Plan\nid: p\nname: P\napi: nothing\nsecurity: KEYLESS\n"))
+	contains(t, s.fails(cli.Failed, "get", "application", "a"), "application/a") // all or nothing
+	text = s.fails(cli.Failed, "apply", "-f", file(t, "ref.yaml", "kind: Plan\nid: p\nname: P\napi: nothing\nsecurity: KEYLESS\n"))
 	contains(t, text, "ref.yaml:4: ", "plan/p", "nothing")
-	text = s.fails(exitFailed, "import", "-f", bad, "--id", "x")
+	text = s.fails(cli.Failed, "import", "-f", bad, "--id", "x")
 	contains(t, text, bad+":3: ", bad+":4: ", "--id x")
-	contains(t, s.fails(exitFailed, "apply", "-f", "/does/not/exist.yaml"), "/does/not/exist.yaml: no such file")
+	contains(t, s.fails(cli.Failed, "apply", "-f", "/does/not/exist.yaml"), "/does/not/exist.yaml: no such file")
 	s.stdin = "kind: Nothing\n"
-	contains(t, s.fails(exitFailed, "apply", "-f", "-"), "stdin:1: ")
+	contains(t, s.fails(cli.Failed, "apply", "-f", "-"), "stdin:1: ")
 }
 
 func TestUsage(t *testing.T) {
@@ -257,7 +261,7 @@ func TestUsage(t *testing.T) {
 		{"serve", "extra"},
 		{"serve", "--listen="},
 	} {
-		if text := s.fails(exitUsage, args...); text == "" {
+		if text := s.fails(cli.Usage, args...); text == "" {
 			t.Errorf("%v: nothing is said", args)
 		}
 	}
@@ -265,18 +269,94 @@ func TestUsage(t *testing.T) {
 	contains(t, s.ok("apply", "--help"), "--dry-run", "--control")
 	contains(t, s.ok("serve", "--check", "--listen", ":7"), "listen: ", ":7")
 	contains(t, s.ok("serve", "--version"), "")
-	contains(t, s.fails(exitFailed, "get", "plans"), "127.0.0.1:1")
+	contains(t, s.fails(cli.Failed, "get", "plans"), "127.0.0.1:1")
 	s.env = map[string]string{"PORTCULLIS_ADMIN_TOKEN": ""}
-	contains(t, s.fails(exitFailed, "get", "plans"), "PORTCULLIS_ADMIN_TOKEN")
+	contains(t, s.fails(cli.Failed, "get", "plans"), "PORTCULLIS_ADMIN_TOKEN")
+	contains(t, s.fails(cli.Usage, "get", "plains"), `did you mean "plans"?`)
 	s.control = "ftp://x"
-	contains(t, s.fails(exitFailed, "get", "plans"), "http://127.0.0.1:8081")
+	contains(t, s.fails(cli.Usage, "get", "plans"), "PORTCULLIS_CONTROL", "http://host:port")
+	contains(t, s.fails(cli.Usage, "aply"), `did you mean "apply"?`)
+}
+
+// TestOutputForPrograms: names of fields are documented in docs/cli.md, and stay.
+func TestOutputForPrograms(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	path := file(t, "r.yaml", resources)
+	for _, c := range []struct {
+		args, want string // a text, and at which places
+	}{
+		{"apply -f " + path + " --dry-run -o json", `{"changes":[{"ref":"issuer/idp","action":"create"`},
+		{"apply -f " + path + " --dry-run -o json", `"dry_run":true,"sequence":`},
+		{"apply -f " + path + " -o json --wait", `"dry_run":false,"sequence":`},
+		{"get plans gold -o json", `{"kind":"Plan","id":"gold"`},
+		{"get plan -o json", `{"kind":"Plan","id":"gold"`},
+		{"get plan -o yaml", "kind: Plan\n"},
+		{"get plan gold", "kind: Plan\n"},
+		{"get plans", "ID    API     SECURITY  STATUS     AUTO ACCEPT  NAME\ngold  orders  JWT       PUBLISHED  yes          Gold\n"},
+		{"get plans gold -o table", "gold  orders"},
+		{"get applications", "mobile  1234"},
+		{"step subscription mobile-gold pause -o json --wait", `{"ref":"subscriptions/mobile-gold","action":"pause","sequence":`},
+		{"step subscription mobile-gold resume -o json --wait", `"fleet":"in_force; nodes=0"}`},
+		{"revoke --issuer idp --jti j --id r -o json --expires-at 1h", `{"ref":"revocations/r","action":"revoked","sequence":`},
+		{"delete subscription mobile-gold -o json", `{"ref":"subscriptions/mobile-gold","action":"removed","sequence":`},
+		{"import -f " + path + " --id again -o json", `{"id":"again","resources":5,"chunks":1,"sequence":`},
+		{"fleet", "REPLICA"},
+		{"fleet -o json", `"replicas":`},
+		{"version -o json", `{"program":"keymanager-sync","version":`},
+	} {
+		if out := s.ok(strings.Fields(c.args)...); !strings.Contains(out, c.want) {
+			t.Errorf("%s: no %s in\n%s", c.args, c.want, out)
+		}
+	}
+	if r := s.run("get", "plans", "--filter", "api=nothing"); r.out != "" || r.errors != "nothing found\n" || r.status != cli.Done {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestEverySettingIsChecked spoils each setting of serve by itself: --check finds it.
+func TestEverySettingIsChecked(t *testing.T) {
+	t.Parallel()
+	spoiled := map[string]string{
+		"listen": "8081", "nats": "http://127.0.0.1", "nats-credentials": "absent.creds", "nats-token": "a b",
+		"data-dir": "main.go", "replica-id": "a b", "peers": "10.0.0.1", "log-replicas": "6", "admin-token": "a b",
+		"admin-token-file": "absent", "node-token": "a b", "node-token-file": "absent", "tls-cert": "absent.pem",
+		"tls-key": "absent.pem", "max-downloads": "0", "drain-delay": "-1s", "shutdown-grace": "10",
+		"log-format": "xml", "log-level": "inform",
+	}
+	s := &shell{t: t, control: "http://127.0.0.1:8081"}
+	for _, name := range config.Names(&serve{settings: defaultSettings()}) {
+		value, ok := spoiled[name]
+		if !ok {
+			t.Errorf("nothing here spoils %s", name)
+			continue
+		}
+		contains(t, s.fails(cli.Usage, "serve", "--check", "--"+name, value), "flag --"+name+": ")
+		s.env = map[string]string{"PORTCULLIS_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")): value}
+		contains(t, s.fails(cli.Usage, "serve", "--check"), "environment PORTCULLIS_", name+": ")
+		s.env = nil
+	}
+	s.env = map[string]string{"PORTCULLIS_ADMIN_TOKEN": ""}
+	contains(t, s.ok("serve", "--check", "--nats", "nats://me:hush@127.0.0.1"), `nats: "nats://me:********@127.0.0.1" # flag --nats`)
+}
+
+// TestColumns: what tables show are fields of the schema.
+func TestColumns(t *testing.T) {
+	for _, kind := range catalog.Kinds() {
+		fields := catalog.New(kind).ProtoReflect().Descriptor().Fields()
+		for _, column := range columnsOf(catalog.Collection(kind)) {
+			if fields.ByName(protoreflect.Name(column)) == nil {
+				t.Errorf("%s have no field %s", catalog.Collection(kind), column)
+			}
+		}
+	}
 }
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.env = map[string]string{"PORTCULLIS_ADMIN_TOKEN": "wrong"}
-	contains(t, s.fails(exitFailed, "get", "plans"), "token", "PORTCULLIS_ADMIN_TOKEN")
+	contains(t, s.fails(cli.Failed, "get", "plans"), "token", "PORTCULLIS_ADMIN_TOKEN")
 	s.env = map[string]string{"PORTCULLIS_ADMIN_TOKEN": "", "PORTCULLIS_ADMIN_TOKEN_FILE": file(t, "token", token+"\n")}
 	s.ok("get", "plans")
 }
@@ -317,7 +397,7 @@ func TestRevoke(t *testing.T) {
 	s.ok("revoke", "--issuer", "idp", "--client", "mobile-app", "--expires-at", "24h", "--id", "t4")
 	contains(t, s.ok("get", "revocation", "t4"), "client_id: mobile-app", "issued_before:")
 	s.ok("revoke", "--issuer", "idp", "--subject", "joe", "--expires-at", "24h", "--id", "t5")
-	contains(t, s.fails(exitFailed, "revoke", "--issuer", "nobody", "--jti", "j", "--expires-at", "24h"), "nobody")
+	contains(t, s.fails(cli.Failed, "revoke", "--issuer", "nobody", "--jti", "j", "--expires-at", "24h"), "nobody")
 }
 
 // proxy forwards connections to an address and shows what clients send. When
@@ -406,15 +486,15 @@ func TestImportHearsOfAnEarlyFault(t *testing.T) {
 	s := start(t)
 	line := `{"kind":"Application","id":"a","name":"A"}` + "\n"
 	path := file(t, "many.ndjson", `{"kind":"Application","id":"a","nam":"A"}`+"\n"+strings.Repeat(line, 1<<19))
-	contains(t, s.fails(exitFailed, "import", "-f", path, "--id", "x"), "many.ndjson:1: ", `"name"`)
+	contains(t, s.fails(cli.Failed, "import", "-f", path, "--id", "x"), "many.ndjson:1: ", `"name"`)
 }
 
 func TestImportFails(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	contains(t, s.fails(exitFailed, "import", "-f", t.TempDir()), "folder")
-	contains(t, s.fails(exitFailed, "import", "-f", "/nothing"), "/nothing")
-	contains(t, s.fails(exitFailed, "import", "-f", file(t, "a.yaml", ""), "--id", "a/b"), "id=")
+	contains(t, s.fails(cli.Failed, "import", "-f", t.TempDir()), "folder")
+	contains(t, s.fails(cli.Failed, "import", "-f", "/nothing"), "/nothing")
+	contains(t, s.fails(cli.Failed, "import", "-f", file(t, "a.yaml", ""), "--id", "a/b"), "id=")
 }
 
 func TestRedirectsAreNotFollowed(t *testing.T) {
@@ -433,7 +513,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	go server.Serve(other) //nolint:errcheck // ends with the test
 	t.Cleanup(func() { _ = server.Close() })
 	s := &shell{t: t, control: "http://" + other.Addr().String()}
-	contains(t, s.fails(exitFailed, "get", "plans"), "redirect")
+	contains(t, s.fails(cli.Failed, "get", "plans"), "redirect")
 	if seen.String() != "" {
 		t.Error("the token went to where the redirect leads")
 	}
@@ -443,5 +523,5 @@ func TestAnswersOfSomebodyElse(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.control += "/nowhere"
-	contains(t, s.fails(exitFailed, "get", "plans"), "there is nothing at")
+	contains(t, s.fails(cli.Failed, "get", "plans"), "there is nothing at")
 }

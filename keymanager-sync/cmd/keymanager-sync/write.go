@@ -6,97 +6,121 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/client"
+	"github.com/portcullis-gateway/portcullis/shared/cli"
 )
 
 // apply makes resources as files say.
-func apply(ctx context.Context, p process) error {
-	o := newOptions(p, "apply", true)
-	files := o.StringArrayP("file", "f", nil, "file with resources; may be repeated; - reads standard input")
-	dryRun := o.Bool("dry-run", false, "change nothing; tell what would change")
-	deploy := o.Bool("deploy", true, "put every Api that is touched in force")
-	const anyNumber = 1 << 20
-	if err := o.parse(0, anyNumber); err != nil {
-		return err
+type apply struct {
+	writing
+	Files  []string `setting:"file" short:"f" use:"flag" elements:"whole" check:"input" value:"file" help:"file with resources; may be repeated; - reads standard input"`
+	DryRun bool     `setting:"dry-run" use:"flag" help:"change nothing; show what would change"`
+	Deploy bool     `setting:"deploy" use:"flag" help:"put every Api that is touched in force"`
+}
+
+// appliedResources is what apply prints with -o json: stable names.
+type appliedResources struct {
+	client.Applied
+	DryRun   bool   `json:"dry_run"`
+	Sequence uint64 `json:"sequence"`
+	Fleet    string `json:"fleet,omitempty"`
+	Pending  bool   `json:"pending,omitempty"`
+}
+
+func (a *apply) Run(ctx context.Context, call *cli.Call) error {
+	if len(a.Files) == 0 {
+		return cli.Misused("no file (hint: -f FILE, or -f - for standard input)")
 	}
-	names := append(*files, o.Args()...) // so that apply -f *.yaml works
-	if len(*files) == 0 || len(names) == 0 {
-		return &usageError{"no file"}
-	}
-	c, err := o.client()
+	c, err := a.client()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	var texts []client.File
-	for _, name := range names {
-		text, err := readFile(p, name)
+	for _, name := range slices.Concat(a.Files, call.Args) { // so that apply -f *.yaml works
+		text, err := readFile(call, name)
 		if err != nil {
 			return err
 		}
 		texts = append(texts, text)
 	}
-	applied, outcome, err := c.Apply(ctx, texts, *dryRun, *deploy, o.write())
+	applied, outcome, err := c.Apply(ctx, texts, a.DryRun, a.Deploy, a.write())
 	if err != nil {
 		return err
 	}
-	_, _ = io.WriteString(p.stdout, applied.Text)
-	if *dryRun {
-		_, _ = fmt.Fprintln(p.stdout, "dry run: nothing was changed")
-		return nil
-	}
-	return report(p, "applied", outcome)
+	return errors.Join(a.show(call, applied, outcome), pending("change", outcome.Pending, outcome.Fleet))
 }
 
-// remove deletes a resource.
-func remove(ctx context.Context, p process) error {
-	o := newOptions(p, "delete", true).withIfMatch()
-	cascade := o.Bool("cascade", false, "remove what refers to the resource, too")
-	if err := o.parse(2, 2); err != nil {
-		return err
+// show prints what has changed, or would.
+func (a *apply) show(call *cli.Call, applied client.Applied, outcome client.Outcome) error {
+	if a.JSON() {
+		return cli.WriteJSON(call.Stdout, appliedResources{
+			Applied: applied, DryRun: a.DryRun, Sequence: outcome.Sequence, Fleet: outcome.Fleet, Pending: outcome.Pending,
+		})
 	}
-	kind, err := collection(o.Arg(0))
+	text := applied.Text
+	if a.DryRun {
+		text += "dry run: nothing was changed\n"
+	} else {
+		text += fmt.Sprintf("applied at sequence %d%s\n", outcome.Sequence, fleetText(outcome.Fleet))
+	}
+	_, err := io.WriteString(call.Stdout, text)
+	return err
+}
+
+// remove is the verb delete.
+type remove struct {
+	writing
+	condition
+	Cascade bool `setting:"cascade" use:"flag" help:"remove what refers to the resource, too"`
+}
+
+func (r *remove) Run(ctx context.Context, call *cli.Call) error {
+	kind, err := collection(call.Args[0])
 	if err != nil {
 		return err
 	}
-	c, err := o.client()
+	c, err := r.client()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	outcome, err := c.Delete(ctx, kind, o.Arg(1), *cascade, o.write())
+	outcome, err := c.Delete(ctx, kind, call.Args[1], r.Cascade, r.on(r.write()))
 	if err != nil {
 		return err
 	}
-	return report(p, "removed "+kind+"/"+o.Arg(1), outcome)
+	return r.report(call, "removed", kind+"/"+call.Args[1], outcome)
 }
 
 // step moves a resource along its lifecycle.
-func step(ctx context.Context, p process) error {
-	o := newOptions(p, "step", true).withIfMatch()
-	revision := o.Uint64("revision", 0, "with rollback: the revision to go back to (default: the one before)")
-	if err := o.parse(3, 3); err != nil {
-		return err
-	}
-	kind, err := collection(o.Arg(0))
+type step struct {
+	writing
+	condition
+	Revision uint64 `setting:"revision" use:"flag" help:"with rollback: the revision to go back to (default: the one before)"`
+}
+
+func (s *step) Run(ctx context.Context, call *cli.Call) error {
+	kind, err := collection(call.Args[0])
 	if err != nil {
 		return err
 	}
-	c, err := o.client()
+	c, err := s.client()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	outcome, err := c.Step(ctx, kind, o.Arg(1), o.Arg(2), *revision, o.write())
+	outcome, err := c.Step(ctx, kind, call.Args[1], call.Args[2], s.Revision, s.on(s.write()))
 	if err != nil {
 		return err
 	}
-	return report(p, o.Arg(2)+" "+kind+"/"+o.Arg(1), outcome)
+	return s.report(call, call.Args[2], kind+"/"+call.Args[1], outcome)
 }
 
 // revocation is the resource that revoke makes.
@@ -112,24 +136,24 @@ type revocation struct {
 }
 
 // revoke refuses tokens before they expire.
-func revoke(ctx context.Context, p process) error {
-	o := newOptions(p, "revoke", true)
-	var r revocation
-	o.StringVar(&r.ID, "id", "", "id of the revocation (default: generated)")
-	o.StringVar(&r.Issuer, "issuer", "", "id of the issuer; needed with all but --token")
-	o.StringVar(&r.JTI, "jti", "", "the token with this jti")
-	token := o.String("token", "", "this token; only its SHA-256 is sent. - reads it from standard input")
-	o.StringVar(&r.ClientID, "client", "", "all tokens of this client that were issued until now")
-	o.StringVar(&r.Subject, "subject", "", "all tokens of this subject that were issued until now")
-	expires := o.String("expires-at", "", "when the tokens have expired by themselves: a time (RFC 3339), or a duration from now")
-	o.StringVar(&r.Reason, "reason", "", "for the record")
-	if err := o.parse(0, 0); err != nil {
+type revoke struct {
+	writing
+	ID      string `setting:"id" use:"flag" help:"id of the revocation (default: generated)"`
+	Issuer  string `setting:"issuer" use:"flag" help:"id of the issuer; needed with all but --token"`
+	JTI     string `setting:"jti" use:"flag" help:"the token with this jti"`
+	Token   string `setting:"token" use:"flag" secret:"true" help:"this token; only its SHA-256 is sent. - reads it from standard input"`
+	Client  string `setting:"client" use:"flag" help:"all tokens of this client that were issued until now"`
+	Subject string `setting:"subject" use:"flag" help:"all tokens of this subject that were issued until now"`
+	Expires string `setting:"expires-at" use:"flag" help:"when the tokens have expired by themselves: a time (RFC 3339), or a duration from now"`
+	Reason  string `setting:"reason" use:"flag" help:"for the record"`
+}
+
+func (v *revoke) Run(ctx context.Context, call *cli.Call) error {
+	r := revocation{ID: v.ID, Issuer: v.Issuer, JTI: v.JTI, ClientID: v.Client, Subject: v.Subject, Reason: v.Reason}
+	if err := r.complete(call, v.Token, v.Expires); err != nil {
 		return err
 	}
-	if err := r.complete(p, *token, *expires); err != nil {
-		return err
-	}
-	c, err := o.client()
+	c, err := v.client()
 	if err != nil {
 		return err
 	}
@@ -138,7 +162,7 @@ func revoke(ctx context.Context, p process) error {
 	if err != nil {
 		return fmt.Errorf("encode the revocation: %w", err)
 	}
-	outcome, err := c.Create(ctx, "revocations", body, o.write())
+	outcome, err := c.Create(ctx, "revocations", body, v.write())
 	if err != nil {
 		return err
 	}
@@ -146,11 +170,11 @@ func revoke(ctx context.Context, p process) error {
 	if err := json.Unmarshal(outcome.Body, &made); err != nil {
 		return fmt.Errorf("read the answer: %w", err)
 	}
-	return report(p, "revoked as revocations/"+made.ID, outcome)
+	return v.report(call, "revoked", "revocations/"+made.ID, outcome)
 }
 
 // complete checks that there is one target, hashes a token, and reads the time.
-func (r *revocation) complete(p process, token, expires string) error {
+func (r *revocation) complete(call *cli.Call, token, expires string) error {
 	given := 0
 	for _, target := range []string{r.JTI, token, r.ClientID, r.Subject} {
 		if target != "" {
@@ -159,9 +183,9 @@ func (r *revocation) complete(p process, token, expires string) error {
 	}
 	switch {
 	case given != 1:
-		return &usageError{"give one of --jti, --token, --client and --subject"}
+		return cli.Misused("give one of --jti, --token, --client and --subject")
 	case token == "" && r.Issuer == "":
-		return &usageError{"--issuer is missing: a jti, client or subject means something only together with its issuer"}
+		return cli.Misused("--issuer is missing: a jti, client or subject means something only together with its issuer")
 	}
 	if err := r.expiry(expires); err != nil {
 		return err
@@ -170,7 +194,7 @@ func (r *revocation) complete(p process, token, expires string) error {
 		return nil
 	}
 	if token == "-" {
-		text, err := readFile(p, token)
+		text, err := readFile(call, token)
 		if err != nil {
 			return err
 		}
@@ -189,7 +213,7 @@ func (r *revocation) expiry(text string) error {
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return &usageError{fmt.Sprintf("--expires-at %q is neither a time nor a duration (2030-01-01T00:00:00Z, 24h)", text)}
+		return cli.Misused("--expires-at %q is neither a time nor a duration (2030-01-01T00:00:00Z, 24h)", text)
 	}
 	r.ExpiresAt = t.UTC().Format(time.RFC3339)
 	return nil
@@ -203,7 +227,7 @@ const skew = 10 * time.Minute
 func (r *revocation) token(compact string) error {
 	parts := strings.Split(compact, ".")
 	if len(parts) != 3 {
-		return &usageError{"--token is not a JWT in compact form: three parts with dots between them"}
+		return cli.Misused("--token is not a JWT in compact form: three parts with dots between them")
 	}
 	sum := sha256.Sum256([]byte(compact))
 	r.TokenSHA256 = hex.EncodeToString(sum[:])

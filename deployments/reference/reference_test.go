@@ -10,8 +10,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/portcullis-gateway/portcullis/shared/config"
 )
 
 const root = "../.."
@@ -29,11 +32,11 @@ func TestMain(m *testing.M) {
 
 const head = `# Settings
 
-Every setting is a flag, an environment variable and a key of a YAML file, in this order of precedence: ` + "`--admin-listen`" + ` is ` + "`PORTCULLIS_ADMIN_LISTEN`" + ` is ` + "`admin_listen`" + ` in the file that ` + "`--config`" + ` names. Lists are comma-separated. ` + "`--check`" + ` prints the effective settings, with where each came from and secrets masked, and exits. An unknown key or a bad value is an error that names the place and the cure; all of them are reported at once.
+Every setting is a flag, an environment variable and a key of a YAML file, in this order of precedence: ` + "`--admin-listen`" + ` is ` + "`PORTCULLIS_ADMIN_LISTEN`" + ` is ` + "`admin_listen`" + ` in the file that ` + "`--config`" + ` names. Lists are comma-separated. ` + "`--check`" + ` checks all of them without starting: addresses, URLs, bounds, enumerations, conflicts, files that must exist and what they say, and variables of the environment that begin with ` + "`PORTCULLIS_`" + ` and that no program knows (at a start these are only logged). It then prints the effective settings, with where each came from, and secrets and passwords in URLs masked. An unknown key or a bad value is an error that names the place and the cure; all of them are reported at once.
 
 What changes at run time — APIs, plans, keys, subscriptions — is not configuration: it comes through the control plane, or from the files of ` + "`--resources`" + `.
 
-This page is made from the programs' own ` + "`--help`" + `.
+This page is made from the programs' own ` + "`--help`" + `. Their verbs, output and exit codes are in [cli.md](cli.md).
 `
 
 func TestSettings(t *testing.T) {
@@ -43,6 +46,7 @@ func TestSettings(t *testing.T) {
 		{"The gateway", "./gateway/cmd/gateway", ""},
 		{"The control plane", "./keymanager-sync/cmd/keymanager-sync", "serve"},
 		{"Standalone", "./deployments/standalone", ""},
+		{"A fleet on one machine", "./deployments/fleet", ""},
 	} {
 		args := append([]string{"run", p.dir}, strings.Fields(p.verb)...)
 		cmd := exec.CommandContext(t.Context(), "go", append(args, "--help")...)
@@ -51,6 +55,7 @@ func TestSettings(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s --help: %v", p.dir, err)
 		}
+		settingsAreKnown(t, string(out))
 		fmt.Fprintf(&b, "\n## %s\n\n`go run %s`\n\n```\n%s```\n", p.title, strings.TrimSpace(p.dir+" "+p.verb), out)
 	}
 	page := filepath.Join(root, "docs", "configuration.md")
@@ -66,6 +71,44 @@ func TestSettings(t *testing.T) {
 	}
 	if string(have) != b.String() {
 		t.Errorf("docs/configuration.md is not what --help says (run: go test ./deployments/reference -update)")
+	}
+}
+
+var flagName = regexp.MustCompile(`(?m)^ +(?:-., )?--([a-z-]+)`)
+
+// settingsAreKnown: what one program knows, no other one takes for a mistake in the
+// environment.
+func settingsAreKnown(t *testing.T, help string) {
+	t.Helper()
+	_, settings, _ := strings.Cut(help, "\nSettings:\n")
+	known := config.EveryName()
+	for _, m := range flagName.FindAllStringSubmatch(settings, -1) {
+		if !slices.Contains(known, m[1]) && !slices.Contains([]string{"check", "version", "help"}, m[1]) {
+			t.Errorf("config.EveryName lacks %s", m[1])
+		}
+	}
+}
+
+// TestVerbs: docs/cli.md has every verb of every program, as --help lists it.
+func TestVerbs(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "docs", "cli.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"./gateway/cmd/gateway", "./keymanager-sync/cmd/keymanager-sync", "./deployments/standalone", "./deployments/fleet"} {
+		cmd := exec.CommandContext(t.Context(), "go", "run", dir, "help")
+		cmd.Dir = root
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s help: %v", dir, err)
+		}
+		_, verbs, _ := strings.Cut(string(out), "\nVerbs:\n")
+		verbs, _, _ = strings.Cut(verbs, "\n\n")
+		for line := range strings.SplitSeq(verbs, "\n") {
+			if !strings.Contains(string(page), "\n"+line+"\n") {
+				t.Errorf("docs/cli.md lacks the line of %s help:\n%s", dir, line)
+			}
+		}
 	}
 }
 

@@ -27,7 +27,7 @@ import { Counter } from 'k6/metrics';
 import { ask } from './lib/ask.js';
 import { get, hurriedStep, step } from './lib/control.js';
 import { once, steadily, suite, whole } from './lib/load.js';
-import { gateways, number, p95, seconds } from './lib/settings.js';
+import { addresses, gateways, number, p95, seconds } from './lib/settings.js';
 import { summary } from './lib/summary.js';
 import { ownClient, prepare, toggleAt, turn } from './lib/traffic.js';
 import { subscription } from './lib/world.js';
@@ -41,7 +41,7 @@ if (gateways.length < 2) {
 const length = seconds('DURATION', '1m');
 const rate = number('RATE', 300);
 const toggles = number('TOGGLES', 5);
-const operator = __ENV.OPERATOR;
+const [operator] = addresses('OPERATOR');
 const last = gateways[gateways.length - 1];
 
 // The last node is out of the list in this part of the run. What happens to it

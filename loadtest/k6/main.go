@@ -10,7 +10,8 @@
 // stops them afterwards. It is itself the upstream, unless UPSTREAM names another.
 //
 // The summary is printed, and written with charts to .task/k6/SUITE.html. The exit
-// code is k6's: 0, or 99 when a threshold was missed.
+// code is k6's: 0, or 99 when a threshold was missed; 2 when the suite or a variable
+// is not known, or a value makes no sense: then nothing was started.
 package main
 
 import (
@@ -30,6 +31,8 @@ import (
 	"time"
 
 	"github.com/portcullis-gateway/portcullis/deployments/cluster"
+	"github.com/portcullis-gateway/portcullis/shared/cli"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 const (
@@ -54,9 +57,24 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if err != nil {
 		return 0, err
 	}
+	if len(args) > 0 {
+		switch args[0] {
+		case "help", "-h", "--help":
+			return cli.Done, help(root, stdout)
+		case "version", "--version":
+			return cli.App{Name: "k6 runner"}.Run(ctx, cli.Process{Args: append([]string{"version"}, args[1:]...), Stdout: stdout, Stderr: stderr}), nil
+		}
+	}
 	name, variables, err := parse(root, args)
 	if err != nil {
+		return cli.Usage, err
+	}
+	known, err := declared(root, name)
+	if err != nil {
 		return 0, err
+	}
+	if err := checkVariables(known, variables, slices.Concat(environ, variables)); err != nil {
+		return cli.Usage, err
 	}
 	server, err := serve(ctx, http.HandlerFunc(upstream))
 	if err != nil {
@@ -82,6 +100,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		}()
 		environ = slices.Concat(environ, f.variables())
 	}
+	printTarget(stdout, name, known, environ)
 	page := filepath.Join(root, ".task", "k6", name+".html")
 	return runK6(ctx, root, name, page, environ, stdout, stderr)
 }
@@ -93,14 +112,40 @@ func parse(root string, args []string) (suite string, variables []string, err er
 		return "", nil, fmt.Errorf("which suite? (hint: one of %s)", strings.Join(known, ", "))
 	}
 	if suite = args[0]; !slices.Contains(known, suite) {
-		return "", nil, fmt.Errorf("no suite %q (hint: one of %s)", suite, strings.Join(known, ", "))
-	}
-	for _, v := range args[1:] {
-		if name, _, ok := strings.Cut(v, "="); !ok || name == "" {
-			return "", nil, fmt.Errorf("%q is not of the form NAME=VALUE", v)
-		}
+		return "", nil, fmt.Errorf("no suite %q (hint: %s)", suite, fault.Suggest(suite, known))
 	}
 	return suite, args[1:], nil
+}
+
+// help prints the suites with their variables.
+func help(root string, w io.Writer) error {
+	fmt.Fprint(w, "Runs a suite of load tests with k6, against what is there or against a fleet of its own.\n\n"+
+		"Usage:\n  go run ./loadtest/k6 SUITE [NAME=VALUE…]\n  go run ./loadtest/k6 help|version\n\nSuites, with their own variables and defaults:\n")
+	var common []variable
+	for _, suite := range suites(root) {
+		known, err := declared(root, suite)
+		if err != nil {
+			return err
+		}
+		own := len(known)
+		if i := slices.IndexFunc(known, func(v variable) bool { return v.name == "GATEWAYS" }); i >= 0 {
+			own, common = i, known[i:]
+		}
+		fmt.Fprintf(w, "  %-10s %s\n", suite, list(known[:own]))
+	}
+	_, err := fmt.Fprintf(w, "\nVariables of all suites:\n  %s\n\nk6's own variables (K6_…) are passed on. See loadtest/k6/README.md.\n", list(common))
+	return err
+}
+
+func list(variables []variable) string {
+	texts := make([]string, len(variables))
+	for i, v := range variables {
+		texts[i] = v.name
+		if len(v.values) > 0 {
+			texts[i] += "=" + v.values[0]
+		}
+	}
+	return strings.Join(texts, " ")
 }
 
 // runK6 runs a suite, and writes its page unless k6 broke off before there was a summary.

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/portcullis-gateway/portcullis/deployments/cluster"
+	"github.com/portcullis-gateway/portcullis/shared/cli"
 )
 
 // missed is k6's exit code when a threshold was missed.
@@ -149,27 +151,108 @@ func (c failing) run(t *testing.T, root string, fleet []string) {
 	}
 }
 
-// TestNoSuite: what cannot be run says why.
-func TestNoSuite(t *testing.T) {
-	for _, c := range []struct {
-		args []string
-		want string
-	}{
-		{nil, "which suite?"},
-		{[]string{"smok"}, `no suite "smok" (hint: one of churn, fleet, revocation, rotation, smoke, soak, spike, steady)`},
-		{[]string{"smoke", "RATE"}, `"RATE" is not of the form NAME=VALUE`},
+// TestRefused: what cannot be run says why, and starts nothing.
+func TestRefused(t *testing.T) {
+	for args, want := range map[string]string{
+		"":                          "which suite?",
+		"smok":                      `no suite "smok" (hint: did you mean "smoke"?)`,
+		"smoke RATE":                `"RATE" is not of the form NAME=VALUE`,
+		"smoke RTE=5":               `RTE: the suite has no such variable (hint: did you mean "RATE"?)`,
+		"smoke PEAK=5":              "PEAK: the suite has no such variable (hint: the nearest known one is ",
+		"smoke RATE=-1":             "RATE: -1 is not a number above 0",
+		"smoke RATE=many":           "RATE: many is not a number above 0",
+		"smoke DURATION=5x":         "DURATION: 5x is not a duration (hint: 30s, 5m, 1h30m)",
+		"smoke ALG=none":            "ALG: none is not one of ES256, RS256",
+		"smoke DROPPED=2":           "DROPPED: 2 is not a share",
+		"smoke GATEWAY=127.0.0.1:1": "GATEWAY: not the URL of something on HTTP (hint: http://host:port)",
+		"smoke CONTROL=ftp://a":     "CONTROL: not the URL",
+		"fleet OPERATOR=a":          "OPERATOR: not the URL",
+		"soak A=1 RATE=0":           "A: the suite has no such variable (hint: the nearest known one is \"ALG\"; known here: DURATION, RATE, METRICS, GROWTH, GATEWAYS, GATEWAY, CONTROL, ADMIN_TOKEN, UPSTREAM, ALG, P95, DROPPED)\nRATE: 0 is not",
 	} {
-		_, err := run(t.Context(), c.args, os.Environ(), io.Discard, io.Discard)
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%q: got %v, want %s", c.args, err, c.want)
+		code, err := run(t.Context(), strings.Fields(args), os.Environ(), io.Discard, io.Discard)
+		if code != cli.Usage || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: exit code %d, got %v, want %s", args, code, err, want)
+		}
+	}
+	// The environment is another way to give a value.
+	if code, err := run(t.Context(), []string{"smoke"}, append(os.Environ(), "DURATION=x"), io.Discard, io.Discard); code != cli.Usage || err == nil {
+		t.Errorf("exit code %d, %v", code, err)
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	for args, want := range map[string]string{
+		"help": "  smoke      DURATION=5s RATE=200\n", "--help": "ALG=ES256 P95=250 DROPPED=0.01", "-h": "SUITE [NAME=VALUE…]",
+		"version": "k6 runner ", "version -o json": `{"program":"k6 runner"`,
+	} {
+		var out bytes.Buffer
+		if code, err := run(t.Context(), strings.Fields(args), os.Environ(), &out, io.Discard); code != 0 || err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: exit code %d, %v, no %q in\n%s", args, code, err, want, out.String())
 		}
 	}
 }
 
-// TestBadVariables: a run that cannot begin ends at once, and says why.
+// TestVariablesAreDocumented: what a script reads stands in its head, and that of
+// all suites in lib/settings.js; and the other way round.
+func TestVariablesAreDocumented(t *testing.T) {
+	root, err := cluster.SourceTree(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := regexp.MustCompile(`(?m)^//   ([A-Z0-9_]{3,}) +\S`)
+	common, err := os.ReadFile(filepath.Join("lib", "settings.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, suite := range suites(root) {
+		script, err := os.ReadFile(suite + ".js")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		for _, m := range documented.FindAllStringSubmatch(string(script)+string(common), -1) {
+			want = append(want, m[1])
+		}
+		known, err := declared(root, suite)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, v := range known {
+			if v.name != "GATEWAY" { // in the line of GATEWAYS
+				got = append(got, v.name)
+			}
+		}
+		slices.Sort(want)
+		want = slices.Compact(want) // a suite may say its own default
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s reads %q, and documents %q", suite, got, want)
+		}
+		if uses := strings.Count(string(script), "__ENV"); uses > 0 {
+			t.Errorf("%s reads __ENV by itself, where its variables are not found", suite)
+		}
+	}
+}
+
+func TestTarget(t *testing.T) {
+	known := []variable{{"DURATION", "seconds", []string{"1m"}}, {"GATEWAY", "addresses", nil}, {"METRICS", "addresses", nil}, {"ADMIN_TOKEN", "required", nil}, {"RATE", "number", []string{"200"}}}
+	var out strings.Builder
+	printTarget(&out, "steady", known, []string{"GATEWAY=http://me:hush@a", "ADMIN_TOKEN=hush", "RATE=5"})
+	const want = "suite        steady\nDURATION     1m (default)\nGATEWAY      http://me:xxxxx@a\nADMIN_TOKEN  (set)\nRATE         5\n\n"
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+// TestBadVariables: k6 itself ends a run at once that cannot begin, and says why.
 func TestBadVariables(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts k6")
+	}
+	root, err := cluster.SourceTree(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
 	control := serveTest(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
 	full := []string{"GATEWAY=" + control, "CONTROL=" + control, "ADMIN_TOKEN=x", "UPSTREAM=" + control}
@@ -179,13 +262,15 @@ func TestBadVariables(t *testing.T) {
 		"GATEWAY=,":   "GATEWAY or GATEWAYS must be set",
 		"RATE=-1":     "RATE=-1 is not a number above 0",
 		"DURATION=5x": "DURATION=5x is not a duration",
-		"ALG=none":    "ALG=none is not one of ES256,RS256",
-		"X=":          "prepare failed", // nothing is wrong but the admin token
+		"DROPPED=2":   "DROPPED=2 is not a share",
+		"ALG=none":    "ALG=none is not one of ES256, RS256",
+		"P95=":        "prepare failed", // nothing is wrong but the admin token
 	} {
 		t.Run(variable, func(t *testing.T) {
 			t.Parallel()
 			var stderr bytes.Buffer
-			code, err := run(t.Context(), append([]string{"smoke"}, slices.Concat(full, []string{variable})...), os.Environ(), io.Discard, &stderr)
+			environ := slices.Concat(os.Environ(), full, []string{variable})
+			code, err := runK6(t.Context(), root, "smoke", filepath.Join(t.TempDir(), "page.html"), environ, io.Discard, &stderr)
 			if code == 0 || err != nil {
 				t.Errorf("exit code %d, %v", code, err)
 			}

@@ -48,14 +48,38 @@ export function seconds(name, fallback) {
   return [...text.matchAll(/([\d.]+)(ms|s|m|h)/g)].reduce((sum, part) => sum + part[1] * units[part[2]], 0);
 }
 
-export const gateways = addresses(__ENV.GATEWAYS ? 'GATEWAYS' : 'GATEWAY');
+// share reads a number above 0 and at most 1.
+export function share(name, fallback) {
+  const value = number(name, fallback);
+  if (value > 1) {
+    throw new Error(`${name}=${__ENV[name]} is not a share (hint: above 0 and at most 1)`);
+  }
+  return value;
+}
+
+// choice reads one of some words; the first one is the default.
+export function choice(name, ...known) {
+  const text = __ENV[name] || known[0];
+  if (!known.includes(text)) {
+    throw new Error(`${name}=${text} is not one of ${known.join(', ')}`);
+  }
+  return text;
+}
+
+// url reads a URL that must be set.
+const url = (name) => address(required(name));
+
+// The runner (variables.go) finds the variables of a suite by these calls: a name in
+// quotes first, then the default or the choices.
+const several = addresses('GATEWAYS');
+export const gateways = several.length > 0 ? several : addresses('GATEWAY');
 if (gateways.length === 0) {
   throw new Error('GATEWAY or GATEWAYS must be set, see loadtest/k6/README.md');
 }
-export const control = address(required('CONTROL'));
+export const control = url('CONTROL');
 export const adminToken = required('ADMIN_TOKEN');
-export const upstream = required('UPSTREAM');
+export const upstream = url('UPSTREAM');
 
-export const algorithm = __ENV.ALG || 'ES256';
+export const algorithm = choice('ALG', 'ES256', 'RS256');
 export const p95 = number('P95', 250);
-export const dropped = number('DROPPED', 0.01);
+export const dropped = share('DROPPED', 0.01);

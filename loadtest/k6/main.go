@@ -57,13 +57,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if err != nil {
 		return 0, err
 	}
-	if len(args) > 0 {
-		switch args[0] {
-		case "help", "-h", "--help":
-			return cli.Done, help(root, stdout)
-		case "version", "--version":
-			return cli.App{Name: "k6 runner"}.Run(ctx, cli.Process{Args: append([]string{"version"}, args[1:]...), Stdout: stdout, Stderr: stderr}), nil
-		}
+	if code, done, err := answer(root, args, stdout, stderr); done {
+		return code, err
 	}
 	name, variables, err := parse(root, args)
 	if err != nil {
@@ -115,6 +110,22 @@ func parse(root string, args []string) (suite string, variables []string, err er
 		return "", nil, fmt.Errorf("no suite %q (hint: %s)", suite, fault.Suggest(suite, known))
 	}
 	return suite, args[1:], nil
+}
+
+// answer prints what needs no suite; done: that was asked for.
+func answer(root string, args []string, stdout, stderr io.Writer) (code int, done bool, err error) {
+	if len(args) == 0 {
+		return 0, false, nil
+	}
+	switch args[0] {
+	case "help", "-h", "--help":
+		return cli.Done, true, help(root, stdout)
+	case "version", "--version":
+		return cli.App{Name: "k6 runner"}.Run(context.Background(), cli.Process{
+			Args: append([]string{"version"}, args[1:]...), Stdout: stdout, Stderr: stderr,
+		}), true, nil
+	}
+	return 0, false, nil
 }
 
 // help prints the suites with their variables.

@@ -31,7 +31,7 @@ var declaration = regexp.MustCompile(`\b(number|share|seconds|choice|addresses|u
 func declared(root, suite string) ([]variable, error) {
 	var all []variable
 	for _, file := range []string{suite + ".js", filepath.Join("lib", "settings.js")} {
-		text, err := os.ReadFile(filepath.Join(root, "loadtest", "k6", file))
+		text, err := os.ReadFile(filepath.Join(root, "loadtest", "k6", file)) //nolint:gosec // one of the suites that are here
 		if err != nil {
 			return nil, err
 		}
@@ -81,13 +81,7 @@ var durations = regexp.MustCompile(`^(\d+(\.\d+)?(ms|s|m|h))+$`)
 func (v variable) judge(text string) (message, hint string) {
 	switch v.kind {
 	case "number", "share":
-		n, err := strconv.ParseFloat(text, 64)
-		if err != nil || n <= 0 || n > 1e12 {
-			return text + " is not a number above 0", ""
-		}
-		if v.kind == "share" && n > 1 {
-			return text + " is not a share", "above 0 and at most 1"
-		}
+		return judgeNumber(text, v.kind == "share")
 	case "seconds":
 		if !durations.MatchString(text) {
 			return text + " is not a duration", "30s, 5m, 1h30m"
@@ -97,10 +91,26 @@ func (v variable) judge(text string) (message, hint string) {
 			return text + " is not one of " + strings.Join(v.values, ", "), fault.DidYouMean(text, v.values)
 		}
 	case "addresses", "url":
-		for address := range strings.SplitSeq(text, ",") {
-			if u, err := url.Parse(strings.TrimSpace(address)); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
-				return "not the URL of something on HTTP", "http://host:port" // not what it is: it may hold a password
-			}
+		return judgeAddresses(text)
+	}
+	return "", ""
+}
+
+func judgeNumber(text string, share bool) (message, hint string) {
+	n, err := strconv.ParseFloat(text, 64)
+	switch {
+	case err != nil || n <= 0 || n > 1e12:
+		return text + " is not a number above 0", ""
+	case share && n > 1:
+		return text + " is not a share", "above 0 and at most 1"
+	}
+	return "", ""
+}
+
+func judgeAddresses(list string) (message, hint string) {
+	for address := range strings.SplitSeq(list, ",") {
+		if u, err := url.Parse(strings.TrimSpace(address)); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
+			return "not the URL of something on HTTP", "http://host:port" // not what it is: it may hold a password
 		}
 	}
 	return "", ""

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/portcullis-gateway/portcullis/shared/config"
@@ -170,13 +171,8 @@ func (a App) verb(name string) *Verb {
 		return nil
 	}
 	for _, v := range a.verbs() {
-		if v.Name == name {
+		if v.Name == name || slices.Contains(v.Aliases, name) {
 			return &v
-		}
-		for _, alias := range v.Aliases {
-			if alias == name {
-				return &v
-			}
 		}
 	}
 	return nil

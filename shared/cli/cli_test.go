@@ -108,7 +108,7 @@ func TestCommandLine(t *testing.T) {
 		{"serve", "--version", 0, "porter "},
 		{"", "version -o json", 0, `{"program":"porter","version":"`},
 		{"", "help version", 0, "porter version [flags]"},
-		{"", "help help", 0, "porter help [flags] [VERB]"},
+		{"", "help --help", 0, "porter help [flags] [VERB]"},
 		{"", "help completion", 0, "porter completion [flags] bash|zsh|fish"},
 		// Faults.
 		{"", "", 2, "porter VERB"},

@@ -66,7 +66,7 @@ func (a App) program(v *Verb) config.Program {
 
 // usage is the help of a program that needs a verb.
 func (a App) usage() string {
-	more := fmt.Sprintf("%s help VERB says how a verb is used.\n", a.Name)
+	more := a.Name + " help VERB says how a verb is used.\n"
 	if a.More != "" {
 		more = strings.TrimRight(a.More, "\n") + "\n" + more
 	}

@@ -13,22 +13,21 @@ const prefix = "PORTCULLIS_"
 // everyName lists the settings of all programs, so that one environment can serve
 // several of them: what another program knows is not a mistake. The test of the
 // reference pages keeps the list complete.
-var everyName = strings.Fields(`
+const everyName = `
 	admin-listen admin-token admin-token-file client-cert-header config control control-listen data-dir demo
 	demo-issuer-listen demo-upstream-listen drain-delay drain-timeout gateway-admin-listen gateway-listen
 	idle-timeout limit-keys listen log-format log-level log-replicas log-requests max-conns max-conns-per-ip
 	max-downloads max-header max-token-size nats nats-credentials nats-listen nats-token node-id node-token
 	node-token-file peers port-offset pprof read-timeout replica-id resources shutdown-grace signing-key tls-cert
 	tls-key token-cache-entries token-cache-size trusted-proxies write-timeout
-`)
+`
 
 // EveryName returns the names of the settings of all programs, in order.
-func EveryName() []string { return slices.Clone(everyName) }
+func EveryName() []string { return strings.Fields(everyName) }
 
-// Variables of tests and of Kubernetes, which describes a Service called portcullis
-// or portcullis-SOMETHING to every process beside it.
+// Variables of Kubernetes, which describes a Service called portcullis or
+// portcullis-SOMETHING to every process that runs next to it.
 var (
-	ofTests      = []string{"PORTCULLIS_FAULTS", "PORTCULLIS_IDENTITY"}
 	ofKubernetes = regexp.MustCompile(`^PORTCULLIS(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
 	linkAddress  = regexp.MustCompile(`^(tcp|udp|sctp)://`) // the value of PORTCULLIS_PORT
 )
@@ -36,7 +35,7 @@ var (
 // unknownVariables finds variables of the environment that are meant for us and
 // that no program knows.
 func unknownVariables(environ []string, settings []*setting) fault.List {
-	known := map[string]bool{}
+	known := map[string]bool{"PORTCULLIS_FAULTS": true, "PORTCULLIS_IDENTITY": true} // of tests
 	names := make([]string, 0, len(settings))
 	for _, s := range settings {
 		if s.use != useFlag {
@@ -46,11 +45,8 @@ func unknownVariables(environ []string, settings []*setting) fault.List {
 	for _, name := range names {
 		known[name] = true
 	}
-	for _, name := range everyName {
+	for _, name := range EveryName() {
 		known[envName(name)] = true
-	}
-	for _, name := range ofTests {
-		known[name] = true
 	}
 	var faults fault.List
 	for _, entry := range environ {

@@ -93,6 +93,13 @@ func (f fleetAnswer) table(out io.Writer) error {
 		return err
 	}
 	_, _ = fmt.Fprintln(out)
+	if err := f.nodes().Write(out); err != nil {
+		return err
+	}
+	return f.rejects(out)
+}
+
+func (f fleetAnswer) nodes() *cli.Table {
 	nodes := cli.NewTable("NODE", "LIVE", "STATE", "SEQUENCE", "BEHIND", "REQUESTS", "DENIALS", "VERSION", "REMARKS")
 	for _, n := range f.Nodes {
 		var remarks []string
@@ -108,10 +115,7 @@ func (f fleetAnswer) table(out io.Writer) error {
 		nodes.Row(n.ID, yesNo(n.Live), n.State, number(n.Sequence), number(n.Lag), number(n.Requests), number(n.Denials), n.Version,
 			strings.Join(remarks, ", "))
 	}
-	if err := nodes.Write(out); err != nil {
-		return err
-	}
-	return f.rejects(out)
+	return nodes
 }
 
 // rejects lists what is not in force, with the whole reason beneath.

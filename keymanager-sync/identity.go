@@ -15,10 +15,11 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/api"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/fleet"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/rest"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
@@ -133,8 +134,8 @@ func (own identity) viewConfig(cfg Config) view.Config {
 	return c
 }
 
-func (own identity) apiConfig(cfg Config, v *view.View, l *ledger.Ledger, f *fleet.Fleet) api.Config {
-	return api.Config{
+func (own identity) restConfig(cfg Config, v *view.View, l *ledger.Ledger, f *fleet.Fleet) rest.Config {
+	return rest.Config{
 		View: v, Ledger: l, Fleet: f,
 		AdminTokens: map[string]string{"admin": own.adminToken}, NodeToken: own.nodeToken,
 		Registry: cfg.Registry, Logger: cfg.Logger, DrainDelay: cfg.DrainDelay, ShutdownGrace: cfg.ShutdownGrace,
@@ -165,18 +166,17 @@ func secure(listener net.Listener, cert, key string) (net.Listener, error) {
 
 // showBus makes the connection visible in the metrics.
 func showBus(registry prometheus.Registerer, bus *stream.Bus) {
-	count := func(name, help string, read func(stream.Stats) uint64) prometheus.Collector {
-		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
-			func() float64 { return float64(read(bus.Stats())) })
+	register := promauto.With(registry)
+	count := func(name, help string, read func(stream.Stats) uint64) {
+		register.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(read(bus.Stats())) })
 	}
-	registry.MustRegister(
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "portcullis_nats_connected", Help: "1 while NATS is connected."}, func() float64 {
-			if bus.Connected() {
-				return 1
-			}
-			return 0
-		}),
-		count("portcullis_nats_disconnects_total", "Times the connection to NATS was lost.", func(s stream.Stats) uint64 { return s.Disconnects }),
-		count("portcullis_log_consumer_renewals_total", "Times the log's consumer had to be replaced.", func(s stream.Stats) uint64 { return s.Renewals }),
-		count("portcullis_signals_undecodable_total", "Signals that were dropped because they could not be understood.", func(s stream.Stats) uint64 { return s.Undecodable }))
+	register.NewGaugeFunc(prometheus.GaugeOpts{Name: "portcullis_nats_connected", Help: "1 while NATS is connected."}, func() float64 {
+		if bus.Connected() {
+			return 1
+		}
+		return 0
+	})
+	count("portcullis_nats_disconnects_total", "Times the connection to NATS was lost.", func(s stream.Stats) uint64 { return s.Disconnects })
+	count("portcullis_log_consumer_renewals_total", "Times the log's consumer had to be replaced.", func(s stream.Stats) uint64 { return s.Renewals })
+	count("portcullis_signals_undecodable_total", "Signals that were dropped because they could not be understood.", func(s stream.Stats) uint64 { return s.Undecodable })
 }

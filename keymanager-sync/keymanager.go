@@ -17,10 +17,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/api"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/fleet"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/issuers"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/rest"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
@@ -150,7 +150,7 @@ func Run(ctx context.Context, cfg Config) error {
 	keeper := issuers.New(issuers.Config{
 		Bus: bus, View: v, Ledger: writer, Leads: table.Leader, Logger: cfg.Logger, Registry: cfg.Registry,
 	})
-	server, err := api.New(own.apiConfig(cfg, v, writer, table))
+	server, err := rest.New(own.restConfig(cfg, v, writer, table))
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ type kind struct {
 // kinds are all kinds by their numbers, in the order of their references: a kind
 // refers only to kinds before it (a Deployment holds an Api, a KeySet belongs to an
 // Issuer). A new kind has an entry here, in indexes, in the table of shared/rules
-// and in those of keymanager-sync/internal/api; a test names each that lacks it.
+// and in those of keymanager-sync/internal/rest; a test names each that lacks it.
 //
 //nolint:gochecknoglobals // a constant table
 var kinds = [...]kind{

@@ -1,28 +1,31 @@
 package fleet
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
 
 func (f *Fleet) observe() {
-	f.diverged = prometheus.NewCounter(prometheus.CounterOpts{
+	register := promauto.With(f.cfg.Registry)
+	f.diverged = register.NewCounter(prometheus.CounterOpts{
 		Name: "portcullis_state_divergence_total",
 		Help: "Times another replica showed another set hash at the same sequence. Must be 0 for ever.",
 	})
-	if f.cfg.Registry == nil {
-		return
+	gauge := func(name, help string, read func() float64) {
+		register.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read)
 	}
-	f.cfg.Registry.MustRegister(f.diverged,
-		gauge("portcullis_fleet_nodes", "Live nodes.", func() float64 { return float64(f.count(func(Node) bool { return true })) }),
-		gauge("portcullis_fleet_nodes_behind", "Live nodes that are behind this replica, or in another epoch.",
-			func() float64 { return float64(f.count(func(n Node) bool { return n.Lag > 0 || n.OtherEpoch })) }),
-		gauge("portcullis_fleet_rejects", "Resources that live nodes could not put in force, over all nodes.", func() float64 { return float64(f.rejects()) }),
-		gauge("portcullis_fleet_nodes_not_in_force", "Live nodes with at least one resource that they could not put in force.",
-			func() float64 { return float64(f.count(func(n Node) bool { return n.Rejects() > 0 })) }),
-		gauge("portcullis_fleet_leader", "1 if this replica fetches key sets and sweeps.", func() float64 {
-			if f.Leader() {
-				return 1
-			}
-			return 0
-		}))
+	gauge("portcullis_fleet_nodes", "Live nodes.", func() float64 { return float64(f.count(func(Node) bool { return true })) })
+	gauge("portcullis_fleet_nodes_behind", "Live nodes that are behind this replica, or in another epoch.",
+		func() float64 { return float64(f.count(func(n Node) bool { return n.Lag > 0 || n.OtherEpoch })) })
+	gauge("portcullis_fleet_rejects", "Resources that live nodes could not put in force, over all nodes.", func() float64 { return float64(f.rejects()) })
+	gauge("portcullis_fleet_nodes_not_in_force", "Live nodes with at least one resource that they could not put in force.",
+		func() float64 { return float64(f.count(func(n Node) bool { return n.Rejects() > 0 })) })
+	gauge("portcullis_fleet_leader", "1 if this replica fetches key sets and sweeps.", func() float64 {
+		if f.Leader() {
+			return 1
+		}
+		return 0
+	})
 }
 
 func (f *Fleet) count(which func(Node) bool) (total int) {
@@ -41,8 +44,4 @@ func (f *Fleet) rejects() (total int) {
 		}
 	}
 	return total
-}
-
-func gauge(name, help string, read func() float64) prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read)
 }

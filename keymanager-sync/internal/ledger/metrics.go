@@ -1,6 +1,9 @@
 package ledger
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
 
 type metrics struct {
 	appends *prometheus.CounterVec
@@ -10,26 +13,23 @@ type metrics struct {
 }
 
 func newMetrics(registry prometheus.Registerer) metrics {
-	m := metrics{
-		appends: prometheus.NewCounterVec(prometheus.CounterOpts{
+	register := promauto.With(registry)
+	return metrics{
+		appends: register.NewCounterVec(prometheus.CounterOpts{
 			Name: "portcullis_log_appends_total",
 			Help: "Attempts to append an entry: landed, conflict (another replica was faster; decided again), failed.",
 		}, []string{"result"}),
-		unknown: prometheus.NewCounter(prometheus.CounterOpts{
+		unknown: register.NewCounter(prometheus.CounterOpts{
 			Name: "portcullis_log_append_unknown_total",
 			Help: "Appends whose answer was lost, so that the outcome had to be found out.",
 		}),
-		group: prometheus.NewHistogram(prometheus.HistogramOpts{
+		group: register.NewHistogram(prometheus.HistogramOpts{
 			Name: "portcullis_log_entry_transactions", Help: "Transactions in an appended entry.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 9),
 		}),
-		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+		seconds: register.NewHistogram(prometheus.HistogramOpts{
 			Name: "portcullis_log_append_seconds", Help: "From the decision of a group to its answer, durable on this replica.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
 		}),
 	}
-	if registry != nil {
-		registry.MustRegister(m.appends, m.unknown, m.group, m.seconds)
-	}
-	return m
 }

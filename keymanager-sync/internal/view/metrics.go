@@ -2,8 +2,8 @@ package view
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 )
 
@@ -18,64 +18,54 @@ type metrics struct {
 	misconfigured  prometheus.Gauge
 }
 
-func counter(name, help string) prometheus.Counter {
-	return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-}
-
 // observe makes the view's metrics and shows them in a registry, if there is one.
 func (v *View) observe(registry prometheus.Registerer) {
+	register := promauto.With(registry)
+	counter := func(name, help string) prometheus.Counter {
+		return register.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
 	v.metrics = metrics{
 		interruptions: counter("portcullis_log_interruptions_total", "Times following the log ended with trouble."),
 		rejects:       counter("portcullis_sync_rejects_total", "Changes that this version could not understand."),
 		undecodable:   counter("portcullis_log_undecodable_total", "Log entries that could not be understood and were passed over."),
 		folded:        counter("portcullis_log_entries_folded_total", "Log entries folded and made durable."),
-		foldSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+		foldSeconds: register.NewHistogram(prometheus.HistogramOpts{
 			Name: "portcullis_log_fold_seconds", Help: "Time to fold a batch of entries and make it durable.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}),
 		snapshotBuilds: counter("portcullis_snapshot_builds_total", "Snapshots that were built."),
-		downloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+		downloads: register.NewCounterVec(prometheus.CounterOpts{
 			Name: "portcullis_snapshot_downloads_total", Help: "Snapshot downloads by whether they were admitted.",
 		}, []string{"result"}),
-		misconfigured: prometheus.NewGauge(prometheus.GaugeOpts{
+		misconfigured: register.NewGauge(prometheus.GaugeOpts{
 			Name: "portcullis_log_misconfigured", Help: "1 if the log's stream is not configured as it was founded; the log says how.",
 		}),
 	}
-	if registry == nil {
-		return
+	v.observeState(register)
+}
+
+// observeState shows where the view stands, read when it is asked for.
+func (v *View) observeState(register promauto.Factory) {
+	gauge := func(name, help string, labels prometheus.Labels, read func() float64) {
+		register.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, read)
 	}
-	registry.MustRegister(v.metrics.interruptions, v.metrics.rejects, v.metrics.undecodable, v.metrics.folded,
-		v.metrics.foldSeconds, v.metrics.snapshotBuilds, v.metrics.downloads, v.metrics.misconfigured)
-	registry.MustRegister(
-		gauge("portcullis_sync_sequence", "The log sequence at which the view stands.",
-			func() float64 { return float64(v.State().Position().Sequence) }),
-		gauge("portcullis_sync_epoch", "The epoch of the log that the view follows.",
-			func() float64 { return float64(v.State().Position().Epoch) }),
-		gauge("portcullis_sync_lag_seconds", "How long the view has been behind the log; 0: it is not.",
-			func() float64 { return v.Status().Lag.Seconds() }),
-		gauge("portcullis_sync_rejected_resources", "Resources that this version cannot understand, now.",
-			func() float64 { return float64(len(v.State().Rejects())) }),
-		gauge("portcullis_view_bytes", "Size of the view's file.", v.disk.size))
+	gauge("portcullis_sync_sequence", "The log sequence at which the view stands.", nil,
+		func() float64 { return float64(v.State().Position().Sequence) })
+	gauge("portcullis_sync_epoch", "The epoch of the log that the view follows.", nil,
+		func() float64 { return float64(v.State().Position().Epoch) })
+	gauge("portcullis_sync_lag_seconds", "How long the view has been behind the log; 0: it is not.", nil,
+		func() float64 { return v.Status().Lag.Seconds() })
+	gauge("portcullis_sync_rejected_resources", "Resources that this version cannot understand, now.", nil,
+		func() float64 { return float64(len(v.State().Rejects())) })
+	gauge("portcullis_view_bytes", "Size of the view's file.", nil, v.disk.size)
 	for _, phase := range []Phase{Opening, Loading, Live, Away, Hold} {
-		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "portcullis_log_state", Help: "1 for the phase the view is in. Alarm on HOLD.",
-			ConstLabels: prometheus.Labels{"state": string(phase)},
-		}, func() float64 { return one(v.Status().Phase == phase) }))
+		gauge("portcullis_log_state", "1 for the phase the view is in. Alarm on HOLD.", prometheus.Labels{"state": string(phase)},
+			func() float64 { return one(v.Status().Phase == phase) })
 	}
 	for _, kind := range catalog.Kinds() {
-		registry.MustRegister(v.resources(kind))
+		gauge("portcullis_resources", "Resources by kind.", prometheus.Labels{"kind": catalog.KindName(kind)},
+			func() float64 { return float64(v.State().Len(kind)) })
 	}
-}
-
-func (v *View) resources(kind pb.Kind) prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "portcullis_resources", Help: "Resources by kind.",
-		ConstLabels: prometheus.Labels{"kind": catalog.KindName(kind)},
-	}, func() float64 { return float64(v.State().Len(kind)) })
-}
-
-func gauge(name, help string, read func() float64) prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read)
 }
 
 func one(yes bool) float64 {

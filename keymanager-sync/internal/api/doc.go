@@ -1,9 +1,0 @@
-// Package api is the control plane's REST interface: it decodes requests, names
-// the actor, hands commands to the ledger, and answers reads from the view. It
-// decides nothing about resources by itself.
-//
-// Every address but the four open ones (/healthz, /readyz, /metrics,
-// /openapi.yaml) asks for a token; there is no way to switch that off.
-package api
-
-//go:generate go run ./openapi/generate

@@ -1,0 +1,118 @@
+package rest_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+)
+
+// keepBeating sends what beats makes every 20 ms until the returned function is called.
+func (c *control) keepBeating(beats func() []*pb.Heartbeat) (stop func()) {
+	ended, asked := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			for _, b := range beats() {
+				_ = c.bus.PublishHeartbeat(b)
+			}
+			select {
+			case <-asked:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	return func() {
+		close(asked)
+		<-ended
+	}
+}
+
+// current is the heartbeat of a node that has applied everything.
+func (c *control) current(node string, rejects ...*pb.Reject) *pb.Heartbeat {
+	p := c.view.State().Position()
+	return &pb.Heartbeat{
+		Node: node, Epoch: p.Epoch, Sequence: p.Sequence, State: pb.Heartbeat_LIVE, StartedAt: 1,
+		Rejects: rejects, RejectCount: uint32(len(rejects)),
+	}
+}
+
+// A node that reached a change and could not put it in force is named with its
+// reason; the change is never said to be in force.
+func TestNotInForce(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	c.seed()
+	api := &pb.Reject{Kind: "KIND_DEPLOYMENT", Id: "orders", Sequence: 1, Reason: "environment variable \"KEY\" is not set\n; übel"}
+	for name, test := range map[string]struct {
+		reject     *pb.Reject
+		call, want string
+		status     int
+	}{
+		// The Api of the plan answers 503 there: nothing of the plan is in force.
+		"the Api of a changed plan": {
+			api, "/v1/plans/gold/deprecate", `not_in_force; applied=1; failed=gw-2; reason="gw-2: deployment/orders: environment variable \"KEY\" is not set\n; \u00fcbel"`, http.StatusAccepted,
+		},
+		// It was so before, and has nothing to do with a subscription.
+		"another resource": {api, "/v1/subscriptions/mobile-gold/pause", "in_force; nodes=2", http.StatusOK},
+	} {
+		stop := c.keepBeating(func() []*pb.Heartbeat {
+			return []*pb.Heartbeat{c.current("gw-1"), c.current("gw-2", test.reject)}
+		})
+		a := c.must(test.status, "POST", test.call+"?wait=fleet&timeout=20s", "")
+		stop()
+		if got := a.header.Get("Portcullis-Fleet"); got != test.want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	contains(t, c.must(200, "GET", "/v1/fleet", "").body, `"reject_count": 1`, `is not set`)
+}
+
+// What a node rejects at the change's own sequence concerns the change, whatever it
+// is; and so may a reject that is not named because there are too many.
+func TestNotInForceAtTheSequence(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	c.seed()
+	for _, named := range []bool{true, false} {
+		stop := c.keepBeating(func() []*pb.Heartbeat {
+			b := c.current("gw-1")
+			b.RejectCount = 21
+			for i := range 20 {
+				at := b.GetSequence()
+				if !named {
+					at += uint64(i) + 1
+				}
+				b.Rejects = append(b.Rejects, &pb.Reject{Kind: "73", Id: "x", Sequence: at, Reason: "kind 73 is not known"})
+			}
+			return []*pb.Heartbeat{b}
+		})
+		a := c.must(http.StatusAccepted, "POST", "/v1/applications?wait=fleet&timeout=20s", `{"name":"x"}`)
+		stop()
+		if named {
+			contains(t, a.header.Get("Portcullis-Fleet"), "not_in_force; applied=0; failed=gw-1;", "73/x: kind 73 is not known", "and 17 more")
+		} else {
+			contains(t, a.header.Get("Portcullis-Fleet"), "not_in_force; applied=0; failed=gw-1;", "more resources that are not in force than it names")
+		}
+	}
+}
+
+// With no live node, a change is not said to be in force while a node is silent.
+func TestNobodyIsHeard(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	c.seed()
+	c.beat("gw-1", 1)
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		a := c.call("POST", "/v1/applications?wait=fleet&timeout=10s", `{"name":"x"}`)
+		got := a.header.Get("Portcullis-Fleet")
+		if got == "pending; applied=0; silent=gw-1" && a.status == http.StatusAccepted {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d %s", a.status, got)
+		}
+	}
+}

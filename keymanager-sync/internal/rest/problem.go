@@ -1,0 +1,164 @@
+package rest
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"strconv"
+
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
+	"github.com/portcullis-gateway/portcullis/shared/rules"
+)
+
+// problem is an answer in the form of RFC 9457.
+type problem struct {
+	Type   string        `json:"type"`
+	Title  string        `json:"title"`
+	Status int           `json:"status"`
+	Detail string        `json:"detail,omitempty"`
+	Errors []fault.Fault `json:"errors,omitempty"`
+
+	header http.Header
+}
+
+func (p *problem) Error() string { return p.Title + ": " + p.Detail }
+
+// newProblem makes a problem; word is the last part of its type and never changes its meaning.
+func newProblem(status int, word, detail string) *problem {
+	return &problem{
+		Type:   "urn:portcullis:problem:" + word,
+		Title:  http.StatusText(status),
+		Status: status,
+		Detail: detail,
+	}
+}
+
+// with adds a header to the answer.
+func (p *problem) with(name, value string) *problem {
+	if p.header == nil {
+		p.header = make(http.Header)
+	}
+	p.header.Set(name, value)
+	return p
+}
+
+func (p *problem) retryAfter(seconds int) *problem {
+	return p.with("Retry-After", strconv.Itoa(seconds))
+}
+
+func badRequest(detail string) *problem {
+	return newProblem(http.StatusBadRequest, "bad-request", detail)
+}
+
+func notFound(detail string) *problem {
+	return newProblem(http.StatusNotFound, "not-found", detail)
+}
+
+func invalid(detail string) *problem {
+	return newProblem(http.StatusUnprocessableEntity, "invalid", detail)
+}
+
+// write sends the problem.
+func (p *problem) write(w http.ResponseWriter) {
+	maps.Copy(w.Header(), p.header)
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // whoever asked has left
+}
+
+// toProblem is the one place that turns errors into answers. A nil problem
+// means that the error is ours, and nobody else's business.
+func toProblem(err error) *problem {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	if ps, ok := errors.AsType[rules.Problems](err); ok {
+		return refused(ps)
+	}
+	if faults, ok := errors.AsType[fault.List](err); ok {
+		return unreadable(faults)
+	}
+	if failed, ok := errors.AsType[*command.PreconditionError](err); ok {
+		return newProblem(http.StatusPreconditionFailed, "precondition-failed", failed.Error())
+	}
+	if body, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return newProblem(http.StatusRequestEntityTooLarge, "too-large",
+			"the body has more than "+strconv.FormatInt(body.Limit, 10)+" bytes (hint: send it to /v1/import)")
+	}
+	return ledgerProblem(err)
+}
+
+func ledgerProblem(err error) *problem {
+	if large, ok := errors.AsType[*ledger.TooLarge](err); ok {
+		return newProblem(http.StatusRequestEntityTooLarge, "too-large", large.Error())
+	}
+	if reuse, ok := errors.AsType[*ledger.KeyReuse](err); ok {
+		return newProblem(http.StatusUnprocessableEntity, "key-reuse", reuse.Error())
+	}
+	switch {
+	case errors.Is(err, ledger.ErrKeyTooLong):
+		return badRequest(err.Error())
+	case errors.Is(err, ledger.ErrInternal):
+		return newProblem(http.StatusInternalServerError, "internal", err.Error())
+	case errors.Is(err, ledger.ErrUncertain):
+		return newProblem(http.StatusServiceUnavailable, "uncertain", err.Error()).retryAfter(1)
+	case errors.Is(err, ledger.ErrContended):
+		return newProblem(http.StatusServiceUnavailable, "contended", err.Error()).retryAfter(1)
+	case errors.Is(err, ledger.ErrTimeout):
+		return newProblem(http.StatusServiceUnavailable, "timeout", err.Error()).retryAfter(1)
+	case errors.Is(err, ledger.ErrUnavailable):
+		return newProblem(http.StatusServiceUnavailable, "unavailable", err.Error()).retryAfter(2)
+	}
+	return nil
+}
+
+// refused chooses the status for what the rules say: a fault of the body weighs
+// more than a fault of the state, and an absent resource more than its conflicts.
+func refused(ps rules.Problems) *problem {
+	status, word := http.StatusConflict, string(ps[0].Code)
+	switch {
+	case ps.Has(rules.Invalid) || ps.Has(rules.Dangling):
+		status, word = http.StatusUnprocessableEntity, "invalid"
+	case ps.Has(rules.NotFound):
+		status, word = http.StatusNotFound, "not-found"
+	}
+	p := newProblem(status, wordOf(word), summary(len(ps), ps[0].Error()))
+	for _, problem := range ps {
+		p.Errors = append(p.Errors, fault.Fault{
+			Kind: catalog.KindName(problem.Ref.Kind), ID: problem.Ref.ID, Field: problem.Field,
+			Code: fault.Code(problem.Code), Message: problem.Message, Hint: problem.Hint,
+		})
+	}
+	return p
+}
+
+// unreadable tells what is wrong with a text, line by line.
+func unreadable(faults fault.List) *problem {
+	p := newProblem(http.StatusUnprocessableEntity, "invalid", summary(len(faults), faults[0].Error()))
+	p.Errors = faults
+	return p
+}
+
+// summary is the first fault, and how many there are.
+func summary(n int, first string) string {
+	if n == 1 {
+		return first
+	}
+	return first + " (and " + strconv.Itoa(n-1) + " more)"
+}
+
+// wordOf writes a code as the other words are written.
+func wordOf(code string) string {
+	out := []byte(code)
+	for i, c := range out {
+		if c == '_' {
+			out[i] = '-'
+		}
+	}
+	return string(out)
+}

@@ -22,47 +22,34 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/rest"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
 
-// Config is all that a replica can be told. Fields that DefaultConfig leaves
-// empty may stay empty.
+// Config is all that a replica can be told. The tags name its settings: each is a
+// flag, an environment variable and a key of the settings file, and its help is the
+// manual. Fields that DefaultConfig leaves empty may stay empty.
 type Config struct {
-	// Listen is the address of the REST API.
-	Listen string
-	// NATS are the servers' URLs, comma-separated. One is enough: the others of
-	// the cluster are found from there.
-	NATS string
-	// NATSCredentials is a file with a NATS user's JWT and seed.
-	NATSCredentials string
-	// NATSToken is what the NATS servers ask for; not with NATSCredentials.
-	NATSToken string
-	// DataDir holds the view, the replica's id and a generated admin token.
-	DataDir string
-	// Replica is this replica's id, unique among all. Empty: made at first start.
-	Replica string
-	// Peers are the base URLs of the other replicas, asked for a snapshot when
-	// this one's disk is behind what the log still holds.
-	Peers []string
-	// LogReplicas is the number of copies of the log when it is founded; 0: three
-	// on a NATS cluster, else one.
-	LogReplicas int
-	// AdminToken opens the whole API. Empty: AdminTokenFile; if that is empty too,
-	// a token is made at first start, kept in DataDir, and printed once to Out.
-	AdminToken     string
-	AdminTokenFile string
-	// NodeToken, or the content of NodeTokenFile, opens the snapshot and nothing
-	// else. Both empty: nodes and peers use the admin token.
-	NodeToken     string
-	NodeTokenFile string
-	// TLSCert and TLSKey are PEM files for the REST API; both or none.
-	TLSCert, TLSKey string
-	// MaxDownloads is the number of snapshot downloads served at once.
-	MaxDownloads int
-	// DrainDelay is how long /readyz says no before the listener closes.
-	DrainDelay time.Duration
-	// ShutdownGrace is how long requests in flight may take at shutdown.
-	ShutdownGrace time.Duration
+	Listen          string `setting:"listen" check:"listen" help:"address of the REST API"`
+	NATS            string `setting:"nats" check:"url nats tls ws wss" help:"NATS servers, comma-separated; one is enough to find the others of a cluster"`
+	NATSCredentials string `setting:"nats-credentials" check:"file" help:"file with a NATS user's JWT and seed"`
+	// NATSToken may not be set with NATSCredentials.
+	NATSToken   string   `setting:"nats-token" check:"token" help:"what the NATS servers ask for" secret:"true"`
+	DataDir     string   `setting:"data-dir" check:"dir" help:"directory of the view, the replica's id and a generated admin token"`
+	Replica     string   `setting:"replica-id" check:"id" help:"this replica's id, unique among all; empty: made at first start"`
+	Peers       []string `setting:"peers" check:"url http https" help:"base URLs of the other replicas, for a snapshot when the log no longer reaches back to this one's disk"`
+	LogReplicas int      `setting:"log-replicas" min:"0" max:"5" help:"copies of the log when it is created; 0: three on a NATS cluster, else one"`
+	// AdminToken or AdminTokenFile, not both. A token that was made is printed to Out.
+	AdminToken     string `setting:"admin-token" check:"token" help:"opens the whole API; empty: made at first start, kept in the data directory, printed once" secret:"true"`
+	AdminTokenFile string `setting:"admin-token-file" check:"file" help:"file with the admin token"`
+	// NodeToken or NodeTokenFile, not both. Peers use it too.
+	NodeToken     string        `setting:"node-token" check:"token" help:"opens the snapshot and nothing else; empty: nodes use the admin token" secret:"true"`
+	NodeTokenFile string        `setting:"node-token-file" check:"file" help:"file with the node token"`
+	TLSCert       string        `setting:"tls-cert" check:"file" help:"PEM file with the certificate of the REST API; empty: plain HTTP"`
+	TLSKey        string        `setting:"tls-key" check:"file" help:"PEM file with the key of tls-cert"`
+	MaxDownloads  int           `setting:"max-downloads" min:"1" help:"snapshot downloads served at once"`
+	DrainDelay    time.Duration `setting:"drain-delay" min:"0s" help:"time for which /readyz says no before the listener closes"`
+	ShutdownGrace time.Duration `setting:"shutdown-grace" min:"0s" help:"time that requests in flight may take at shutdown"`
 
 	Logger *slog.Logger
 	// Registry holds the metrics; nil: a new one.
@@ -89,28 +76,28 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate reports all faults at once.
-func (cfg Config) Validate() error {
-	var faults []error
-	fault := func(wrong bool, text string) {
-		if wrong {
-			faults = append(faults, errors.New(text))
+// Validate checks what single values do not show. Its error is a fault.List with
+// all faults; their fields are names of settings.
+func (cfg *Config) Validate() error {
+	var faults fault.List
+	check := func(ok bool, setting, message, hint string) {
+		if !ok {
+			faults = append(faults, fault.Fault{Field: setting, Message: message, Hint: hint})
 		}
 	}
-	fault(cfg.Listen == "", "listen: an address is needed (hint: 127.0.0.1:8081)")
-	fault(cfg.NATS == "", "nats: a server is needed (hint: nats://127.0.0.1:4222)")
-	fault(cfg.DataDir == "", "data_dir: a directory is needed")
-	fault(cfg.AdminToken != "" && cfg.AdminTokenFile != "", "admin_token, admin_token_file: only one of them may be set")
-	fault(cfg.NodeToken != "" && cfg.NodeTokenFile != "", "node_token, node_token_file: only one of them may be set")
-	fault((cfg.TLSCert == "") != (cfg.TLSKey == ""), "tls_cert, tls_key: both or none must be set")
-	fault(cfg.LogReplicas < 0 || cfg.LogReplicas > 5, "log_replicas: must be 0 to 5")
-	fault(cfg.Logger == nil || cfg.Out == nil, "logger, out: needed (hint: begin with DefaultConfig)")
+	check(cfg.Listen != "", "listen", "an address is needed", "127.0.0.1:8081")
+	check(cfg.NATS != "", "nats", "a server is needed", "nats://127.0.0.1:4222")
+	check(cfg.DataDir != "", "data-dir", "a directory is needed", "")
+	check(cfg.AdminToken == "" || cfg.AdminTokenFile == "", "admin-token-file", "is set, and admin-token is too", "set only one of them")
+	check(cfg.NodeToken == "" || cfg.NodeTokenFile == "", "node-token-file", "is set, and node-token is too", "set only one of them")
+	check((cfg.TLSCert == "") == (cfg.TLSKey == ""), "tls-cert", "is needed with tls-key, and the other way round", "")
+	check(cfg.LogReplicas >= 0 && cfg.LogReplicas <= 5, "log-replicas", "must be 0 to 5", "")
+	check(cfg.Logger != nil, "Logger", "is needed", "begin with DefaultConfig")
+	check(cfg.Out != nil, "Out", "is needed", "begin with DefaultConfig")
 	for _, peer := range cfg.Peers {
-		if err := checkPeer(peer); err != nil {
-			faults = append(faults, err)
-		}
+		check(isBaseURL(peer), "peers", fmt.Sprintf("%q is no base URL", peer), "http://10.0.0.2:8081")
 	}
-	return errors.Join(faults...)
+	return faults.Err()
 }
 
 // Run is the replica. It returns when ctx ends, or the API cannot be served, and

@@ -247,7 +247,7 @@ func TestSettingsFaultsAreToldAtOnce(t *testing.T) {
 	cfg.Listen, cfg.AdminToken, cfg.AdminTokenFile = "", "x", "y"
 	cfg.TLSCert, cfg.Peers, cfg.LogReplicas = "cert.pem", []string{"10.0.0.2:8081"}, 7
 	err := cfg.Validate()
-	for _, want := range []string{"listen", "admin_token_file", "tls_key", "10.0.0.2:8081", "log_replicas"} {
+	for _, want := range []string{"listen: ", "admin-token-file: ", "tls-cert: ", "10.0.0.2:8081", "log-replicas: "} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no word of %s in %v", want, err)
 		}

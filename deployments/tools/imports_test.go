@@ -37,7 +37,7 @@ var layers = []struct {
 		"gateway/internal/route", "gateway/internal/authn", "gateway/internal/authz",
 		"gateway/internal/restrict", "gateway/internal/proxy",
 	}},
-	{packages: []string{"gateway/internal/...", "keymanager-sync/internal/..."}, neighbours: true},
+	{packages: []string{"gateway/internal/...", "keymanager-sync/internal/...", "keymanager-sync/api"}, neighbours: true},
 	{packages: []string{"gateway", "keymanager-sync"}},
 	{packages: []string{"gateway/cmd/...", "keymanager-sync/cmd/...", "deployments/...", "loadtest/..."}, neighbours: true},
 }
@@ -51,6 +51,7 @@ var walls = []struct {
 	{"gateway/...", []string{module + "keymanager-sync/..."}, "the data plane does not contain the control plane"},
 	{"gateway/cmd/gateway", []string{"github.com/nats-io/nats-server/...", "go.etcd.io/bbolt/..."}, "a gateway is a client of NATS and keeps no database"},
 	{"keymanager-sync/...", []string{module + "gateway/...", "github.com/valyala/fasthttp/..."}, "the control plane does not contain the data plane"},
+	{"keymanager-sync/api", []string{module + "keymanager-sync/internal/...", "github.com/nats-io/...", "go.etcd.io/bbolt/..."}, "who imports the client links no server"},
 	{"keymanager-sync/cmd/keymanager-sync", []string{"github.com/nats-io/nats-server/..."}, "the control plane is a client of NATS"},
 	{"shared/...", []string{module + "gateway/...", module + "keymanager-sync/...", module + "deployments/..."}, "shared knows neither service"},
 	{"gateway/...", []string{module + "deployments/...", module + "shared/freeport"}, "what starts processes for tests is no part of the product"},

@@ -20,13 +20,19 @@ type decoder struct {
 	resource, id string
 	path         []byte
 	faults       *faults
+	// answer: the document is the control plane's, see DecodeAnswer.
+	answer bool
 }
 
 // decode makes the resource that a document describes. want is the kind it
 // must be; KIND_UNSPECIFIED: its `kind` member says. Nil when there are faults.
 func decode(file string, root *node, want pb.Kind, faults *faults) catalog.Resource {
 	d := &decoder{file: file, faults: faults, path: make([]byte, 0, 64)}
-	before := faults.total
+	return d.resourceOf(root, want)
+}
+
+func (d *decoder) resourceOf(root *node, want pb.Kind) catalog.Resource {
+	before := d.faults.total
 	if root.kind != objectNode {
 		d.fault(root, "a document must be an object with the field kind, not "+root.describe(),
 			"separate the resources of a file by lines of ---")
@@ -42,7 +48,7 @@ func decode(file string, root *node, want pb.Kind, faults *faults) catalog.Resou
 		d.id = id.value.text
 	}
 	d.message(r.ProtoReflect(), root, true)
-	if faults.total > before {
+	if d.faults.total > before {
 		return nil
 	}
 	return r
@@ -80,7 +86,7 @@ func (d *decoder) kind(root *node, want pb.Kind) pb.Kind {
 
 // writable lets those kinds pass that users may write.
 func (d *decoder) writable(n *node, kind pb.Kind) pb.Kind {
-	if slices.Contains(catalog.UserKinds(), kind) {
+	if d.answer || slices.Contains(catalog.UserKinds(), kind) {
 		return kind
 	}
 	if name := catalog.KindName(kind); name != "" {
@@ -142,8 +148,10 @@ func (d *decoder) message(m protoreflect.Message, n *node, top bool) {
 			d.faultAt(f.line, f.column, fmt.Sprintf("the field appears twice, first in line %d", first), "keep one")
 		case top && f.name == "kind":
 		case fd == nil:
-			d.unknown(f, fields, top)
-		case !outputOnly(desc.FullName(), fd.Name()):
+			if !d.answer {
+				d.unknown(f, fields, top)
+			}
+		case d.answer || !outputOnly(desc.FullName(), fd.Name()):
 			d.field(m, fd, f)
 		}
 		seen[f.name] = f.line

@@ -88,6 +88,22 @@ func DecodeJSON(name string, data []byte, kind pb.Kind) (catalog.Resource, error
 	return r, nil
 }
 
+// DecodeAnswer reads a resource as the control plane answers it: with the fields that
+// are output only, of any kind, and without those that a later version added. kind is
+// what DecodeJSON takes. The error is a fault.List.
+func DecodeAnswer(data []byte, kind pb.Kind) (catalog.Resource, error) {
+	var faults faults
+	d := &decoder{faults: &faults, path: make([]byte, 0, 64), answer: true}
+	var r catalog.Resource
+	if root := parseJSON("", data, 1, &faults); root != nil {
+		r = d.resourceOf(root, kind)
+	}
+	if err := faults.err(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
 // Locate puts file and line to problems: each at its field in the document of
 // its resource, at the document if the field is not written there, and without
 // a place if no document has the resource. The error is a fault.List; nil without problems.

@@ -200,3 +200,27 @@ func TestLocate(t *testing.T) {
 		t.Error("an error without problems")
 	}
 }
+
+// What the control plane answers is more than what it takes: a program that reads it
+// sees all of it, and is not disturbed by what a later version says.
+func TestDecodeAnswer(t *testing.T) {
+	text := `{"kind":"Api","id":"orders","portal_state":"PUBLISHED","revision":3,"meta":{"version":7},"of_a_later_version":{"a":[1]}}`
+	r, err := resource.DecodeAnswer([]byte(text), pb.Kind_KIND_API)
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, ok := r.(*pb.Api)
+	if !ok || api.GetRevision() != 3 || api.GetMeta().GetVersion() != 7 || api.GetPortalState() != pb.Api_PUBLISHED {
+		t.Errorf("got %v", r)
+	}
+	if r, err := resource.DecodeAnswer([]byte(`{"kind":"KeySet","id":"acme","generation":2}`), pb.Kind_KIND_KEY_SET); err != nil || r.GetId() != "acme" {
+		t.Errorf("got %v %v", r, err)
+	}
+	for name, text := range map[string]string{
+		"another kind": `{"kind":"Plan","id":"gold"}`, "no JSON": `<html>`, "wrong type": `{"kind":"Api","revision":"x"}`,
+	} {
+		if r, err := resource.DecodeAnswer([]byte(text), pb.Kind_KIND_API); err == nil {
+			t.Errorf("%s: got %v", name, r)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/api"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
@@ -19,30 +20,6 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/resource"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
-
-// applied is the answer to an apply: what changed, or would change.
-type applied struct {
-	Changes []difference `json:"changes"`
-	Notes   []note       `json:"notes,omitempty"`
-	Text    string       `json:"text"`
-}
-
-type difference struct {
-	Ref    string       `json:"ref"`
-	Action string       `json:"action"`
-	Fields []fieldDelta `json:"fields,omitempty"`
-}
-
-type fieldDelta struct {
-	Path string `json:"path"`
-	From string `json:"from,omitempty"`
-	To   string `json:"to,omitempty"`
-}
-
-type note struct {
-	Ref  string `json:"ref"`
-	Text string `json:"text"`
-}
 
 // apply makes resources as a file says, all or none.
 func (s *Server) apply(w http.ResponseWriter, r *http.Request) error {
@@ -92,30 +69,28 @@ func (s *Server) rehearse(w http.ResponseWriter, docs []resource.Document, cmd c
 	if err != nil {
 		return fmt.Errorf("compare: %w", err)
 	}
-	answer := applied{Notes: notes(proposal.Notes)}
+	answer := api.Applied{Notes: notes(proposal.Notes)}
 	var text strings.Builder
 	for _, d := range differences {
-		answer.add(differenceOf(d))
+		answer.Changes = append(answer.Changes, differenceOf(d))
 		text.WriteString(d.String() + "\n")
 	}
-	answer.addUnchanged(docs, &text)
-	answer.finish(&text)
+	finish(&answer, docs, &text)
 	setSequence(w, state.Position().Sequence)
 	return writeApplied(w, http.StatusOK, answer)
 }
 
 // outcome tells what an apply did.
-func outcome(before *catalog.State, docs []resource.Document, result ledger.Result) applied {
-	answer := applied{Notes: notes(result.Notes)}
+func outcome(before *catalog.State, docs []resource.Document, result ledger.Result) api.Applied {
+	answer := api.Applied{Notes: notes(result.Notes)}
 	var text strings.Builder
 	for _, c := range result.Changes {
 		ref := catalog.Ref{Kind: c.GetKind(), ID: c.GetId()}
-		d := difference{Ref: ref.String(), Action: actionOf(before, c)}
-		answer.add(d)
+		d := api.Difference{Ref: ref.String(), Action: actionOf(before, c)}
+		answer.Changes = append(answer.Changes, d)
 		text.WriteString(signOf(d.Action) + " " + d.Ref + "\n")
 	}
-	answer.addUnchanged(docs, &text)
-	answer.finish(&text)
+	finish(&answer, docs, &text)
 	return answer
 }
 
@@ -123,44 +98,42 @@ func actionOf(before *catalog.State, c *pb.Change) string {
 	_, existed := before.Get(c.GetKind(), c.GetId())
 	switch {
 	case c.GetRemoved():
-		return "delete"
+		return api.Deleted
 	case c.GetVersion() == 1 || !existed:
-		return "create"
+		return api.Created
 	}
-	return "update"
+	return api.Updated
 }
 
-func differenceOf(d command.Difference) difference {
-	out := difference{Ref: d.Ref.String(), Action: "update"}
+func differenceOf(d command.Difference) api.Difference {
+	out := api.Difference{Ref: d.Ref.String(), Action: api.Updated}
 	switch d.Sign {
 	case command.Added:
-		out.Action = "create"
+		out.Action = api.Created
 	case command.Removed:
-		out.Action = "delete"
+		out.Action = api.Deleted
 	case command.Changed:
 	}
 	for _, f := range d.Fields {
-		out.Fields = append(out.Fields, fieldDelta{Path: f.Path, From: f.Before, To: f.After})
+		out.Fields = append(out.Fields, api.FieldChange{Path: f.Path, From: f.Before, To: f.After})
 	}
 	return out
 }
 
 func signOf(action string) string {
 	switch action {
-	case "create":
+	case api.Created:
 		return string(command.Added)
-	case "delete":
+	case api.Deleted:
 		return string(command.Removed)
-	case "unchanged":
+	case api.Unchanged:
 		return "="
 	}
 	return string(command.Changed)
 }
 
-func (a *applied) add(d difference) { a.Changes = append(a.Changes, d) }
-
-// addUnchanged names the documents that ask for what is there already.
-func (a *applied) addUnchanged(docs []resource.Document, text *strings.Builder) {
+// finish adds the documents that ask for what is there already, and the notes.
+func finish(a *api.Applied, docs []resource.Document, text *strings.Builder) {
 	changed := make(map[string]bool, len(a.Changes))
 	for _, d := range a.Changes {
 		changed[d.Ref] = true
@@ -168,28 +141,25 @@ func (a *applied) addUnchanged(docs []resource.Document, text *strings.Builder) 
 	for _, doc := range docs {
 		ref := refOf(doc.Resource).String()
 		if !changed[ref] {
-			a.add(difference{Ref: ref, Action: "unchanged"})
+			a.Changes = append(a.Changes, api.Difference{Ref: ref, Action: api.Unchanged})
 			text.WriteString("= " + ref + "\n")
 		}
 	}
-}
-
-func (a *applied) finish(text *strings.Builder) {
 	for _, n := range a.Notes {
 		text.WriteString("! " + n.Ref + ": " + n.Text + "\n")
 	}
 	a.Text = text.String()
 }
 
-func notes(list []rules.Note) []note {
-	out := make([]note, len(list))
+func notes(list []rules.Note) []api.Note {
+	out := make([]api.Note, len(list))
 	for i, n := range list {
-		out[i] = note{n.Ref.String(), n.Text}
+		out[i] = api.Note{Ref: n.Ref.String(), Text: n.Text}
 	}
 	return out
 }
 
-func writeApplied(w http.ResponseWriter, status int, answer applied) error {
+func writeApplied(w http.ResponseWriter, status int, answer api.Applied) error {
 	body, err := json.Marshal(answer)
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)

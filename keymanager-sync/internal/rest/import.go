@@ -18,6 +18,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/api"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/fleet"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
@@ -34,24 +35,6 @@ const (
 	longestImport  = 64
 )
 
-// progress is one line of an import's answer.
-type progress struct {
-	ID         string        `json:"id"`
-	Chunk      int           `json:"chunk,omitempty"`
-	Resources  int           `json:"resources"`
-	Bytes      int64         `json:"bytes"`
-	Skipped    bool          `json:"skipped,omitempty"`
-	Sequence   uint64        `json:"sequence,omitempty"`
-	Done       bool          `json:"done,omitempty"`
-	Chunks     int           `json:"chunks,omitempty"`
-	Fleet      string        `json:"fleet,omitempty"`
-	Error      string        `json:"error,omitempty"`
-	Status     int           `json:"status,omitempty"`
-	Line       int           `json:"line,omitempty"`
-	Errors     []fault.Fault `json:"errors,omitempty"`
-	ResumeWith string        `json:"resume_with,omitempty"`
-}
-
 // importing is one import while its body is being read.
 type importing struct {
 	*Server
@@ -62,7 +45,7 @@ type importing struct {
 	body    *countingReader
 	scanner *resource.Scanner
 	lines   *json.Encoder
-	at      progress
+	at      api.Progress
 	last    ledger.Result
 	changed []catalog.Ref // what the fleet must have in force, over all chunks
 }
@@ -119,7 +102,7 @@ func (s *Server) startImport(w http.ResponseWriter, r *http.Request) (*importing
 	body := &countingReader{w: w, r: r.Body}
 	return &importing{
 		Server: s, w: w, r: r, wr: wr, deploy: deploy, body: body,
-		scanner: resource.NewScanner("", body), lines: json.NewEncoder(w), at: progress{ID: id},
+		scanner: resource.NewScanner("", body), lines: json.NewEncoder(w), at: api.Progress{ID: id},
 	}, nil
 }
 
@@ -244,7 +227,7 @@ func hashResource(sum hash.Hash, r catalog.Resource) error {
 }
 
 // say sends one line at once.
-func (im *importing) say(line progress) error {
+func (im *importing) say(line api.Progress) error {
 	extendWrite(im.w, pieceTime)
 	if err := im.lines.Encode(line); err != nil {
 		return fmt.Errorf("answer the import: %w", err)
@@ -270,7 +253,7 @@ func (im *importing) fail(err error) {
 	if im.r.Context().Err() != nil && !errors.Is(context.Cause(im.r.Context()), context.DeadlineExceeded) {
 		panic(http.ErrAbortHandler) // nobody is there to be told
 	}
-	line := progress{
+	line := api.Progress{
 		ID: im.at.ID, Chunk: im.at.Chunk, Resources: im.at.Resources, Bytes: im.body.n, Sequence: im.at.Sequence,
 		Error: err.Error(), ResumeWith: "id=" + im.at.ID,
 	}

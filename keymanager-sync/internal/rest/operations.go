@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/api"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/fleet"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
@@ -77,71 +78,20 @@ func send(w http.ResponseWriter, bytes []byte) {
 	}
 }
 
-type fleetAnswer struct {
-	Epoch    uint64          `json:"epoch"`
-	Sequence uint64          `json:"sequence"`
-	Phase    view.Phase      `json:"phase"`
-	Reason   string          `json:"reason,omitempty"`
-	Nodes    []nodeAnswer    `json:"nodes"`
-	Replicas []replicaAnswer `json:"replicas"`
-}
-
-type nodeAnswer struct {
-	ID         string    `json:"id"`
-	Version    string    `json:"version,omitempty"`
-	Live       bool      `json:"live"`
-	State      string    `json:"state"`
-	Epoch      uint64    `json:"epoch"`
-	Sequence   uint64    `json:"sequence"`
-	Lag        uint64    `json:"lag"`
-	OtherEpoch bool      `json:"other_epoch,omitempty"`
-	Duplicate  bool      `json:"duplicate,omitempty"`
-	Seen       time.Time `json:"seen"`
-	StartedAt  time.Time `json:"started_at"`
-	Requests   uint64    `json:"requests"`
-	Denials    uint64    `json:"denials"`
-	Resyncs    uint64    `json:"resyncs"`
-	// Rejects are the newest of the resources that are not in force on the node;
-	// RejectCount says how many there are.
-	Rejects     []rejectAnswer `json:"rejects,omitempty"`
-	RejectCount int            `json:"reject_count,omitempty"`
-	// Schema is the version of the resource schema that the node knows.
-	Schema uint32 `json:"schema,omitempty"`
-}
-
-type rejectAnswer struct {
-	Kind     string `json:"kind"`
-	ID       string `json:"id"`
-	Sequence uint64 `json:"sequence"`
-	Reason   string `json:"reason"`
-}
-
-type replicaAnswer struct {
-	ID       string    `json:"id"`
-	Live     bool      `json:"live"`
-	Self     bool      `json:"self,omitempty"`
-	Diverged bool      `json:"diverged,omitempty"`
-	Writable bool      `json:"writable"`
-	Epoch    uint64    `json:"epoch"`
-	Sequence uint64    `json:"sequence"`
-	SetHash  string    `json:"set_hash"`
-	Seen     time.Time `json:"seen"`
-}
-
 func (s *Server) getFleet(w http.ResponseWriter, r *http.Request) error {
 	if _, err := parseParams(r); err != nil {
 		return err
 	}
 	status, report := s.view.Status(), s.fleet.Report()
-	answer := fleetAnswer{
-		Epoch: status.Position.Epoch, Sequence: status.Position.Sequence, Phase: status.Phase, Reason: status.Reason,
-		Nodes: make([]nodeAnswer, len(report.Nodes)), Replicas: make([]replicaAnswer, len(report.Replicas)),
+	answer := api.Fleet{
+		Epoch: status.Position.Epoch, Sequence: status.Position.Sequence, Phase: string(status.Phase), Reason: status.Reason,
+		Nodes: make([]api.Node, len(report.Nodes)), Replicas: make([]api.Replica, len(report.Replicas)),
 	}
 	for i, n := range report.Nodes {
 		answer.Nodes[i] = describeNode(n)
 	}
 	for i, p := range report.Replicas {
-		answer.Replicas[i] = replicaAnswer{
+		answer.Replicas[i] = api.Replica{
 			ID: p.Head.GetReplica(), Live: p.Live, Self: p.Self, Diverged: p.Diverged,
 			Writable: p.Head.GetWritable(), Epoch: p.Head.GetEpoch(),
 			Sequence: p.Head.GetSequence(), SetHash: fmt.Sprintf("%016x", p.Head.GetSetHash()), Seen: p.Seen.UTC(),
@@ -157,9 +107,9 @@ func (s *Server) getFleet(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func describeNode(n fleet.Node) nodeAnswer {
+func describeNode(n fleet.Node) api.Node {
 	h := n.Heartbeat
-	answer := nodeAnswer{
+	answer := api.Node{
 		ID: h.GetNode(), Version: h.GetVersion(), Live: n.Live, State: h.GetState().String(),
 		Epoch: h.GetEpoch(), Sequence: h.GetSequence(), Lag: n.Lag, OtherEpoch: n.OtherEpoch, Duplicate: n.Duplicate, Seen: n.Seen.UTC(),
 		StartedAt: time.UnixMilli(h.GetStartedAt()).UTC(),
@@ -167,7 +117,7 @@ func describeNode(n fleet.Node) nodeAnswer {
 		RejectCount: n.Rejects(), Schema: n.Schema(),
 	}
 	for _, reject := range h.GetRejects() {
-		answer.Rejects = append(answer.Rejects, rejectAnswer{
+		answer.Rejects = append(answer.Rejects, api.Reject{
 			Kind: reject.GetKind(), ID: reject.GetId(), Sequence: reject.GetSequence(), Reason: reject.GetReason(),
 		})
 	}

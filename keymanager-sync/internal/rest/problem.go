@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/api"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
@@ -14,27 +15,16 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
-// problem is an answer in the form of RFC 9457.
+// problem is a refusal, with the headers that go with it.
 type problem struct {
-	Type   string        `json:"type"`
-	Title  string        `json:"title"`
-	Status int           `json:"status"`
-	Detail string        `json:"detail,omitempty"`
-	Errors []fault.Fault `json:"errors,omitempty"`
+	api.Problem
 
 	header http.Header
 }
 
-func (p *problem) Error() string { return p.Title + ": " + p.Detail }
-
 // newProblem makes a problem; word is the last part of its type and never changes its meaning.
 func newProblem(status int, word, detail string) *problem {
-	return &problem{
-		Type:   "urn:portcullis:problem:" + word,
-		Title:  http.StatusText(status),
-		Status: status,
-		Detail: detail,
-	}
+	return &problem{Problem: api.NewProblem(status, http.StatusText(status), word, detail)}
 }
 
 // with adds a header to the answer.

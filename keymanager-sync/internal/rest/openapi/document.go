@@ -1,52 +1,40 @@
 // Package openapi writes the OpenAPI 3.1 document of the control plane's REST API.
 //
-// The schemas come from the proto files, with their comments as descriptions;
-// the operations are written here. The result is committed as openapi.yaml in
-// package rest, which serves it; a test there says when it is out of date.
+// The operations and the bodies that are no resources are written in operations.yaml;
+// the schemas of resources come from the proto files, with their comments as
+// descriptions. The result is committed as openapi.yaml in package rest, which serves
+// it; a test there says when it is out of date.
 package openapi
 
 import (
 	"bytes"
 	"context"
+	_ "embed" // operations.yaml
+	"errors"
 	"fmt"
 
 	"go.yaml.in/yaml/v4"
 )
 
-const about = `Everything a fleet of Portcullis gateways obeys: issuers, APIs, plans, applications, subscriptions and revocations.
+//go:embed operations.yaml
+var operations []byte
 
-A resource is the same JSON here as it is YAML in a file. Bodies may also be YAML, with Content-Type application/yaml. A member that is null counts as absent. Unknown members are errors that name the nearest known one.
+// shared is the member of operations.yaml that holds what its aliases refer to.
+const shared = "x-shared"
 
-Every write is one transaction of the log: it happens whole or not at all. A write is answered when the log has acknowledged it and this replica has it on disk; the header Portcullis-Sequence tells its place. Give that number as min_sequence to a read at any replica to read your own write there. With wait=fleet the answer tells whether every live node has it in force.
-
-Errors are problem details (RFC 9457). All faults of a body are reported at once, in errors.`
-
-// Generate builds the document from the proto files below protoDir. The same
-// files give the same bytes.
+// Generate builds the document from operations.yaml and the proto files below
+// protoDir. The same files give the same bytes.
 func Generate(ctx context.Context, protoDir string) ([]byte, error) {
 	resources, err := readSchemas(ctx, protoDir)
 	if err != nil {
 		return nil, err
 	}
-	document := object{
-		{"openapi", "3.1.0"},
-		{"info", object{
-			{"title", "Portcullis control plane"},
-			{"version", "1.0.0"},
-			{"description", about},
-			{"license", object{{"name", "Apache-2.0"}, {"identifier", "Apache-2.0"}}},
-		}},
-		{"servers", list{object{{"url", "/"}}}},
-		{"security", list{object{{"admin", list{}}}}},
-		{"tags", tags()},
-		{"paths", paths()},
-		{"components", object{
-			{"securitySchemes", securitySchemes()},
-			{"parameters", parameters()},
-			{"headers", headers()},
-			{"responses", responses()},
-			{"schemas", append(resources, ownSchemas()...)},
-		}},
+	document, err := readOperations(operations)
+	if err != nil {
+		return nil, fmt.Errorf("operations.yaml: %w", err)
+	}
+	if err := addSchemas(document, resources); err != nil {
+		return nil, fmt.Errorf("operations.yaml: %w", err)
 	}
 	root, err := node(document)
 	if err != nil {
@@ -65,34 +53,50 @@ func Generate(ctx context.Context, protoDir string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-func securitySchemes() object {
-	return object{
-		{"admin", object{
-			{"type", "http"},
-			{"scheme", "bearer"},
-			{"description", "An admin token: opens everything."},
-		}},
-		{"node", object{
-			{"type", "http"},
-			{"scheme", "bearer"},
-			{"description", "The node token: opens the snapshot and nothing else."},
-		}},
+// readOperations is the document without the schemas of resources.
+func readOperations(text []byte) (object, error) {
+	var n yaml.Node
+	if err := yaml.Unmarshal(text, &n); err != nil {
+		return nil, err
 	}
+	value, err := read(&n)
+	if err != nil {
+		return nil, err
+	}
+	all, ok := value.(object)
+	if !ok {
+		return nil, errors.New("it is not an object")
+	}
+	document := make(object, 0, len(all))
+	for _, m := range all {
+		if m.key != shared {
+			document = append(document, m)
+		}
+	}
+	return document, nil
 }
 
-func tags() list {
-	tag := func(name, text string) object { return object{{"name", name}, {"description", text}} }
-	return list{
-		tag("issuers", "Identity providers whose tokens are trusted."),
-		tag("apis", "Backend APIs behind the gateway. Edits are drafts; deploy puts them in force."),
-		tag("plans", "Ways to consume an Api: a kind of credential with rules and limits."),
-		tag("applications", "What consumes Apis."),
-		tag("subscriptions", "An application's right to a plan."),
-		tag("revocations", "Tokens that are refused before they expire."),
-		tag("key-sets", "What issuers' JWKS URLs hold. Written by the control plane only."),
-		tag("deployments", "Apis as nodes serve them. Written by the control plane only."),
-		tag("files", "Many resources at once."),
-		tag("fleet", "Nodes, and what they start from."),
-		tag("operations", "Of this process."),
+// addSchemas puts the schemas of resources before those that the document has.
+func addSchemas(document, resources object) error {
+	components, ok := document.get("components").(object)
+	if !ok {
+		return errors.New("components are missing")
 	}
+	for i := range components {
+		if components[i].key != "schemas" {
+			continue
+		}
+		own, ok := components[i].value.(object)
+		if !ok {
+			return errors.New("components.schemas is not an object")
+		}
+		for _, m := range own {
+			if resources.get(m.key) != nil {
+				return fmt.Errorf("components.schemas.%s is a message of the schema, too", m.key)
+			}
+		}
+		components[i].value = append(resources, own...)
+		return nil
+	}
+	return errors.New("components.schemas are missing")
 }

@@ -63,6 +63,71 @@ func (o object) node() (*yaml.Node, error) {
 	return n, nil
 }
 
+// get returns a member's value; nil if there is none.
+func (o object) get(key string) any {
+	for _, m := range o {
+		if m.key == key {
+			return m.value
+		}
+	}
+	return nil
+}
+
+// read turns YAML into objects, lists, strings, numbers and bools: aliases and merge
+// keys (<<) become what they stand for.
+func read(n *yaml.Node) (any, error) {
+	switch n.Kind {
+	case yaml.DocumentNode:
+		return read(n.Content[0])
+	case yaml.AliasNode:
+		return read(n.Alias)
+	case yaml.MappingNode:
+		return readObject(n)
+	case yaml.SequenceNode:
+		l := make(list, len(n.Content))
+		for i, child := range n.Content {
+			var err error
+			if l[i], err = read(child); err != nil {
+				return nil, err
+			}
+		}
+		return l, nil
+	case yaml.ScalarNode:
+		var v any
+		if err := n.Decode(&v); err != nil {
+			return nil, fmt.Errorf("line %d: %w", n.Line, err)
+		}
+		return v, nil
+	default:
+		return nil, fmt.Errorf("line %d: a %s is not understood here", n.Line, n.ShortTag())
+	}
+}
+
+func readObject(n *yaml.Node) (object, error) {
+	o := make(object, 0, len(n.Content)/2)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		value, err := read(n.Content[i+1])
+		if err != nil {
+			return nil, err
+		}
+		merged, ok := value.(object)
+		switch {
+		case key.ShortTag() != "!!merge":
+			merged = object{{key.Value, value}}
+		case !ok:
+			return nil, fmt.Errorf("line %d: << takes an object", key.Line)
+		}
+		for _, m := range merged {
+			if o.get(m.key) != nil {
+				return nil, fmt.Errorf("line %d: %s appears twice", key.Line, m.key)
+			}
+			o = append(o, m)
+		}
+	}
+	return o, nil
+}
+
 // ref points to a component.
 func ref(section, name string) object {
 	return object{{"$ref", "#/components/" + section + "/" + name}}

@@ -1,0 +1,286 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/api"
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+)
+
+// door stands before the real control plane, and may be shut.
+type door struct {
+	url string
+	// shut: the door answers 503 by itself. cut: it breaks the connection after the
+	// control plane has answered.
+	shut, cut atomic.Bool
+	asked     atomic.Int64
+}
+
+func open(t *testing.T) *door {
+	t.Helper()
+	target, err := url.Parse(os.Getenv("PORTCULLIS_CONTROL"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := new(door)
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.ModifyResponse = func(*http.Response) error {
+		if d.cut.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		return nil
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		d.asked.Add(1)
+		if d.shut.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	})}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	d.url = "http://" + listener.Addr().String()
+	return d
+}
+
+// closed is an address at which nobody listens.
+func closed(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return "http://" + listener.Addr().String()
+}
+
+func client(t *testing.T, addresses ...string) *api.Client {
+	t.Helper()
+	c, err := api.New(api.Config{Addresses: addresses, Token: token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+func TestReadsFailOver(t *testing.T) {
+	first, second := open(t), open(t)
+	c := client(t, first.url, second.url)
+	first.shut.Store(true)
+	for range 3 {
+		if _, err := c.Fleet(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := first.asked.Load(); n != 1 {
+		t.Errorf("a replica that is away was asked %d times", n)
+	}
+	second.cut.Store(true)
+	first.shut.Store(false)
+	if _, err := c.Fleet(t.Context()); err != nil {
+		t.Errorf("a lost answer: %v", err)
+	}
+}
+
+func TestWriteThatDidNotLeaveIsRepeated(t *testing.T) {
+	c := client(t, closed(t), open(t).url)
+	if _, err := c.Applications().Create(t.Context(), &pb.Application{Id: "did-not-leave"}, api.Write{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Without a key nobody knows whether a write whose answer is lost has happened.
+func TestWriteWithoutKeyIsNotRepeated(t *testing.T) {
+	first, second := open(t), open(t)
+	c := client(t, first.url, second.url)
+	first.cut.Store(true)
+	if _, err := c.Applications().Create(t.Context(), &pb.Application{Id: "lost"}, api.Write{}); err == nil {
+		t.Error("no error")
+	}
+	first.cut.Store(false)
+	first.shut.Store(true)
+	_, err := client(t, first.url, second.url).Applications().Create(t.Context(), &pb.Application{Id: "refused"}, api.Write{})
+	if p, ok := errors.AsType[*api.Problem](err); !ok || p.Status != http.StatusServiceUnavailable {
+		t.Errorf("got %v", err)
+	}
+	if n := second.asked.Load(); n != 0 {
+		t.Errorf("the second replica was asked %d times", n)
+	}
+}
+
+func TestWriteWithKeyHappensOnce(t *testing.T) {
+	first, second := open(t), open(t)
+	c := client(t, first.url, second.url)
+	first.cut.Store(true)
+	made, err := c.Applications().Create(t.Context(), &pb.Application{Id: "keyed"}, api.Write{IdempotencyKey: "keyed-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !made.Replayed || made.Resource.GetMeta().GetVersion() != 1 || made.Sequence == 0 {
+		t.Errorf("got %+v", made.Outcome)
+	}
+}
+
+func TestAttemptsAreBounded(t *testing.T) {
+	d := open(t)
+	d.shut.Store(true)
+	_, err := client(t, d.url).Fleet(t.Context())
+	if _, ok := errors.AsType[*api.Problem](err); !ok || d.asked.Load() != 3 {
+		t.Errorf("%v after %d attempts", err, d.asked.Load())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := client(t, d.url).Fleet(ctx); !errors.Is(err, context.Canceled) || d.asked.Load() != 3 {
+		t.Errorf("ended: %v after %d attempts", err, d.asked.Load())
+	}
+}
+
+func TestLifecycle(t *testing.T) {
+	ctx, c := t.Context(), client(t, os.Getenv("PORTCULLIS_CONTROL"))
+	file := api.File{Name: "f", Data: []byte(`
+kind: Api
+id: orders
+name: Orders
+context_path: /orders
+upstream: {targets: [{url: "http://127.0.0.1:1"}]}
+---
+kind: Plan
+id: orders-key
+api: orders
+security: API_KEY
+status: PUBLISHED
+`)}
+	would, _, err := c.Apply(ctx, api.Apply{Files: []api.File{file}, DryRun: true})
+	if err != nil || len(would.Changes) == 0 || would.Changes[0].Action != api.Created {
+		t.Fatalf("dry run: %+v %v", would, err)
+	}
+	if _, _, err := c.Apply(ctx, api.Apply{Files: []api.File{file}}); err != nil {
+		t.Fatal(err)
+	}
+	stopped, err := c.Apis().Step(ctx, "orders", "stop", api.Write{})
+	if err != nil || !stopped.Resource.GetStopped() || stopped.Resource.GetRevision() != 1 {
+		t.Errorf("stop: %v %v", stopped, err)
+	}
+	_, err = c.Apis().Step(ctx, "orders", "stop", api.Write{})
+	if p, ok := errors.AsType[*api.Problem](err); !ok || p.Status != http.StatusConflict || p.Errors[0].Hint != "from here: start" {
+		t.Errorf("stopped again: %v", err)
+	}
+	if d, err := c.Deployments().Get(ctx, "orders"); err != nil || !d.Resource.GetStopped() {
+		t.Errorf("deployment: %v %v", d, err)
+	}
+	if _, err := c.Apis().Delete(ctx, "orders", api.Write{}); err == nil {
+		t.Error("an Api with a plan was removed")
+	}
+	gone, err := c.Apis().Delete(ctx, "orders", api.Write{Cascade: true, IfMatch: "*"})
+	if err != nil || gone.Sequence <= stopped.Sequence {
+		t.Errorf("delete: %+v %v", gone, err)
+	}
+	if _, err := c.Plans().Since(gone.Sequence).Get(ctx, "orders-key"); err == nil {
+		t.Error("the plan is still there")
+	}
+}
+
+// What the control plane masks stays as it is when it is sent back.
+func TestSecrets(t *testing.T) {
+	ctx, c := t.Context(), client(t, os.Getenv("PORTCULLIS_CONTROL"))
+	secret := strings.Repeat("s", 64)
+	made, err := c.Issuers().Create(ctx, &pb.Issuer{
+		Id: "hmac", Issuer: "https://hmac.test", Algorithms: []string{"HS256"},
+		Keys: &pb.Keys{HmacSecrets: []*pb.HmacSecret{{Source: &pb.HmacSecret_Value{Value: secret}}}},
+	}, api.Write{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shown := made.Resource.GetKeys().GetHmacSecrets()[0].GetValue(); strings.Contains(shown, "s") {
+		t.Errorf("the answer shows %q", shown)
+	}
+	if _, err := c.Issuers().Put(ctx, made.Resource, api.Write{IfMatch: made.ETag}); err != nil {
+		t.Errorf("sent back: %v", err)
+	}
+}
+
+func TestImportGoesOn(t *testing.T) {
+	first, second := open(t), open(t)
+	var text strings.Builder
+	for i := range 1500 {
+		text.WriteString("---\nkind: Application\nid: imported-" + string(rune('a'+i%26)) + "-" + strings.Repeat("x", i/26) + "y\n")
+	}
+	first.shut.Store(true)
+	lost, lines := 0, 0
+	last, err := client(t, first.url, second.url).Import(t.Context(), api.Import{
+		ID: "many", File: "many.yaml",
+		Open:   func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text.String())), nil },
+		Report: func(api.Progress) { lines++ },
+		Lost:   func(error, time.Duration) { lost++ },
+	})
+	if err != nil || !last.Done || last.Resources != 1500 || last.Chunks != 2 || lost != 1 || lines != 3 {
+		t.Errorf("%+v %v; lost %d, %d lines", last, err, lost, lines)
+	}
+	_, err = client(t, second.url).Import(t.Context(), api.Import{
+		ID: "bad", File: "bad.yaml",
+		Open: func() (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader("kind: Application\nid: b\nnam: x\n")), nil
+		},
+	})
+	if err == nil || err.Error() != `bad.yaml:3: application/b: nam: unknown field (hint: did you mean "name"?)` {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNew(t *testing.T) {
+	for name, c := range map[string]struct {
+		cfg  api.Config
+		want string
+	}{
+		"no address": {api.Config{Token: "t"}, "address"},
+		"no token":   {api.Config{Addresses: []string{"http://h"}}, "token"},
+		"no scheme":  {api.Config{Addresses: []string{"http://h", "h:1"}, Token: "t"}, `"h:1"`},
+	} {
+		if _, err := api.New(c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestRevokeTakesTokensOnly(t *testing.T) {
+	if _, err := api.TokenRevocation("not.a-token"); !errors.Is(err, api.ErrNotCompact) {
+		t.Errorf("got %v", err)
+	}
+	for payload, known := range map[string]bool{"eyJleHAiOjE5MDAwMDAwMDB9": true, "e30": false, "!": false, "eyJleHAiOjFlMzB9": false} {
+		r, err := api.TokenRevocation("a." + payload + ".c")
+		if err != nil || len(r.GetTokenSha256()) != 64 || (r.GetExpiresAt() != nil) != known {
+			t.Errorf("%s: %v %v", payload, r, err)
+		}
+	}
+}
+
+// A redirect would carry the token to another host.
+func TestRedirectIsRefused(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.RedirectHandler(os.Getenv("PORTCULLIS_CONTROL")+"/v1/fleet", http.StatusFound)}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	if _, err := client(t, "http://"+listener.Addr().String()).Fleet(t.Context()); err == nil || !strings.Contains(err.Error(), "redirect") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -8,8 +8,6 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/portcullis-gateway/portcullis/shared/catalog"
 )
 
 // TestDocumentHasEveryRoute compares the server's table of addresses with the
@@ -26,25 +24,6 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 	}
 	if d := cmp.Diff(server, documented); d != "" {
 		t.Errorf("the server has (-), the document has (+):\n%s", d)
-	}
-}
-
-// TestDocumentHasEveryFilter compares the query parameters that a listing takes.
-func TestDocumentHasEveryFilter(t *testing.T) {
-	t.Parallel()
-	doc := embedded(t)
-	for _, kind := range catalog.Kinds() {
-		path := "/v1/" + catalog.Collection(kind)
-		want := append([]string{"limit", "after", "min_sequence", "timeout"}, filterNames(kind)...)
-		var got []string
-		for _, p := range doc.Paths.Value(path).Get.Parameters {
-			got = append(got, p.Value.Name)
-		}
-		slices.Sort(want)
-		slices.Sort(got)
-		if d := cmp.Diff(want, got); d != "" {
-			t.Errorf("%s: the server takes (-), the document says (+):\n%s", path, d)
-		}
 	}
 }
 

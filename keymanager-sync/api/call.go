@@ -174,7 +174,7 @@ func readProblem(response *http.Response) error {
 			response.Request.URL.Host, response.Status)
 	}
 	if p.Status == http.StatusUnauthorized {
-		p.Detail += " (hint: is this the admin token of this control plane?)"
+		p.Detail += " (hint: is this token what PORTCULLIS_ADMIN_TOKEN is at the control plane?)"
 	}
 	return p
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/client"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/api"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/cli"
@@ -17,7 +17,7 @@ import (
 
 // connection is how a verb reaches the control plane.
 type connection struct {
-	Control string `setting:"control" check:"url http https" help:"address of the control plane"`
+	Control string `setting:"control" check:"url http https" help:"address of the control plane; several, comma-separated: the next is asked when one is away"`
 	// A flag would show the token to everybody who lists processes.
 	AdminToken     string `setting:"admin-token" use:"environment" check:"token" secret:"true"`
 	AdminTokenFile string `setting:"admin-token-file" help:"file with the admin token, unless PORTCULLIS_ADMIN_TOKEN has it"`
@@ -25,7 +25,7 @@ type connection struct {
 
 func newConnection() connection { return connection{Control: "http://127.0.0.1:8081"} }
 
-func (c *connection) client() (*client.Client, error) {
+func (c *connection) client() (*api.Client, error) {
 	token := c.AdminToken
 	if token == "" && c.AdminTokenFile != "" {
 		text, err := os.ReadFile(c.AdminTokenFile)
@@ -34,7 +34,10 @@ func (c *connection) client() (*client.Client, error) {
 		}
 		token = strings.TrimSpace(string(text))
 	}
-	return client.New(c.Control, token)
+	if token == "" {
+		return nil, errors.New("no admin token (hint: set PORTCULLIS_ADMIN_TOKEN, or give --admin-token-file)")
+	}
+	return api.New(api.Config{Addresses: strings.Split(c.Control, ","), Token: token})
 }
 
 // writing are the flags of every write.
@@ -49,7 +52,7 @@ func newWriting() writing {
 	return writing{connection: newConnection(), Output: cli.Output{Format: cli.Text}}
 }
 
-func (w *writing) write() client.Write { return client.Write{Wait: w.Wait, Timeout: w.Timeout} }
+func (w *writing) write() api.Write { return api.Write{Wait: w.Wait, Timeout: w.Timeout} }
 
 // condition is the flag for a condition on the present version.
 type condition struct {
@@ -57,7 +60,7 @@ type condition struct {
 }
 
 // on adds the condition to a write.
-func (c condition) on(w client.Write) client.Write {
+func (c condition) on(w api.Write) api.Write {
 	w.IfMatch = c.IfMatch
 	if w.IfMatch != "" && !strings.HasPrefix(w.IfMatch, `"`) && w.IfMatch != "*" {
 		w.IfMatch = `"` + w.IfMatch + `"`
@@ -77,12 +80,12 @@ func kindOf(name string) pb.Kind {
 	return kind
 }
 
-func collection(name string) (string, error) {
+func collection(name string) (pb.Kind, error) {
 	kind := kindOf(name)
 	if kind == pb.Kind_KIND_UNSPECIFIED {
-		return "", cli.Misused("no collection %q (hint: %s)", name, fault.Suggest(name, collections()))
+		return kind, cli.Misused("no collection %q (hint: %s)", name, fault.Suggest(name, collections()))
 	}
-	return catalog.Collection(kind), nil
+	return kind, nil
 }
 
 // written is what verbs that write print with -o json: stable names.
@@ -100,7 +103,7 @@ type written struct {
 
 // report says where a write stands. That it is not in force everywhere is a failure
 // only of what was asked for with --wait.
-func (w *writing) report(call *cli.Call, action, ref string, outcome client.Outcome) error {
+func (w *writing) report(call *cli.Call, action, ref string, outcome api.Outcome) error {
 	var err error
 	if w.JSON() {
 		err = cli.WriteJSON(call.Stdout, written{
@@ -131,17 +134,17 @@ func fleetText(header string) string {
 }
 
 // readFile reads a file, or standard input for "-".
-func readFile(call *cli.Call, name string) (client.File, error) {
+func readFile(call *cli.Call, name string) (api.File, error) {
 	if name == "-" {
 		data, err := io.ReadAll(call.Stdin)
 		if err != nil {
-			return client.File{}, fmt.Errorf("read standard input: %w", err)
+			return api.File{}, fmt.Errorf("read standard input: %w", err)
 		}
-		return client.File{Name: "stdin", Data: data}, nil
+		return api.File{Name: "stdin", Data: data}, nil
 	}
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return client.File{}, fmt.Errorf("%s: %w", name, errors.Unwrap(err))
+		return api.File{}, fmt.Errorf("%s: %w", name, errors.Unwrap(err))
 	}
-	return client.File{Name: name, Data: data}, nil
+	return api.File{Name: name, Data: data}, nil
 }

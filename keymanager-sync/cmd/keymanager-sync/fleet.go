@@ -2,49 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/api"
 	"github.com/portcullis-gateway/portcullis/shared/cli"
 )
-
-// fleetAnswer is what GET /v1/fleet answers, as far as people read it.
-type fleetAnswer struct {
-	Epoch    uint64 `json:"epoch"`
-	Sequence uint64 `json:"sequence"`
-	Phase    string `json:"phase"`
-	Reason   string `json:"reason"`
-	Nodes    []struct {
-		ID         string `json:"id"`
-		Version    string `json:"version"`
-		Live       bool   `json:"live"`
-		State      string `json:"state"`
-		Sequence   uint64 `json:"sequence"`
-		Lag        uint64 `json:"lag"`
-		OtherEpoch bool   `json:"other_epoch"`
-		Duplicate  bool   `json:"duplicate"`
-		Requests   uint64 `json:"requests"`
-		Denials    uint64 `json:"denials"`
-		Rejects    []struct {
-			Kind     string `json:"kind"`
-			ID       string `json:"id"`
-			Sequence uint64 `json:"sequence"`
-			Reason   string `json:"reason"`
-		} `json:"rejects"`
-		RejectCount int `json:"reject_count"`
-	} `json:"nodes"`
-	Replicas []struct {
-		ID       string `json:"id"`
-		Live     bool   `json:"live"`
-		Self     bool   `json:"self"`
-		Diverged bool   `json:"diverged"`
-		Writable bool   `json:"writable"`
-		Sequence uint64 `json:"sequence"`
-	} `json:"replicas"`
-}
 
 // fleet shows the nodes.
 type fleet struct {
@@ -58,22 +23,22 @@ func (f *fleet) Run(ctx context.Context, call *cli.Call) error {
 		return err
 	}
 	defer c.Close()
-	answer, err := c.Fleet(ctx)
+	if f.JSON() {
+		text, err := c.FleetJSON(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = call.Stdout.Write(text)
+		return err
+	}
+	fleet, err := c.Fleet(ctx)
 	if err != nil {
 		return err
 	}
-	if f.JSON() {
-		_, err := call.Stdout.Write(answer.Body)
-		return err
-	}
-	var fleet fleetAnswer
-	if err := json.Unmarshal(answer.Body, &fleet); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
-	}
-	return fleet.table(call.Stdout)
+	return showFleet(call.Stdout, fleet)
 }
 
-func (f fleetAnswer) table(out io.Writer) error {
+func showFleet(out io.Writer, f api.Fleet) error {
 	_, _ = fmt.Fprintln(out, strings.TrimSpace(fmt.Sprintf("epoch %d, sequence %d, %s %s", f.Epoch, f.Sequence, f.Phase, f.Reason))+"\n")
 	replicas := cli.NewTable("REPLICA", "LIVE", "SEQUENCE", "REMARKS")
 	for _, r := range f.Replicas {
@@ -93,13 +58,13 @@ func (f fleetAnswer) table(out io.Writer) error {
 		return err
 	}
 	_, _ = fmt.Fprintln(out)
-	if err := f.nodes().Write(out); err != nil {
+	if err := nodesOf(f).Write(out); err != nil {
 		return err
 	}
-	return f.rejects(out)
+	return showRejects(out, f)
 }
 
-func (f fleetAnswer) nodes() *cli.Table {
+func nodesOf(f api.Fleet) *cli.Table {
 	nodes := cli.NewTable("NODE", "LIVE", "STATE", "SEQUENCE", "BEHIND", "REQUESTS", "DENIALS", "VERSION", "REMARKS")
 	for _, n := range f.Nodes {
 		var remarks []string
@@ -119,7 +84,7 @@ func (f fleetAnswer) nodes() *cli.Table {
 }
 
 // rejects lists what is not in force, with the whole reason beneath.
-func (f fleetAnswer) rejects(out io.Writer) error {
+func showRejects(out io.Writer, f api.Fleet) error {
 	var b strings.Builder
 	for _, n := range f.Nodes {
 		for _, r := range n.Rejects {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/client"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/api"
 	"github.com/portcullis-gateway/portcullis/shared/cli"
 )
 
@@ -51,8 +51,8 @@ func (im *importing) Run(ctx context.Context, call *cli.Call) error {
 		return err
 	}
 	shown := newProgress(call.Stderr, size, im.Quiet)
-	last, err := c.Import(ctx, client.Import{
-		ID: im.ID, File: im.File, Open: source, Once: im.File == "-", Deploy: im.Deploy, Write: im.write(),
+	last, err := c.Import(ctx, api.Import{
+		ID: im.ID, File: im.File, Open: source, Once: im.File == "-", NoDeploy: !im.Deploy, Write: im.write(),
 		Report: shown.show,
 		Lost: func(err error, again time.Duration) {
 			shown.end()
@@ -66,7 +66,7 @@ func (im *importing) Run(ctx context.Context, call *cli.Call) error {
 	}
 	result := imported{
 		ID: im.ID, Resources: last.Resources, Chunks: last.Chunks, Sequence: last.Sequence, Fleet: last.Fleet,
-		Pending: strings.HasPrefix(last.Fleet, "pending"),
+		Pending: last.Fleet != "" && !strings.HasPrefix(last.Fleet, "in_force"),
 	}
 	return errors.Join(im.print(call, result), pending("import", result.Pending, last.Fleet))
 }
@@ -123,7 +123,7 @@ func newProgress(w io.Writer, size int64, quiet bool) *progress {
 	return p
 }
 
-func (p *progress) show(at client.Progress) {
+func (p *progress) show(at api.Progress) {
 	pause := elsewhere
 	if p.terminal {
 		pause = onTerminal

@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
 
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/client"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/api"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/cli"
 )
 
@@ -32,7 +32,7 @@ func (g *get) Run(ctx context.Context, call *cli.Call) error {
 	if len(g.Filter) > 0 && one {
 		return cli.Misused("--filter is for collections")
 	}
-	query, err := parseFilters(g.Filter)
+	filters, err := parseFilters(g.Filter)
 	if err != nil {
 		return err
 	}
@@ -42,11 +42,11 @@ func (g *get) Run(ctx context.Context, call *cli.Call) error {
 	}
 	defer c.Close()
 	out := bufio.NewWriter(call.Stdout)
-	show := newShower(out, g.format(one), kind)
+	show := newShower(out, g.format(one), catalog.Collection(kind))
 	if one {
-		err = show.one(ctx, c, kind, call.Args[1])
+		err = show.one(ctx, c.All(kind), call.Args[1])
 	} else {
-		err = show.all(ctx, c, kind, query)
+		err = show.all(ctx, c.All(kind), filters)
 	}
 	if err == nil && !show.any {
 		_, _ = fmt.Fprintln(call.Stderr, "nothing found")
@@ -65,16 +65,19 @@ func (g *get) format(one bool) string {
 	return cli.Text
 }
 
-func parseFilters(list []string) (url.Values, error) {
-	query := url.Values{}
+func parseFilters(list []string) (api.Filters, error) {
+	filters := api.Filters{}
 	for _, f := range list {
 		name, value, ok := strings.Cut(f, "=")
 		if !ok || name == "" {
 			return nil, cli.Misused("--filter %q is not name=value", f)
 		}
-		query.Add(name, value)
+		if _, again := filters[name]; again {
+			return nil, cli.Misused("--filter %s is given twice", name)
+		}
+		filters[name] = value
 	}
-	return query, nil
+	return filters, nil
 }
 
 // shower writes resources one after the other.
@@ -97,16 +100,16 @@ func (s *shower) end() error {
 	return s.table.Write(s.w)
 }
 
-func (s *shower) one(ctx context.Context, c *client.Client, kind, id string) error {
-	answer, err := c.Get(ctx, kind, id)
+func (s *shower) one(ctx context.Context, from api.Collection[catalog.Resource], id string) error {
+	text, _, err := from.GetJSON(ctx, id)
 	if err != nil {
 		return err
 	}
-	return s.resource(answer.Body)
+	return s.resource(text)
 }
 
-func (s *shower) all(ctx context.Context, c *client.Client, kind string, query url.Values) error {
-	for item, err := range c.List(ctx, kind, query) {
+func (s *shower) all(ctx context.Context, from api.Collection[catalog.Resource], filters api.Filters) error {
+	for item, err := range from.ListJSON(ctx, filters) {
 		if err != nil {
 			return err
 		}

@@ -2,10 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/client"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/api"
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/cli"
 )
 
@@ -27,7 +27,7 @@ type apply struct {
 
 // appliedResources is what apply prints with -o json: stable names.
 type appliedResources struct {
-	client.Applied
+	api.Applied
 	DryRun   bool   `json:"dry_run"`
 	Sequence uint64 `json:"sequence"`
 	Fleet    string `json:"fleet,omitempty"`
@@ -43,7 +43,7 @@ func (a *apply) Run(ctx context.Context, call *cli.Call) error {
 		return err
 	}
 	defer c.Close()
-	var texts []client.File
+	var texts []api.File
 	for _, name := range slices.Concat(a.Files, call.Args) { // so that apply -f *.yaml works
 		text, err := readFile(call, name)
 		if err != nil {
@@ -51,7 +51,7 @@ func (a *apply) Run(ctx context.Context, call *cli.Call) error {
 		}
 		texts = append(texts, text)
 	}
-	applied, outcome, err := c.Apply(ctx, texts, a.DryRun, a.Deploy, a.write())
+	applied, outcome, err := c.Apply(ctx, api.Apply{Files: texts, DryRun: a.DryRun, NoDeploy: !a.Deploy, Write: a.write()})
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (a *apply) Run(ctx context.Context, call *cli.Call) error {
 }
 
 // show prints what has changed, or would.
-func (a *apply) show(call *cli.Call, applied client.Applied, outcome client.Outcome) error {
+func (a *apply) show(call *cli.Call, applied api.Applied, outcome api.Outcome) error {
 	if a.JSON() {
 		return cli.WriteJSON(call.Stdout, appliedResources{
 			Applied: applied, DryRun: a.DryRun, Sequence: outcome.Sequence, Fleet: outcome.Fleet, Pending: outcome.Pending,
@@ -92,11 +92,13 @@ func (r *remove) Run(ctx context.Context, call *cli.Call) error {
 		return err
 	}
 	defer c.Close()
-	outcome, err := c.Delete(ctx, kind, call.Args[1], r.Cascade, r.on(r.write()))
+	write := r.on(r.write())
+	write.Cascade = r.Cascade
+	outcome, err := c.All(kind).Delete(ctx, call.Args[1], write)
 	if err != nil {
 		return err
 	}
-	return r.report(call, "removed", kind+"/"+call.Args[1], outcome)
+	return r.report(call, "removed", catalog.Collection(kind)+"/"+call.Args[1], outcome)
 }
 
 // step moves a resource along its lifecycle.
@@ -116,23 +118,13 @@ func (s *step) Run(ctx context.Context, call *cli.Call) error {
 		return err
 	}
 	defer c.Close()
-	outcome, err := c.Step(ctx, kind, call.Args[1], call.Args[2], s.Revision, s.on(s.write()))
+	write := s.on(s.write())
+	write.Revision = s.Revision
+	moved, err := c.All(kind).Step(ctx, call.Args[1], call.Args[2], write)
 	if err != nil {
 		return err
 	}
-	return s.report(call, call.Args[2], kind+"/"+call.Args[1], outcome)
-}
-
-// revocation is the resource that revoke makes.
-type revocation struct {
-	ID          string `json:"id,omitempty"`
-	Issuer      string `json:"issuer,omitempty"`
-	JTI         string `json:"jti,omitempty"`
-	TokenSHA256 string `json:"token_sha256,omitempty"`
-	ClientID    string `json:"client_id,omitempty"`
-	Subject     string `json:"subject,omitempty"`
-	ExpiresAt   string `json:"expires_at,omitempty"`
-	Reason      string `json:"reason,omitempty"`
+	return s.report(call, call.Args[2], catalog.Collection(kind)+"/"+call.Args[1], moved.Outcome)
 }
 
 // revoke refuses tokens before they expire.
@@ -149,8 +141,8 @@ type revoke struct {
 }
 
 func (v *revoke) Run(ctx context.Context, call *cli.Call) error {
-	r := revocation{ID: v.ID, Issuer: v.Issuer, JTI: v.JTI, ClientID: v.Client, Subject: v.Subject, Reason: v.Reason}
-	if err := r.complete(call, v.Token, v.Expires); err != nil {
+	r, err := v.revocation(call)
+	if err != nil {
 		return err
 	}
 	c, err := v.client()
@@ -158,91 +150,78 @@ func (v *revoke) Run(ctx context.Context, call *cli.Call) error {
 		return err
 	}
 	defer c.Close()
-	body, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("encode the revocation: %w", err)
-	}
-	outcome, err := c.Create(ctx, "revocations", body, v.write())
+	made, err := c.Revocations().Create(ctx, r, v.write())
 	if err != nil {
 		return err
 	}
-	var made revocation
-	if err := json.Unmarshal(outcome.Body, &made); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
-	}
-	return v.report(call, "revoked", "revocations/"+made.ID, outcome)
+	return v.report(call, "revoked", "revocations/"+made.Resource.GetId(), made.Outcome)
 }
 
-// complete checks that there is one target, hashes a token, and reads the time.
-func (r *revocation) complete(call *cli.Call, token, expires string) error {
+// revocation is the resource that the flags describe.
+func (v *revoke) revocation(call *cli.Call) (*pb.Revocation, error) {
 	given := 0
-	for _, target := range []string{r.JTI, token, r.ClientID, r.Subject} {
+	for _, target := range []string{v.JTI, v.Token, v.Client, v.Subject} {
 		if target != "" {
 			given++
 		}
 	}
 	switch {
 	case given != 1:
-		return cli.Misused("give one of --jti, --token, --client and --subject")
-	case token == "" && r.Issuer == "":
-		return cli.Misused("--issuer is missing: a jti, client or subject means something only together with its issuer")
+		return nil, cli.Misused("give one of --jti, --token, --client and --subject")
+	case v.Token == "" && v.Issuer == "":
+		return nil, cli.Misused("--issuer is missing: a jti, client or subject means something only together with its issuer")
 	}
-	if err := r.expiry(expires); err != nil {
-		return err
+	expires, err := expiry(v.Expires)
+	if err != nil {
+		return nil, err
 	}
-	if token == "" {
-		return nil
+	r, err := v.target(call)
+	if err != nil {
+		return nil, err
 	}
+	r.Id, r.Issuer, r.Reason = v.ID, v.Issuer, v.Reason
+	if expires != nil {
+		r.ExpiresAt = expires
+	}
+	return r, nil
+}
+
+// target is what is revoked. Of a token only the hash is kept.
+func (v *revoke) target(call *cli.Call) (*pb.Revocation, error) {
+	switch {
+	case v.JTI != "":
+		return &pb.Revocation{Target: &pb.Revocation_Jti{Jti: v.JTI}}, nil
+	case v.Client != "":
+		return &pb.Revocation{Target: &pb.Revocation_ClientId{ClientId: v.Client}}, nil
+	case v.Subject != "":
+		return &pb.Revocation{Target: &pb.Revocation_Subject{Subject: v.Subject}}, nil
+	}
+	token := v.Token
 	if token == "-" {
 		text, err := readFile(call, token)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		token = string(text.Data)
 	}
-	return r.token(strings.TrimSpace(token))
+	r, err := api.TokenRevocation(strings.TrimSpace(token))
+	if err != nil {
+		return nil, cli.Misused("--token: %v", err)
+	}
+	return r, nil
 }
 
-func (r *revocation) expiry(text string) error {
+// expiry is a time, or a duration from now; nil: none is given.
+func expiry(text string) (*timestamppb.Timestamp, error) {
 	if text == "" {
-		return nil
+		return nil, nil //nolint:nilnil // no time is what the flag says
 	}
 	if d, err := time.ParseDuration(strings.TrimPrefix(text, "+")); err == nil && d > 0 {
-		r.ExpiresAt = time.Now().Add(d).UTC().Format(time.RFC3339)
-		return nil
+		return timestamppb.New(time.Now().Add(d).Truncate(time.Second)), nil
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return cli.Misused("--expires-at %q is neither a time nor a duration (2030-01-01T00:00:00Z, 24h)", text)
+		return nil, cli.Misused("--expires-at %q is neither a time nor a duration (2030-01-01T00:00:00Z, 24h)", text)
 	}
-	r.ExpiresAt = t.UTC().Format(time.RFC3339)
-	return nil
-}
-
-// skew is the greatest tolerance for exp that an issuer can have.
-const skew = 10 * time.Minute
-
-// token keeps a token's hash, and when it expires if it says so. The token
-// itself stays here.
-func (r *revocation) token(compact string) error {
-	parts := strings.Split(compact, ".")
-	if len(parts) != 3 {
-		return cli.Misused("--token is not a JWT in compact form: three parts with dots between them")
-	}
-	sum := sha256.Sum256([]byte(compact))
-	r.TokenSHA256 = hex.EncodeToString(sum[:])
-	if r.ExpiresAt != "" {
-		return nil
-	}
-	var claims struct {
-		Exp float64 `json:"exp"`
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	const farthest = 1 << 40 // seconds; a time that RFC 3339 cannot write any more
-	if err == nil && json.Unmarshal(payload, &claims) == nil && claims.Exp > 0 && claims.Exp < farthest {
-		if t := time.Unix(int64(claims.Exp), 0).Add(skew).UTC(); t.Year() < 10_000 {
-			r.ExpiresAt = t.Format(time.RFC3339)
-		}
-	}
-	return nil
+	return timestamppb.New(t), nil
 }

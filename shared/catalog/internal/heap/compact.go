@@ -23,7 +23,9 @@ func (e *Edit) Compact(visit func(tag Tag, a Address, move func() Address)) {
 			if m.chunk = e.worst(); m.chunk < 0 {
 				return
 			}
-			m.frames, m.at = e.chunks[m.chunk].seal(), 0
+			// This version does not write to the chunk any more. Whatever other
+			// versions add to it is theirs.
+			m.frames, m.at = e.chunks[m.chunk].written(), 0
 		}
 		before := m.at
 		e.empty(m, budget, visit)

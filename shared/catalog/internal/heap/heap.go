@@ -73,10 +73,9 @@ type emptying struct {
 // A frame is a uvarint, its tag in the lowest bits and its length above them, and
 // then the bytes.
 type chunk struct {
-	mu     sync.Mutex
-	data   []byte // of fixed length
-	used   int    // guarded by mu
-	sealed bool   // guarded by mu: nothing more is written
+	mu   sync.Mutex
+	data []byte // of fixed length
+	used int    // guarded by mu
 }
 
 // At is the bytes at an address, without a copy. While the string is in use, its
@@ -136,7 +135,7 @@ func (c *chunk) add(h head, data string) (offset int, ok bool) {
 	size := h.width() + len(data)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.sealed || c.used+size > len(c.data) || c.used >= chunkSize {
+	if c.used+size > len(c.data) || c.used >= chunkSize {
 		return 0, false
 	}
 	offset = c.used
@@ -151,14 +150,7 @@ func (c *chunk) add(h head, data string) (offset int, ok bool) {
 	return offset, true
 }
 
-// seal ends the writing to a chunk and returns what was written.
-func (c *chunk) seal() []byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sealed = true
-	return c.data[:c.used]
-}
-
+// written is the frames so far.
 func (c *chunk) written() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -128,10 +128,12 @@ func run(t *testing.T, text string, program []byte) {
 			if len(o.order) > 0 {
 				o.remove(arg % len(o.order))
 			}
-		case 6: // a step of compaction, and a version
-			o.compact(t)
-			if v := o.version(); len(versions) < mostVersions {
-				versions = append(versions, v)
+		case 6: // some compaction, with a version after each, also in the middle of a chunk
+			for range 1 + arg%8 {
+				o.compact(t)
+				if v := o.version(); len(versions) < mostVersions && arg%3 == 0 {
+					versions = append(versions, v)
+				}
 			}
 		case 7: // go on from another version: a branch
 			*o = *ownerOf(versions[arg%len(versions)])
@@ -173,13 +175,16 @@ func TestWasteIsBounded(t *testing.T) {
 	for range 4000 {
 		o.add(0, text[:1000])
 	}
-	for range 400 {
-		for range 50 {
+	for round := range 1500 {
+		for range 1 + round%30 { // with few, a chunk is emptied in many steps
 			o.remove(rnd.IntN(len(o.order)))
 			o.add(1, text[rnd.IntN(1000):][:1000])
 		}
 		o.compact(t)
 		v := o.version()
+		if err := v.heap.Audit(maps.Keys(v.want)); err != nil {
+			t.Fatal(err)
+		}
 		if needed := v.heap.Size() - v.heap.Waste(); v.heap.Waste() > needed/4+8*chunkSize {
 			t.Fatalf("%d bytes of waste, %d are needed", v.heap.Waste(), needed)
 		}

@@ -260,3 +260,39 @@ func TestWritten(t *testing.T) {
 		t.Errorf("%d pieces were not yielded", len(want))
 	}
 }
+
+// Branches of a version that has released chunks release and reuse others, and do not
+// disturb it or each other.
+func TestBranchesReuseChunks(t *testing.T) {
+	text := randomText()
+	rnd := rand.New(rand.NewPCG(5, 5))
+	overwrite := func(o *owner, n int) {
+		for range n {
+			o.remove(rnd.IntN(len(o.order)))
+			o.add(2, text[rnd.IntN(1000):][:1000])
+		}
+		o.compact(t)
+		o.edit.Version()
+	}
+	root := ownerOf(version{want: model{}})
+	for range 4000 {
+		root.add(0, text[:1000])
+	}
+	for range 10 * 1000 {
+		if overwrite(root, 10); len(root.edit.free) > 2 {
+			break
+		}
+	}
+	base := root.version()
+	if len(base.heap.free) <= 2 {
+		t.Fatal("no chunks were released")
+	}
+	a, b := ownerOf(base), ownerOf(base)
+	for range 500 {
+		overwrite(a, 20)
+		overwrite(b, 30)
+	}
+	for _, v := range []version{base, a.version(), b.version()} {
+		v.check(t)
+	}
+}

@@ -237,6 +237,15 @@ func TestUndecodableResource(t *testing.T) {
 	})
 }
 
+// What decodes may still be nothing that a node could live with.
+func TestDeploymentWithoutApi(t *testing.T) {
+	s := fold(t, catalog.Empty().At(at(0)), entry(t, put(t, 1, &pb.Deployment{Id: "a", Api: &pb.Api{ContextPath: "/a"}})))
+	s = fold(t, s, entry(t, put(t, 2, &pb.Deployment{Id: "a"})))
+	if d, _ := catalog.Lookup[*pb.Deployment](s, pb.Kind_KIND_DEPLOYMENT, "a"); len(s.Rejects()) != 1 || d.GetApi().GetContextPath() != "/a" {
+		t.Errorf("rejects %v, deployment %v; want one reject and the last good value", s.Rejects(), d)
+	}
+}
+
 func TestRevocationsByEveryTarget(t *testing.T) {
 	token := catalog.TokenFacts{Issuer: "i", JTI: "j", ClientID: "c", Subject: "s", SHA256: [32]byte{1}, IssuedAt: 500}
 	for name, r := range map[string]*pb.Revocation{

@@ -39,13 +39,13 @@ func (a Address) Chunk() int { return int(a >> offsetBits) }
 
 func (a Address) offset() int { return int(a & (chunkSize - 1)) }
 
-// Tag is its owner's mark on a piece: a small number that Compact returns.
+// Tag is its owner's mark on a piece, 0 to 3. Compact returns it.
 type Tag uint8
 
-const tagBits = 2
-
-// MaxTag is the greatest Tag.
-const MaxTag Tag = 1<<tagBits - 1
+const (
+	tagBits = 2
+	maxTag  = 1<<tagBits - 1
+)
 
 // Heap is one version. It is immutable and safe for concurrent use; the zero Heap
 // is empty.
@@ -106,7 +106,7 @@ type head uint64
 
 func headOf(tag Tag, length int) head { return head(length)<<tagBits | head(tag) }
 
-func (h head) tag() Tag { return Tag(h) & MaxTag }
+func (h head) tag() Tag { return Tag(h & maxTag) }
 
 func (h head) length() int { return int(h >> tagBits) }
 

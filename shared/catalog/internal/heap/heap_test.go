@@ -112,17 +112,17 @@ func run(t *testing.T, text string, program []byte) {
 		from := (i * 7919) % chunkSize
 		switch op & 7 {
 		case 0: // an empty or a small piece
-			o.add(Tag(arg)&MaxTag, text[from:from+arg/4])
+			o.add(Tag(arg)&maxTag, text[from:from+arg/4])
 		case 1: // a large one
-			o.add(Tag(arg)&MaxTag, text[from:from+arg*256])
+			o.add(Tag(arg)&maxTag, text[from:from+arg*256])
 		case 2: // one that is larger than a chunk, or just not
 			if arg%16 == 0 {
-				o.add(Tag(op>>3)&MaxTag, text[:chunkSize-4+arg])
+				o.add(Tag(op>>3)&maxTag, text[:chunkSize-4+arg])
 			}
 		case 3, 4: // an overwriting
 			if len(o.order) > 0 {
 				o.remove(arg % len(o.order))
-				o.add(Tag(arg)&MaxTag, text[from:from+arg*64])
+				o.add(Tag(arg)&maxTag, text[from:from+arg*64])
 			}
 		case 5:
 			if len(o.order) > 0 {
@@ -243,10 +243,10 @@ func TestLargePieces(t *testing.T) {
 func TestWritten(t *testing.T) {
 	var e Edit
 	want := model{}
-	add := func(data string) Address { return e.Add(Tag(len(data))&MaxTag, data) }
+	add := func(data string) Address { return e.Add(Tag(len(data))&maxTag, data) }
 	for i := range 2000 {
 		data := strings.Repeat("z", i%300)
-		want[add(data)] = piece{Tag(len(data)) & MaxTag, data}
+		want[add(data)] = piece{Tag(len(data)) & maxTag, data}
 	}
 	w := e.Written()
 	add("later")

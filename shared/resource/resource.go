@@ -118,10 +118,7 @@ func Locate(docs []Document, ps rules.Problems) error {
 	}
 	es := make(fault.List, len(ps))
 	for i, p := range ps {
-		es[i] = fault.Fault{
-			Kind: catalog.KindName(p.Ref.Kind), ID: p.Ref.ID, Field: p.Field,
-			Code: fault.Code(p.Code), Message: p.Message, Hint: p.Hint,
-		}
+		es[i] = p.Fault()
 		if d := byRef[p.Ref]; d != nil {
 			es[i].File = d.File
 			es[i].Line, es[i].Column = d.Position(p.Field)

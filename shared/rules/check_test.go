@@ -14,7 +14,7 @@ func TestMessages(t *testing.T) {
 	for name, c := range map[string]struct{ yaml, want string }{
 		"no id": {
 			"kind: Application\nname: Mobile\n",
-			`application/: id: is required (hint: 1 to 128 characters of a-z, 0-9, '.', '_' and '-')`,
+			`application: id: is required (hint: 1 to 128 characters of a-z, 0-9, '.', '_' and '-')`,
 		},
 		"capitals": {
 			"kind: Application\nid: Mobile\n",

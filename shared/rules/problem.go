@@ -4,27 +4,21 @@ import (
 	"strings"
 
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // Code says what sort of problem it is.
-type Code string
+type Code = fault.Code
 
-// The sorts of problems.
+// The sorts of problems, see package fault.
 const (
-	// Invalid: a field's value breaks a rule of the schema.
-	Invalid Code = "invalid"
-	// NotFound: the resource that is asked for does not exist.
-	NotFound Code = "not_found"
-	// Exists: a resource of this id exists already.
-	Exists Code = "exists"
-	// Conflict: another resource holds what must be unique.
-	Conflict Code = "conflict"
-	// Dangling: a reference leads nowhere.
-	Dangling Code = "dangling_reference"
-	// InUse: other resources refer to what shall be removed.
-	InUse Code = "in_use"
-	// Lifecycle: the step is not allowed from here.
-	Lifecycle Code = "lifecycle"
+	Invalid   = fault.Invalid
+	NotFound  = fault.NotFound
+	Exists    = fault.Exists
+	Conflict  = fault.Conflict
+	Dangling  = fault.Dangling
+	InUse     = fault.InUse
+	Lifecycle = fault.Lifecycle
 )
 
 // Problem is one reason why a proposal is refused, written for the person who made it.
@@ -38,23 +32,16 @@ type Problem struct { //nolint:errname // a list of problems is an error, and on
 	Hint string
 }
 
-// Error is "plan/gold: jwt.issuers[0]: no issuer "acme" (hint: …)".
-func (p Problem) Error() string {
-	var b strings.Builder
-	b.WriteString(p.Ref.String())
-	if p.Field != "" {
-		b.WriteString(": ")
-		b.WriteString(p.Field)
+// Fault is the problem without a place in a text.
+func (p Problem) Fault() fault.Fault {
+	return fault.Fault{
+		Kind: catalog.KindName(p.Ref.Kind), ID: p.Ref.ID, Field: p.Field,
+		Code: p.Code, Message: p.Message, Hint: p.Hint,
 	}
-	b.WriteString(": ")
-	b.WriteString(p.Message)
-	if p.Hint != "" {
-		b.WriteString(" (hint: ")
-		b.WriteString(p.Hint)
-		b.WriteString(")")
-	}
-	return b.String()
 }
+
+// Error is "plan/gold: jwt.issuers[0]: no issuer "acme" (hint: …)".
+func (p Problem) Error() string { return p.Fault().Error() }
 
 // Problems are all reasons at once; never empty when returned as an error.
 type Problems []Problem //nolint:errname // the plural of Problem

@@ -10,7 +10,6 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/api"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
-	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
@@ -119,10 +118,7 @@ func refused(ps rules.Problems) *problem {
 	}
 	p := newProblem(status, wordOf(word), summary(len(ps), ps[0].Error()))
 	for _, problem := range ps {
-		p.Errors = append(p.Errors, fault.Fault{
-			Kind: catalog.KindName(problem.Ref.Kind), ID: problem.Ref.ID, Field: problem.Field,
-			Code: fault.Code(problem.Code), Message: problem.Message, Hint: problem.Hint,
-		})
+		p.Errors = append(p.Errors, problem.Fault())
 	}
 	return p
 }

@@ -25,11 +25,11 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
 	"github.com/portcullis-gateway/portcullis/shared/config"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
+	"github.com/portcullis-gateway/portcullis/shared/policy/restrict"
 	"github.com/portcullis-gateway/portcullis/shared/snapshot"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
@@ -283,10 +283,14 @@ func (n *node) front(cfg *Config, decider *pipeline.Pipeline, pair *edge.Keypair
 
 func (n *node) status() admin.Status {
 	s := n.live.Status()
-	return admin.Status{
+	status := admin.Status{
 		State: s.State, Epoch: s.Position.Epoch, Sequence: s.Position.Sequence,
 		Age: s.Age, Lag: s.Behind, Serving: s.Ready,
 	}
+	for _, f := range s.NotInForce {
+		status.NotInForce = append(status.NotInForce, admin.Fault{Resource: f.Ref.String(), Sequence: f.Sequence, Reason: f.Reason})
+	}
+	return status
 }
 
 // explained is the answer to a question about a decision.

@@ -225,7 +225,7 @@ func attacksOnSignatures(t *testing.T, rs key) []attack {
 		{id: "45", what: "well-known secrets, and a secret that is not there", setup: issuer("hs", `{hmac_secrets: [{value: "`+secret+`"}, {env: PORTCULLIS_TEST_NO_SUCH_SECRET_HERE}]}`) + simple("a45", "hs") +
 			issuer("hsgood", `{hmac_secrets: [{value: "`+secret+`"}]}`) + simple("a45b", "hsgood"), check: func(_ *testing.T, n *node) {
 			for _, text := range []string{"", "secret", "changeme", "PORTCULLIS_TEST_NO_SUCH_SECRET_HERE", "myJWT4Gr4v1t33_S3cr3t"} {
-				n.probe(deny(text, 401, "invalid_token", "/a45", bearer(key{alg: "HS256", secret: text}.token("hs", nil))))
+				n.probe(deny(text, 503, "not_in_force", "/a45", bearer(key{alg: "HS256", secret: text}.token("hs", nil))))
 				n.probe(deny(text, 401, "invalid_token", "/a45b", bearer(key{alg: "HS256", secret: text}.token("hsgood", nil))))
 			}
 		}},

@@ -102,8 +102,10 @@ func (ed *editor) uncount(ref Ref, c wire.Change) {
 func (ed *editor) reject(c wire.Change, reason error) {
 	c.Raw, c.ID = strings.Clone(c.Raw), strings.Clone(c.ID)
 	ref := refOf(c)
-	if c.Restrictive && known(c.Kind) {
-		ed.drop(ref)
+	if known(c.Kind) {
+		if c.Restrictive {
+			ed.drop(ref)
+		}
 		ed.effects.Touched = append(ed.effects.Touched, ref)
 	}
 	if old, ok := ed.rejects.Get(ref); ok {

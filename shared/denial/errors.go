@@ -173,6 +173,13 @@ var (
 		wso2:     foreign{500, 900900, "Unclassified Authentication Failure", ""},
 		gravitee: foreign{status: 500, message: "Internal Server Error"},
 	})
+	// NotInForce: this gateway cannot put the API's definition in force.
+	NotInForce = define(spec{
+		status: 503, code: 900900, reason: "not_in_force", title: "API not in force",
+		detail: "This gateway cannot serve the API as it is defined now.", retryAfter: "10",
+		wso2:     foreign{500, 900900, "Unclassified Authentication Failure", ""},
+		gravitee: foreign{status: 503, message: "Temporarily Unavailable"},
+	})
 	// APINotFound: no API on this host and path, or it is stopped.
 	APINotFound = define(spec{
 		status: 404, code: 900906, reason: "api_not_found", title: "Not found",

@@ -115,21 +115,14 @@ func TestCompile(t *testing.T) {
 		want   string // empty: good
 	}{
 		{"good", nil, ""},
-		{"no URL", func(i *pb.Introspection) { i.Url = "" }, "introspection.url"},
-		{"other scheme", func(i *pb.Introspection) { i.Url = "ftp://idp.test" }, "introspection.url"},
-		{"user", func(i *pb.Introspection) { i.Url = "https://a:b@idp.test" }, "introspection.url"},
-		{"no client", func(i *pb.Introspection) { i.ClientId = "" }, "introspection.client_id"},
 		{"no secret", func(i *pb.Introspection) { i.ClientSecret = nil }, "introspection.client_secret"},
 		{"empty secret", func(i *pb.Introspection) { i.ClientSecret = value("") }, "introspection.client_secret"},
-		{"both", func(i *pb.Introspection) { i.PrivateKey = value("x") }, "introspection.client_secret"},
 		{"not set", func(i *pb.Introspection) {
 			i.ClientSecret = &pb.Secret{Source: &pb.Secret_Env{Env: "NOPE"}}
 		}, "NOPE is not set"},
 		{"no file", func(i *pb.Introspection) {
 			i.ClientSecret = &pb.Secret{Source: &pb.Secret_File{File: "/nope"}}
 		}, "introspection.client_secret"},
-		{"timeout", func(i *pb.Introspection) { i.Timeout = durationpb.New(0) }, "introspection.timeout"},
-		{"roots", func(i *pb.Introspection) { i.CaPem = "x" }, "introspection.ca_pem"},
 		{"key", withKey(privatePEM(t, ecKey(t, elliptic.P256()))), ""},
 		{"no key", withKey("x"), "introspection.private_key: it is not PEM"},
 		{"weak key", withKey(privatePEM(t, rsaKey(t, 1024))), "2048"},
@@ -141,9 +134,6 @@ func TestCompile(t *testing.T) {
 		_, err := introspect.Compile(issuer(tt.change), secrets)
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", tt.name, err)
-		}
-		if err != nil && strings.Contains(err.Error(), "a:b") {
-			t.Errorf("%s: a secret is in %v", tt.name, err)
 		}
 	}
 }

@@ -41,8 +41,9 @@ type Settings struct {
 	roots    *x509.CertPool // nil: the system's
 }
 
-// Compile reads the introspection of an issuer, with the secrets that it names.
-// It returns nil if the issuer has none. The error names the field.
+// Compile prepares the introspection of an issuer whose fields are sound, with the
+// secrets that it names; one that secrets does not read is left out. It returns nil
+// if the issuer has no introspection. The error names the field.
 func Compile(issuer *pb.Issuer, secrets keyset.Secrets) (*Settings, error) {
 	in := issuer.GetIntrospection()
 	if in == nil {
@@ -52,26 +53,13 @@ func Compile(issuer *pb.Issuer, secrets keyset.Secrets) (*Settings, error) {
 		issuer: issuer.GetIssuer(), url: in.GetUrl(), clientID: in.GetClientId(),
 		timeout: duration(in.GetTimeout(), defaultTimeout), ttl: duration(in.GetCacheTtl(), defaultTTL),
 	}
-	if s.timeout <= 0 {
-		return nil, errors.New("introspection.timeout: it is not above zero")
-	}
-	switch {
-	case s.url != "":
-		if err := checkURL(s.url, ""); err != nil {
-			return nil, fmt.Errorf("introspection.url: %w", err)
-		}
-	case !issuer.GetDiscovery():
-		return nil, errors.New("introspection.url: it is empty, and the issuer does not use discovery")
-	}
-	ca, field := in.GetCaPem(), "introspection.ca_pem"
+	ca := in.GetCaPem()
 	if ca == "" && s.url == "" {
-		ca, field = issuer.GetJwks().GetCaPem(), "jwks.ca_pem"
+		ca = issuer.GetJwks().GetCaPem()
 	}
 	if ca != "" {
 		s.roots = x509.NewCertPool()
-		if !s.roots.AppendCertsFromPEM([]byte(ca)) {
-			return nil, errors.New(field + ": it holds no certificate in PEM")
-		}
+		s.roots.AppendCertsFromPEM([]byte(ca))
 	}
 	proof, err := s.authentication(in, secrets)
 	if err != nil {
@@ -84,20 +72,9 @@ func Compile(issuer *pb.Issuer, secrets keyset.Secrets) (*Settings, error) {
 // authentication reads how the gateway proves who it is, and returns what was
 // read, so that settings with other secrets are other settings.
 func (s *Settings) authentication(in *pb.Introspection, secrets keyset.Secrets) (proof string, err error) {
-	if s.clientID == "" {
-		return "", errors.New("client_id: it is empty")
-	}
-	switch secret, key := in.GetClientSecret(), in.GetPrivateKey(); {
-	case secret != nil && key != nil:
-		return "", errors.New("client_secret: there is a private_key, too")
-	case secret != nil:
-		if s.secret, err = resolve(secret, secrets); err != nil {
-			return "", fmt.Errorf("client_secret: %w", err)
-		}
-		return "secret " + s.secret, nil
-	case key != nil:
+	if key := in.GetPrivateKey(); key != nil {
 		text, err := resolve(key, secrets)
-		if err == nil {
+		if err == nil && text != "" {
 			s.key, err = parseKey(text)
 		}
 		if err != nil {
@@ -105,7 +82,10 @@ func (s *Settings) authentication(in *pb.Introspection, secrets keyset.Secrets) 
 		}
 		return "key " + text, nil
 	}
-	return "", errors.New("client_secret: neither it nor private_key is there")
+	if s.secret, err = resolve(in.GetClientSecret(), secrets); err != nil {
+		return "", fmt.Errorf("client_secret: %w", err)
+	}
+	return "secret " + s.secret, nil
 }
 
 func identify(parts ...string) ID {
@@ -127,34 +107,22 @@ func duration(d *durationpb.Duration, def time.Duration) time.Duration {
 // TTL is how long an answer that says active may be used again; 0: not at all.
 func (s *Settings) TTL() time.Duration { return s.ttl }
 
-// resolve reads a secret from where it is.
+// resolve reads a secret from where it is. The text is empty only if secrets does
+// not read such places.
 func resolve(s *pb.Secret, secrets keyset.Secrets) (string, error) {
-	text := ""
 	switch source := s.GetSource().(type) {
 	case *pb.Secret_Value:
-		text = source.Value
+		if source.Value == "" {
+			return "", errors.New("it is empty")
+		}
+		return source.Value, nil
 	case *pb.Secret_Env:
-		if secrets.Env != nil {
-			text, _ = secrets.Env(source.Env)
-		}
-		if text == "" {
-			return "", fmt.Errorf("the environment variable %s is not set", source.Env)
-		}
+		return keyset.ReadEnv(source.Env, secrets)
 	case *pb.Secret_File:
-		if secrets.File == nil {
-			return "", errors.New("files cannot be read here")
-		}
-		data, err := secrets.File(source.File)
-		if err != nil {
-			return "", fmt.Errorf("read secret: %w", err)
-		}
-		// Editors end a file with a newline that nobody means.
-		text = strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+		return keyset.ReadFile(source.File, secrets)
+	default:
+		return "", errors.New("one of value, env and file is needed")
 	}
-	if text == "" {
-		return "", errors.New("it is empty")
-	}
-	return text, nil
 }
 
 // checkURL wants https, or http if issuer does not promise better.

@@ -61,6 +61,7 @@ type Algorithms uint16
 // The algorithms that go with one kind of key.
 const (
 	rsaAlgorithms  = Algorithms(1<<RS256 | 1<<RS384 | 1<<RS512 | 1<<PS256 | 1<<PS384 | 1<<PS512)
+	hmacAlgorithms = Algorithms(1<<HS256 | 1<<HS384 | 1<<HS512)
 	everyAlgorithm = Algorithms(1<<algorithmCount-1) &^ 1
 )
 

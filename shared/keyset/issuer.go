@@ -99,6 +99,9 @@ func (c *collector) secret(field string, s *pb.HmacSecret, secrets Secrets) {
 		return
 	}
 	if !known {
+		if c.allowed&hmacAlgorithms == 0 {
+			c.fault(field, errNoFit)
+		}
 		return
 	}
 	data := []byte(text)
@@ -116,39 +119,58 @@ func (c *collector) secret(field string, s *pb.HmacSecret, secrets Secrets) {
 	c.add(field, nil, key)
 }
 
-// resolve returns the secret's text; known is false if it is not ours to read.
+// resolve returns the secret's text; known is false if secrets does not read such
+// places.
 func resolve(s *pb.HmacSecret, secrets Secrets) (text string, known bool, err error) {
 	switch source := s.GetSource().(type) {
 	case *pb.HmacSecret_Value:
 		return source.Value, true, nil
 	case *pb.HmacSecret_Env:
-		if source.Env == "" {
-			return "", false, errors.New("env is empty")
-		}
-		if secrets.Env == nil {
-			return "", false, nil
-		}
-		text, ok := secrets.Env(source.Env)
-		if !ok || text == "" {
-			return "", false, fmt.Errorf("the environment variable %s is not set", source.Env)
-		}
-		return text, true, nil
+		text, err = ReadEnv(source.Env, secrets)
+		return text, secrets.Env != nil, err
 	case *pb.HmacSecret_File:
-		if source.File == "" {
-			return "", false, errors.New("file is empty")
-		}
-		if secrets.File == nil {
-			return "", false, nil
-		}
-		data, err := secrets.File(source.File)
-		if err != nil {
-			return "", false, fmt.Errorf("read secret: %w", err)
-		}
-		// Editors end a file with a newline that nobody means.
-		return strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r"), true, nil
+		text, err = ReadFile(source.File, secrets)
+		return text, secrets.File != nil, err
 	default:
 		return "", false, errors.New("one of value, env and file is needed")
 	}
+}
+
+// ReadEnv returns the secret in an environment variable. The text is empty only if
+// secrets reads no environment.
+func ReadEnv(name string, secrets Secrets) (text string, err error) {
+	if name == "" {
+		return "", errors.New("env is empty")
+	}
+	if secrets.Env == nil {
+		return "", nil
+	}
+	text, ok := secrets.Env(name)
+	if !ok || text == "" {
+		return "", fmt.Errorf("the environment variable %s is not set", name)
+	}
+	return text, nil
+}
+
+// ReadFile returns the secret in a file. The text is empty only if secrets reads
+// no files.
+func ReadFile(path string, secrets Secrets) (text string, err error) {
+	if path == "" {
+		return "", errors.New("file is empty")
+	}
+	if secrets.File == nil {
+		return "", nil
+	}
+	data, err := secrets.File(path)
+	if err != nil {
+		return "", fmt.Errorf("read secret: %w", err)
+	}
+	// Editors end a file with a newline that nobody means.
+	text = strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	if text == "" {
+		return "", fmt.Errorf("the file %s is empty", path)
+	}
+	return text, nil
 }
 
 // decodeSecret reads base64 in both alphabets, padded or not.

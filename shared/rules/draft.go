@@ -110,6 +110,9 @@ func (d *Draft) Finish() (*Proposal, error) {
 	}
 	d.markOutOfSync()
 	d.checkTogether()
+	if len(d.problems) == 0 {
+		d.compileTouched()
+	}
 	if len(d.problems) > 0 {
 		return nil, d.problems
 	}
@@ -137,7 +140,10 @@ func (d *Draft) put(r catalog.Resource, m mode) {
 	}
 	catalog.Identify(r, ref.ID, nil)
 	found := len(d.problems)
-	d.check(ref, r)
+	d.keepSecrets(ref, r, old)
+	if len(d.problems) == found { // a mask that stands for nothing is no secret to be checked
+		d.check(ref, r)
+	}
 	if prepare := kindOf(ref.Kind).prepare; prepare != nil {
 		prepare(d, ref, r, old, m)
 	}
@@ -147,9 +153,6 @@ func (d *Draft) put(r catalog.Resource, m mode) {
 	}
 	d.set(r)
 }
-
-// prepareIssuer keeps the secrets that answers show masked.
-func (d *Draft) prepareIssuer(ref catalog.Ref, n, old *pb.Issuer, _ mode) { d.keepSecrets(ref, n, old) }
 
 // prepareAPI keeps what the verbs of an Api's lifecycle move.
 func (d *Draft) prepareAPI(_ catalog.Ref, n, old *pb.Api, _ mode) {

@@ -30,7 +30,6 @@ type kind struct {
 //nolint:gochecknoglobals // a constant table
 var kinds = [...]kind{
 	pb.Kind_KIND_ISSUER: {
-		prepare:    preparing((*Draft).prepareIssuer),
 		together:   checking((*together).issuer),
 		dependents: (*Draft).issuerUsers,
 	},

@@ -423,3 +423,32 @@ func (d *Draft) subscriptionsOf(kind pb.Kind, owners ...string) []string {
 	slices.Sort(ids)
 	return ids
 }
+
+// prepareRevocation fixes the time that the request left open. What a
+// revocation names stays as it is: revoking something else must not end it.
+func (d *Draft) prepareRevocation(ref catalog.Ref, n, old *pb.Revocation, m mode) {
+	if old != nil {
+		d.fixed(ref, "issuer", n.GetIssuer(), old.GetIssuer())
+		if n.GetIssuer() == old.GetIssuer() && !sameTarget(n, old) {
+			d.problem(ref, "", Conflict, "names something else than before, and revocations are never taken back by overwriting",
+				"create another Revocation, or delete this one")
+		}
+		if end := n.GetExpiresAt(); end != nil && (old.GetExpiresAt() == nil || end.AsTime().Before(old.GetExpiresAt().AsTime())) {
+			d.problem(ref, "expires_at", Conflict, "is earlier than before", "delete the revocation if it shall end")
+		}
+	}
+	if (n.GetClientId() == "" && n.GetSubject() == "") || n.GetIssuedBefore() != nil {
+		return
+	}
+	// Tokens have whole seconds: those of this second are meant, too.
+	n.IssuedBefore = timestamppb.New(time.Unix(d.now.Unix()+1, 0).UTC())
+	if m == apply && old.GetIssuedBefore() != nil {
+		n.IssuedBefore = old.GetIssuedBefore() // the file says what it said
+	}
+}
+
+// sameTarget reports whether two revocations of an issuer name the same.
+func sameTarget(a, b *pb.Revocation) bool {
+	return a.GetJti() == b.GetJti() && a.GetClientId() == b.GetClientId() && a.GetSubject() == b.GetSubject() &&
+		strings.EqualFold(a.GetTokenSha256(), b.GetTokenSha256())
+}

@@ -35,6 +35,17 @@ type Status struct {
 	Lag uint64
 	// Serving: there is something to decide by.
 	Serving bool
+	// NotInForce are the resources that this node could not put in force, the newest first.
+	NotInForce []Fault
+}
+
+// Fault is a resource that is not in force.
+type Fault struct {
+	// Resource is "plan/gold".
+	Resource string `json:"resource"`
+	// Sequence is that of the change since when; 0: it came with a snapshot or a file.
+	Sequence uint64 `json:"sequence"`
+	Reason   string `json:"reason"`
 }
 
 // Config is what the admin listener shows. All fields are needed.
@@ -115,7 +126,9 @@ func ready(w http.ResponseWriter, s Status) {
 		Sequence uint64  `json:"sequence"`
 		Age      float64 `json:"age_seconds"`
 		Lag      uint64  `json:"lag"`
-	}{s.State.String(), s.Epoch, s.Sequence, s.Age.Round(time.Millisecond).Seconds(), s.Lag})
+		// Apis concerned answer 503; the others are served, so the node is ready.
+		NotInForce []Fault `json:"not_in_force,omitempty"`
+	}{s.State.String(), s.Epoch, s.Sequence, s.Age.Round(time.Millisecond).Seconds(), s.Lag, s.NotInForce})
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {

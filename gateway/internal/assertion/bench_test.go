@@ -40,7 +40,7 @@ func BenchmarkSign(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		plan := s.Compile(&pb.SignedJwt{Claims: []string{"tenant"}}, assertion.Place{API: "orders", Plan: "gold", PlanName: "Gold"})
+		plan := planOf(s, &pb.SignedJwt{Claims: []string{"tenant"}})
 		b.Run(k.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -3,64 +3,19 @@ package assertion
 import (
 	"crypto/rand"
 	"encoding/json"
-	"slices"
-	"time"
 
-	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
-	"github.com/portcullis-gateway/portcullis/shared/rules"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/token"
 )
 
-const (
-	// DefaultHeader carries the JWT when the plan names no other.
-	DefaultHeader = "X-JWT-Assertion"
-
-	defaultIssuer   = "portcullis"
-	defaultLifetime = 5 * time.Minute
-	maxLifetime     = time.Hour
-)
-
-// Place says where requests of a plan go, for the claims.
-type Place struct{ API, Plan, PlanName string }
-
 // Plan signs by the settings of one plan. It is immutable and safe for concurrent use.
 type Plan struct {
-	signer           *Signer
-	header           string
-	issuer, audience string
-	place            Place
-	claims           []string
-	lifetime         int64 // seconds
+	*compile.Assertion
+	signer *Signer
 }
 
-// Compile makes a Plan. Absent settings have the defaults of the schema.
-func (s *Signer) Compile(settings *pb.SignedJwt, place Place) *Plan {
-	p := &Plan{
-		signer: s, header: settings.GetHeader(), issuer: settings.GetIssuer(), audience: settings.GetAudience(),
-		place: place, lifetime: int64(defaultLifetime / time.Second),
-	}
-	if p.header == "" {
-		p.header = DefaultHeader
-	}
-	if p.issuer == "" {
-		p.issuer = defaultIssuer
-	}
-	if p.audience == "" {
-		p.audience = place.API
-	}
-	if d := settings.GetLifetime().AsDuration(); settings.GetLifetime() != nil && d > 0 {
-		p.lifetime = max(1, int64(min(d, maxLifetime)/time.Second))
-	}
-	for _, name := range settings.GetClaims() {
-		if !rules.ReservedClaim(name) && !slices.Contains(p.claims, name) {
-			p.claims = append(p.claims, name)
-		}
-	}
-	return p
-}
-
-// Header is the name of the field that carries the JWT.
-func (p *Plan) Header() string { return p.header }
+// Plan makes a Plan that signs with s.
+func (s *Signer) Plan(settings *compile.Assertion) *Plan { return &Plan{settings, s} }
 
 // Caller is who calls.
 type Caller struct {
@@ -83,7 +38,7 @@ type Signed struct {
 // Sign makes a JWT at now (seconds since 1970). It lives no longer than the
 // token it stands for.
 func (p *Plan) Sign(c *Caller, now int64) (Signed, error) {
-	out := Signed{ExpiresAt: now + p.lifetime, Renew: now + p.lifetime - p.lifetime/5}
+	out := Signed{ExpiresAt: now + p.Lifetime, Renew: now + p.Lifetime - p.Lifetime/5}
 	if c.ExpiresAt != 0 && c.ExpiresAt <= out.ExpiresAt {
 		out.ExpiresAt, out.Renew = c.ExpiresAt, c.ExpiresAt // a new one could not live longer
 	}
@@ -92,21 +47,21 @@ func (p *Plan) Sign(c *Caller, now int64) (Signed, error) {
 		environment = "SANDBOX"
 	}
 	w := writer{payload: make([]byte, 0, 512)}
-	w.text("iss", p.issuer)
-	w.text("aud", p.audience)
+	w.text("iss", p.Issuer)
+	w.text("aud", p.Audience)
 	w.text("sub", c.Subject)
 	w.text("client_id", c.ClientID)
 	w.raw("iat", now)
 	w.raw("exp", out.ExpiresAt)
 	w.text("jti", rand.Text())
-	w.text(rules.ClaimNamespace+"issuer", c.Issuer)
-	w.text(rules.ClaimNamespace+"api", p.place.API)
-	w.text(rules.ClaimNamespace+"plan", p.place.Plan)
-	w.text(rules.ClaimNamespace+"plan_name", p.place.PlanName)
-	w.text(rules.ClaimNamespace+"application", c.Application)
-	w.text(rules.ClaimNamespace+"application_name", c.ApplicationName)
-	w.text(rules.ClaimNamespace+"environment", environment)
-	for _, name := range p.claims {
+	w.text(compile.ClaimNamespace+"issuer", c.Issuer)
+	w.text(compile.ClaimNamespace+"api", p.API)
+	w.text(compile.ClaimNamespace+"plan", p.Plan)
+	w.text(compile.ClaimNamespace+"plan_name", p.PlanName)
+	w.text(compile.ClaimNamespace+"application", c.Application)
+	w.text(compile.ClaimNamespace+"application_name", c.ApplicationName)
+	w.text(compile.ClaimNamespace+"environment", environment)
+	for _, name := range p.Claims {
 		if value, ok := c.Claims.Raw(name); ok {
 			w.raw(name, json.RawMessage(value))
 		}

@@ -68,7 +68,7 @@ func (a *Authenticator) check(ring *Keyring, compact []byte, now int64) (*Token,
 	if reason := d.readBinding(); reason != "" {
 		return nil, invalid(reason)
 	}
-	if issuer.rfc9068 {
+	if issuer.def.RFC9068 {
 		if reason := d.profile(); reason != "" {
 			return nil, invalid(reason)
 		}
@@ -92,14 +92,14 @@ func (a *Authenticator) check(ring *Keyring, compact []byte, now int64) (*Token,
 
 // readClaims renames claims as the issuer's mappings say, and finds the client.
 func (d *draft) readClaims() string {
-	if len(d.issuer.mappings) > 0 {
-		d.claims = d.claims.Rename(d.issuer.mappings)
+	if len(d.issuer.def.Mappings) > 0 {
+		d.claims = d.claims.Rename(d.issuer.def.Mappings)
 		var err error
 		if d.registered, err = d.claims.Registered(); err != nil {
 			return err.Error()
 		}
 	}
-	for _, path := range d.issuer.clientID {
+	for _, path := range d.issuer.def.ClientIDClaims {
 		if !d.claims.Has(path) {
 			continue
 		}
@@ -115,13 +115,13 @@ func (d *draft) readClaims() string {
 func (d *draft) refusal(now int64) string {
 	i := d.issuer
 	switch {
-	case !i.algorithms.Has(d.unverified.Algorithm):
+	case !i.def.Algorithms.Has(d.unverified.Algorithm):
 		return reasonAlgorithm
-	case len(i.types) > 0 && !slices.Contains(i.types, normalType(d.unverified.Type)):
+	case len(i.def.TokenTypes) > 0 && !slices.Contains(i.def.TokenTypes, token.MediaType(d.unverified.Type)):
 		return reasonType
-	case len(i.types) == 0 && d.foreign():
+	case len(i.def.TokenTypes) == 0 && d.foreign():
 		return reasonForeign
-	case i.requireExpiry && d.registered.ExpiresAt == token.Absent:
+	case i.def.RequireExpiry && d.registered.ExpiresAt == token.Absent:
 		return reasonNoExpiry
 	}
 	return d.untimely(now)
@@ -132,13 +132,13 @@ func (d *draft) refusal(now int64) string {
 func (d *draft) untimely(now int64) string {
 	i, r := d.issuer, &d.registered
 	switch {
-	case len(i.audiences) > 0 && !slices.ContainsFunc(r.Audience, func(aud string) bool { return slices.Contains(i.audiences, aud) }):
+	case len(i.def.Audiences) > 0 && !slices.ContainsFunc(r.Audience, func(aud string) bool { return slices.Contains(i.def.Audiences, aud) }):
 		return reasonAudience
-	case r.NotBefore > now+i.skew:
+	case r.NotBefore > now+i.def.ClockSkew:
 		return reasonNotBefore
-	case r.IssuedAt > now+i.skew:
+	case r.IssuedAt > now+i.def.ClockSkew:
 		return reasonIssuedAt
-	case i.maxLifetime > 0 && !d.shortLived(now):
+	case i.def.MaxLifetime > 0 && !d.shortLived(now):
 		return reasonLifetime
 	}
 	return ""
@@ -147,7 +147,7 @@ func (d *draft) untimely(now int64) string {
 // profile checks what RFC 9068 sections 2.1 and 2.2 promise, by the claims' own
 // names, before any mapping; empty: all of it is there.
 func (d *draft) profile() string {
-	if normalType(d.unverified.Type) != "at+jwt" {
+	if token.MediaType(d.unverified.Type) != "at+jwt" {
 		return reasonProfileType
 	}
 	r := &d.registered
@@ -159,7 +159,7 @@ func (d *draft) profile() string {
 }
 
 func (d *draft) foreign() bool {
-	return isForeignType(normalType(d.unverified.Type)) || d.claims.Has(logoutEventClaim)
+	return isForeignType(token.MediaType(d.unverified.Type)) || d.claims.Has(logoutEventClaim)
 }
 
 // shortLived holds exp against iat, or against now if the token has no iat.
@@ -168,7 +168,7 @@ func (d *draft) shortLived(now int64) bool {
 	if from == token.Absent {
 		from = now
 	}
-	return d.registered.ExpiresAt != token.Absent && d.registered.ExpiresAt-from <= d.issuer.maxLifetime
+	return d.registered.ExpiresAt != token.Absent && d.registered.ExpiresAt-from <= d.issuer.def.MaxLifetime
 }
 
 // verify checks the signature, a bounded number at a time.
@@ -181,11 +181,11 @@ func (a *Authenticator) verify(d *draft, now int64) (*keyset.Key, Failure) {
 		return key, Failure{}
 	}
 	i, kid := d.issuer, d.unverified.KeyID
-	if i.remote && d.unverified.Algorithm < keyset.HS256 {
+	if i.def.Remote && d.unverified.Algorithm < keyset.HS256 {
 		if kid != "" && (err == token.ErrKeyDates || !keys.HasID(kid)) { //nolint:errorlint // a constant, never wrapped
-			a.unknownKey(i.id, now)
+			a.unknownKey(i.def.ID, now)
 		}
-		if !i.fetched {
+		if !i.def.Fetched {
 			return nil, Failure{Denial: denial.KeysUnavailable, Reason: reasonNoKeys}
 		}
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	definitions "github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
 )
 
@@ -131,11 +132,16 @@ func fetched(t testing.TB, until int64, pairs ...pair) *pb.KeySet {
 
 func compile(t testing.TB, i *pb.Issuer, set *pb.KeySet) *authn.Issuer {
 	t.Helper()
-	compiled, err := authn.NewIssuer(i, set, keyset.Secrets{})
-	if err != nil {
-		t.Fatal(err)
+	return compileWith(t, i, set, keyset.Secrets{})
+}
+
+func compileWith(t testing.TB, i *pb.Issuer, set *pb.KeySet, secrets keyset.Secrets) *authn.Issuer {
+	t.Helper()
+	compiled, faults := definitions.NewIssuer(i, set, secrets)
+	if len(faults) > 0 {
+		t.Fatal(faults)
 	}
-	return compiled
+	return authn.NewIssuer(compiled)
 }
 
 // ring has one issuer, with the first key.

@@ -41,7 +41,7 @@ func (a *Authenticator) Introspect(ring *Keyring, issuer *Issuer, compact []byte
 	if len(compact) > a.cfg.MaxTokenBytes {
 		return nil, denial.InvalidToken
 	}
-	hash := maphash.Bytes(a.seed, compact) ^ bits.RotateLeft64(maphash.String(a.seed, issuer.id), 1)
+	hash := maphash.Bytes(a.seed, compact) ^ bits.RotateLeft64(maphash.String(a.seed, issuer.def.ID), 1)
 	if t, ok := a.asked.get(hash, compact); ok {
 		if t.Issuer == issuer && now < t.askAgain {
 			switch t.state(now) {
@@ -83,7 +83,7 @@ type inquiry struct {
 // inquire asks about a token that is not remembered. Requests that carry it at
 // the same moment share the answer, unless they see different settings.
 func (a *Authenticator) inquire(ring *Keyring, issuer *Issuer, hash uint64, compact []byte, now int64) (*Token, error) {
-	shared, _, _ := a.inquiries.Do(issuer.id+"\x00"+string(compact), func() (any, error) {
+	shared, _, _ := a.inquiries.Do(issuer.def.ID+"\x00"+string(compact), func() (any, error) {
 		// Another flight may have landed after this request looked.
 		if t, ok := a.asked.get(hash, compact); ok && t.Issuer == issuer && now < t.askAgain && t.state(now) == live {
 			return inquiry{issuer: issuer, token: t}, nil
@@ -114,7 +114,7 @@ func (a *Authenticator) inquire(ring *Keyring, issuer *Issuer, hash uint64, comp
 // ExplainIntrospection is Introspect without any cache, and says why a token is refused.
 func (a *Authenticator) ExplainIntrospection(ring *Keyring, issuer *Issuer, compact []byte, now int64) (*Token, Failure) {
 	switch {
-	case issuer.introspection == nil:
+	case issuer.def.Introspection == nil:
 		return nil, invalid(reasonNoIntrospection)
 	case !isToken(compact):
 		return nil, invalid(reasonNoToken)
@@ -123,7 +123,7 @@ func (a *Authenticator) ExplainIntrospection(ring *Keyring, issuer *Issuer, comp
 	if maker := ring.Claimed(compact); maker != nil && maker != issuer {
 		return nil, invalid(reasonElsewhere)
 	}
-	answer, err := a.servers.Client(issuer.introspection).Ask(context.Background(), string(compact))
+	answer, err := a.servers.Client(issuer.def.Introspection).Ask(context.Background(), string(compact))
 	a.countOutcome(err)
 	if err != nil {
 		if failure, ok := errors.AsType[*introspect.Error](err); ok {
@@ -138,7 +138,7 @@ func (a *Authenticator) ExplainIntrospection(ring *Keyring, issuer *Issuer, comp
 	t := &Token{
 		Issuer: issuer, ClientID: d.clientID, Subject: d.registered.Subject, JTI: d.registered.ID, Claims: d.claims, Binding: d.binding,
 		IssuedAt: present(d.registered.IssuedAt), NotBefore: present(d.registered.NotBefore), ExpiresAt: end(d.registered.ExpiresAt),
-		SHA256: sha256.Sum256(compact), Key: "introspection", askAgain: now + int64(issuer.introspection.TTL()/time.Second),
+		SHA256: sha256.Sum256(compact), Key: "introspection", askAgain: now + int64(issuer.def.Introspection.TTL()/time.Second),
 	}
 	if t.state(now) == expired {
 		return nil, Failure{Denial: denial.TokenExpired, Reason: reasonExpired, costly: true}
@@ -164,7 +164,7 @@ func (a *Authenticator) countOutcome(err error) {
 // is, nor when it expires; what it says must be right.
 func (d *draft) answered(now int64) string {
 	i := d.issuer
-	if d.registered.Issuer != "" && d.registered.Issuer != i.iss {
+	if d.registered.Issuer != "" && d.registered.Issuer != i.def.Name {
 		return reasonOtherIssuer
 	}
 	if !isAccessToken(d.claims) {
@@ -176,7 +176,7 @@ func (d *draft) answered(now int64) string {
 	if reason := d.readClaims(); reason != "" {
 		return reason
 	}
-	if i.wantsExpiry && d.registered.ExpiresAt == token.Absent {
+	if i.def.IntrospectedExpiry && d.registered.ExpiresAt == token.Absent {
 		return reasonNoExpiry
 	}
 	return d.untimely(now)

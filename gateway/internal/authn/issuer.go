@@ -1,105 +1,34 @@
 package authn
 
 import (
-	"errors"
-	"slices"
-	"strings"
 	"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
 
-	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
-	"github.com/portcullis-gateway/portcullis/shared/introspect"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
-	"github.com/portcullis-gateway/portcullis/shared/token"
 )
 
-// Issuer is a token issuer with its keys, compiled. Another pointer means other
-// settings or other keys. Of one pointer nothing changes, but for how long its
-// keys may be used (see Renew).
+// Issuer is a token issuer in force: a compiled issuer with the keys that count
+// now. Another pointer means other settings or other keys. Of one pointer nothing
+// changes, but for how long its keys may be used (see Renew).
 type Issuer struct {
-	settings    *pb.Issuer // what it was compiled from
-	id, iss     string
-	keys        atomic.Pointer[keyset.Set]
-	algorithms  keyset.Algorithms
-	audiences   []string
-	types       []string // as normalType returns them
-	clientID    []string
-	mappings    []token.Mapping
-	skew        int64 // seconds
-	maxLifetime int64 // seconds; 0: no limit
-
-	// subscriptions is the claim that lists the Apis a client is subscribed to; empty: none does.
-	subscriptions string
-
-	requireExpiry        bool
-	wantsExpiry          bool // says itself that tokens must have exp: introspected ones, too
-	validateSubscription bool
-	rfc9068              bool
-	// introspection is how its server is asked about tokens; nil: it is not.
-	introspection *introspect.Settings
-	// remote: keys come from URLs. fetched: at least one of them was had.
-	remote, fetched bool
+	def  *compile.Issuer
+	keys atomic.Pointer[keyset.Set]
 }
 
-// NewIssuer compiles an issuer with the keys that were fetched for it; fetched is
-// nil if there are none. The error names the field that is wrong.
-func NewIssuer(issuer *pb.Issuer, fetched *pb.KeySet, secrets keyset.Secrets) (*Issuer, error) {
-	if issuer.GetIssuer() == "" {
-		return nil, errors.New("compile issuer " + issuer.GetId() + ": issuer is empty")
-	}
-	keys, err := keyset.FromIssuer(issuer, fetched, secrets)
-	if err != nil {
-		return nil, errors.New("compile issuer " + issuer.GetId() + ": " + err.Error())
-	}
-	algorithms, err := keyset.ParseAlgorithms(issuer.GetAlgorithms())
-	if err != nil {
-		return nil, errors.New("compile issuer " + issuer.GetId() + ": " + err.Error())
-	}
-	introspection, err := introspect.Compile(issuer, secrets)
-	if err != nil {
-		return nil, errors.New("compile issuer " + issuer.GetId() + ": " + err.Error())
-	}
-	if issuer.GetProfile() != pb.Issuer_ANY && issuer.GetProfile() != pb.Issuer_RFC9068 {
-		return nil, errors.New("compile issuer " + issuer.GetId() + ": profile: it is not one that this version knows")
-	}
-	i := &Issuer{
-		settings: proto.CloneOf(issuer),
-		id:       issuer.GetId(), iss: issuer.GetIssuer(), algorithms: algorithms,
-		audiences:            slices.Clone(issuer.GetAudiences()),
-		clientID:             slices.Clone(issuer.GetClientIdClaims()),
-		skew:                 issuer.GetClockSkew().GetSeconds(),
-		maxLifetime:          issuer.GetMaxLifetime().GetSeconds(),
-		subscriptions:        issuer.GetSubscriptionClaim(),
-		requireExpiry:        issuer.RequireExpiry == nil || issuer.GetRequireExpiry(),
-		wantsExpiry:          issuer.GetRequireExpiry(),
-		rfc9068:              issuer.GetProfile() == pb.Issuer_RFC9068,
-		introspection:        introspection,
-		validateSubscription: issuer.ValidateSubscription == nil || issuer.GetValidateSubscription(),
-		remote:               issuer.GetDiscovery() || len(issuer.GetKeys().GetJwksUrls()) > 0,
-		fetched:              len(keyset.Sources(issuer, fetched)) > 0,
-	}
-	i.keys.Store(keys)
-	if len(i.clientID) == 0 {
-		i.clientID = []string{"azp", "client_id"}
-	}
-	for _, typ := range issuer.GetTokenTypes() {
-		i.types = append(i.types, normalType(typ))
-	}
-	for _, m := range issuer.GetClaimMappings() {
-		if m.GetLocal() == "iss" || m.GetRemote() == "iss" {
-			return nil, errors.New("compile issuer " + issuer.GetId() + ": claim_mappings: iss cannot be mapped")
-		}
-		i.mappings = append(i.mappings, token.Mapping{Remote: m.GetRemote(), Local: m.GetLocal()})
-	}
-	return i, nil
+// NewIssuer makes an Issuer of what was compiled.
+func NewIssuer(compiled *compile.Issuer) *Issuer {
+	i := &Issuer{def: compiled}
+	i.keys.Store(compiled.Keys)
+	return i
 }
 
 // Renew takes over the keys of next, if next differs from i in nothing but that
-// keys may be used for longer, and tells whether it did. So a key set that was
+// keys may be used for longer, and reports whether it did. So a key set that was
 // fetched again and is the same does not end what was validated with it.
 func (i *Issuer) Renew(next *Issuer) bool {
-	if i.fetched != next.fetched || !proto.Equal(i.settings, next.settings) || !next.Keys().Extends(i.Keys()) {
+	if i.def.Fetched != next.def.Fetched || !proto.Equal(i.def.Settings, next.def.Settings) || !next.Keys().Extends(i.Keys()) {
 		return false
 	}
 	i.keys.Store(next.Keys())
@@ -107,23 +36,23 @@ func (i *Issuer) Renew(next *Issuer) bool {
 }
 
 // ID is the Issuer's id, which plans name.
-func (i *Issuer) ID() string { return i.id }
+func (i *Issuer) ID() string { return i.def.ID }
 
 // Name is the exact `iss` of its tokens.
-func (i *Issuer) Name() string { return i.iss }
+func (i *Issuer) Name() string { return i.def.Name }
 
-// ValidateSubscription tells whether its clients need subscriptions.
-func (i *Issuer) ValidateSubscription() bool { return i.validateSubscription }
+// ValidateSubscription reports whether its clients need subscriptions.
+func (i *Issuer) ValidateSubscription() bool { return i.def.ValidateSubscription }
 
 // SubscriptionClaim is the claim that is trusted in place of subscriptions; empty: none is.
-func (i *Issuer) SubscriptionClaim() string { return i.subscriptions }
+func (i *Issuer) SubscriptionClaim() string { return i.def.SubscriptionClaim }
 
 // Keys are the keys in force, for looking at.
 func (i *Issuer) Keys() *keyset.Set { return i.keys.Load() }
 
-// HasKeys tells whether a token of the issuer could be verified at all: it has
+// HasKeys reports whether a token of the issuer could be verified at all: it has
 // configured keys, or a key set was fetched at least once.
-func (i *Issuer) HasKeys() bool { return i.fetched || i.Keys().Len() > 0 }
+func (i *Issuer) HasKeys() bool { return i.def.Fetched || i.Keys().Len() > 0 }
 
 // Keyring is all issuers in force. It is immutable.
 type Keyring struct {
@@ -137,13 +66,13 @@ type Keyring struct {
 func NewKeyring(issuers []*Issuer) *Keyring {
 	r := &Keyring{byName: make(map[string]*Issuer, len(issuers)), byID: make(map[string]*Issuer, len(issuers)), members: make(map[*Issuer]struct{}, len(issuers))}
 	for _, issuer := range issuers {
-		if had := r.byName[issuer.iss]; had == nil || issuer.id < had.id {
-			r.byName[issuer.iss] = issuer
+		if had := r.byName[issuer.def.Name]; had == nil || issuer.def.ID < had.def.ID {
+			r.byName[issuer.def.Name] = issuer
 		}
 	}
 	for _, issuer := range r.byName {
 		r.members[issuer] = struct{}{}
-		r.byID[issuer.id] = issuer
+		r.byID[issuer.def.ID] = issuer
 	}
 	return r
 }
@@ -162,16 +91,6 @@ func (r *Keyring) Issuer(iss string) (*Issuer, bool) {
 
 // has tells whether exactly this compiled issuer is in force.
 func (r *Keyring) has(issuer *Issuer) bool { _, ok := r.members[issuer]; return ok }
-
-// normalType writes a media type as RFC 7515 section 4.1.9 compares it: in lower
-// case, and without "application/" if there is no other slash.
-func normalType(typ string) string {
-	typ = strings.ToLower(typ)
-	if short, ok := strings.CutPrefix(typ, "application/"); ok && !strings.Contains(short, "/") {
-		return short
-	}
-	return typ
-}
 
 // isForeignType tells the kinds of token that have a type of their own and are
 // not access tokens (RFC 8725 section 3.11).

@@ -8,7 +8,6 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
-	"github.com/portcullis-gateway/portcullis/shared/keyset"
 )
 
 func TestProfileRFC9068(t *testing.T) {
@@ -59,9 +58,6 @@ func TestProfileRFC9068(t *testing.T) {
 			t.Errorf("%s, no profile: %+v", tt.name, failure)
 		}
 	}
-	if _, err := authn.NewIssuer(issuer(func(i *pb.Issuer) { i.Profile = 9 }), nil, keyset.Secrets{}); err == nil {
-		t.Error("an unknown profile was compiled")
-	}
 }
 
 func TestClaimed(t *testing.T) {
@@ -100,11 +96,5 @@ func TestIssuerWithoutIntrospectionIsNotAsked(t *testing.T) {
 	}
 	if _, ok := r.ByID("nobody"); ok {
 		t.Error("an issuer that is not there was found")
-	}
-}
-
-func TestIntrospectionIsCompiledWithItsIssuer(t *testing.T) {
-	if _, err := authn.NewIssuer(issuer(func(i *pb.Issuer) { i.Introspection = &pb.Introspection{} }), nil, keyset.Secrets{}); err == nil || !strings.Contains(err.Error(), "introspection.") {
-		t.Errorf("got %v", err)
 	}
 }

@@ -47,7 +47,7 @@ func (a *Authenticator) Prove(t *Token, r *request.Request, compact []byte, reco
 	if err != nil {
 		return badProof(err.Error())
 	}
-	skew := proofWindow + t.Issuer.skew
+	skew := proofWindow + t.Issuer.def.ClockSkew
 	switch {
 	case subtle.ConstantTimeCompare([]byte(proof.Thumbprint), []byte(t.Binding.Key)) != 1:
 		return badProof(reasonProofKey)

@@ -61,13 +61,9 @@ func TestRenewRefuses(t *testing.T) {
 	}
 	// The same resource, another content of the file it names.
 	secretIssuer := func(text string) *authn.Issuer {
-		i, err := authn.NewIssuer(testIssuer(func(i *pb.Issuer) {
+		return compileWith(t, testIssuer(func(i *pb.Issuer) {
 			i.Keys = &pb.Keys{HmacSecrets: []*pb.HmacSecret{{Source: &pb.HmacSecret_File{File: "f"}}}}
 		}), nil, keyset.Secrets{File: func(string) ([]byte, error) { return []byte(text), nil }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return i
 	}
 	if secretIssuer(secret).Renew(secretIssuer("x" + secret[1:])) {
 		t.Error("another secret is taken for the same")

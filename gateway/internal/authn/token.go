@@ -56,13 +56,13 @@ func (t *Token) AcceptedUntil() int64 {
 	if t.ExpiresAt == 0 {
 		return 0
 	}
-	return t.ExpiresAt + t.Issuer.skew
+	return t.ExpiresAt + t.Issuer.def.ClockSkew
 }
 
 // Facts are what revocations can name of the token.
 func (t *Token) Facts() catalog.TokenFacts {
 	return catalog.TokenFacts{
-		Issuer: t.Issuer.id, JTI: t.JTI, ClientID: t.ClientID, Subject: t.Subject, SHA256: t.SHA256, IssuedAt: t.IssuedAt,
+		Issuer: t.Issuer.def.ID, JTI: t.JTI, ClientID: t.ClientID, Subject: t.Subject, SHA256: t.SHA256, IssuedAt: t.IssuedAt,
 	}
 }
 
@@ -128,9 +128,9 @@ func (t *Token) size(compact int) int {
 // state tells what may have changed since the token was validated.
 func (t *Token) state(now int64) state {
 	switch {
-	case t.ExpiresAt != 0 && now >= t.ExpiresAt+t.Issuer.skew:
+	case t.ExpiresAt != 0 && now >= t.ExpiresAt+t.Issuer.def.ClockSkew:
 		return expired
-	case t.NotBefore != 0 && now+t.Issuer.skew < t.NotBefore, t.keyUntil != 0 && now > t.keyUntil:
+	case t.NotBefore != 0 && now+t.Issuer.def.ClockSkew < t.NotBefore, t.keyUntil != 0 && now > t.keyUntil:
 		return doubtful
 	}
 	return live

@@ -25,13 +25,13 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/socket"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 	"github.com/portcullis-gateway/portcullis/shared/header"
+	"github.com/portcullis-gateway/portcullis/shared/policy/restrict"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
@@ -188,10 +188,11 @@ func benchServer(t testing.TB, upstream string, decide bool) *Server {
 
 func passing(t testing.TB, pool *proxy.Pool, upstream string) func(*request.Request, *pipeline.Decision) error {
 	t.Helper()
-	u, err := pool.Upstream(&pb.Upstream{Targets: []*pb.Target{{Url: upstream}}})
-	if err != nil {
-		t.Fatal(err)
+	settings, faults := compile.NewUpstream(&pb.Upstream{Targets: []*pb.Target{{Url: upstream}}})
+	if len(faults) > 0 {
+		t.Fatal(faults)
 	}
+	u := pool.Upstream(settings)
 	api := &pipeline.Api{ID: "orders", Upstream: u}
 	strip := header.NewNames("X-User-Id", "X-Tenant")
 	return func(r *request.Request, d *pipeline.Decision) error {

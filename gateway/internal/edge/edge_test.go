@@ -23,6 +23,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 )
 
@@ -75,10 +76,11 @@ func newNode(t *testing.T, change func(*Config)) *node {
 	t.Cleanup(up.Close)
 	pool := proxy.NewPool()
 	t.Cleanup(pool.Close)
-	u, err := pool.Upstream(&pb.Upstream{Targets: []*pb.Target{{Url: up.URL}}, MaxRequestBody: &pb.ByteSize{Bytes: 1000}})
-	if err != nil {
-		t.Fatal(err)
+	settings, faults := compile.NewUpstream(&pb.Upstream{Targets: []*pb.Target{{Url: up.URL}}, MaxRequestBody: &pb.ByteSize{Bytes: 1000}})
+	if len(faults) > 0 {
+		t.Fatal(faults)
 	}
+	u := pool.Upstream(settings)
 	config := Config{
 		Logger: slog.New(slog.NewTextHandler(n.log, nil)), Registry: n.registry,
 		ReadTimeout: 500 * time.Millisecond, DrainTimeout: 3 * time.Second,
@@ -87,9 +89,11 @@ func newNode(t *testing.T, change func(*Config)) *node {
 	if change != nil {
 		change(&config)
 	}
-	if n.server, err = New(config); err != nil {
+	server, err := New(config)
+	if err != nil {
 		t.Fatal(err)
 	}
+	n.server = server
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

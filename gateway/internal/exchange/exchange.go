@@ -5,7 +5,7 @@
 // It knows no HTTP stack, so that each of them can be another one.
 package exchange
 
-import pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+import "github.com/portcullis-gateway/portcullis/shared/compile"
 
 // Upstream is where an Api's requests go, prepared by a forwarder for its
 // settings. For the pipeline it is a handle: who sends knows what is behind it.
@@ -17,6 +17,5 @@ type Upstream interface {
 	Preview(f *Forward) string
 }
 
-// Prepare makes an Upstream of settings; absent ones have the defaults of the
-// schema. An error names the field.
-type Prepare func(settings *pb.Upstream) (Upstream, error)
+// Prepare makes an Upstream of compiled settings.
+type Prepare func(settings *compile.Upstream) Upstream

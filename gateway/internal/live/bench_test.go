@@ -31,18 +31,18 @@ func BenchmarkCompile(b *testing.B) {
 	}
 	for _, c := range []struct {
 		name    string
-		touched []catalog.Ref
+		touched []Touch
 	}{
-		{"a subscription", []catalog.Ref{{Kind: pb.Kind_KIND_SUBSCRIPTION, ID: "s"}}},
-		{"an issuer", []catalog.Ref{{Kind: pb.Kind_KIND_ISSUER, ID: "acme"}}},
-		{"a plan of 1000", []catalog.Ref{{Kind: pb.Kind_KIND_PLAN, ID: "plan-7"}}},
+		{"a subscription", []Touch{{Ref: catalog.Ref{Kind: pb.Kind_KIND_SUBSCRIPTION, ID: "s"}}}},
+		{"an issuer", []Touch{{Ref: catalog.Ref{Kind: pb.Kind_KIND_ISSUER, ID: "acme"}}}},
+		{"a plan of 1000", []Touch{{Ref: catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: "plan-7"}}}},
 		{"everything", nil},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			pool := proxy.NewPool()
 			defer pool.Close()
 			compiler := &Compiler{Upstreams: pool.Prepare}
-			compile := func(touched []catalog.Ref) {
+			compile := func(touched []Touch) {
 				if view, faults := compiler.Compile(state, touched, nil); view == nil || len(faults) > 0 {
 					b.Fatal(faults)
 				}

@@ -1,289 +1,388 @@
 package live
 
 import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
 	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/exchange"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/route"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
+	"github.com/portcullis-gateway/portcullis/shared/policy/route"
 )
 
 // Compiler turns states into views. It keeps what it compiled, so that a change
-// costs the compilation of what it touches only, and so that a resource which
-// cannot be compiled keeps its last good form. Not safe for concurrent use.
+// costs the compilation of what it touches only.
+//
+// A definition that cannot be put in force leaves nothing of an older one behind: an
+// issuer is not trusted, and an Api answers denial.NotInForce where it stands in the
+// routes. Nothing else is affected. The control plane compiles before it accepts, so
+// the cause is something only this node knows: a variable or file that is missing
+// here, or a version that is too old for the definition.
+//
+// Not safe for concurrent use.
 type Compiler struct {
 	// Upstreams prepares the upstreams.
 	Upstreams exchange.Prepare
 	// Secrets reads what issuers name but do not hold.
 	Secrets keyset.Secrets
-	// Signer signs for upstreams; nil: plans with signed_jwt are faults.
+	// Signer signs for upstreams; nil: Apis with signed_jwt cannot be put in force.
 	Signer *assertion.Signer
 
 	issuers map[string]*authn.Issuer
-	apis    map[string]compiled
-	planAPI map[string]string              // plan → its Api
-	good    map[catalog.Ref]catalog.Record // deployments and plans as they were last compiled
+	apis    map[string]compiledApi
+	planAPI map[string]string // plan → its Api
+	faults  map[catalog.Ref][]Fault
 	keyring *authn.Keyring
 	routes  *route.Table[pipeline.Api]
+	// conflicts are places that several Apis take.
+	conflicts []Fault
 }
 
-type compiled struct {
-	entries []route.Entry[pipeline.Api]
-	// metadata are the places of its metadata, which tells of issuers.
-	metadata []route.Entry[pipeline.Api]
+type compiledApi struct {
+	*pipeline.Api
+
+	issuers []string // that its serving plans trust
 }
 
-// Fault is a resource that could not be compiled.
+// Touch is a resource that a change has touched, at a sequence of the log.
+type Touch struct {
+	catalog.Ref
+
+	Sequence uint64
+}
+
+// Fault says that a resource is not in force on this node, and why.
 type Fault struct {
 	Ref catalog.Ref
-	Err error
+	// Sequence is that of the change since when; 0: it came with a snapshot or a file.
+	Sequence uint64
+	Reason   string
 }
 
-// Compile makes the view of a state. touched are the resources in which it
-// differs from the state compiled before; nil: everything may. fetched are key
-// sets that the node fetched itself; they stand in for the state's.
-func (c *Compiler) Compile(s *catalog.State, touched []catalog.Ref, fetched map[string]*pb.KeySet) (*pipeline.View, []Fault) {
-	issuers, apis := c.affected(s, touched)
-	var faults []Fault
-	for id := range issuers {
-		faults = append(faults, c.issuer(s, id, fetched[id])...)
+// Faults are all resources that are not in force, the newest first.
+func (c *Compiler) Faults() []Fault {
+	all := slices.Clone(c.conflicts)
+	for _, faults := range c.faults {
+		all = append(all, faults...)
 	}
-	for id := range apis {
-		faults = append(faults, c.api(s, id)...)
-	}
-	if c.keyring == nil || len(issuers) > 0 {
-		all := make([]*authn.Issuer, 0, len(c.issuers))
-		for _, i := range c.issuers {
-			all = append(all, i)
+	sortFaults(all)
+	return all
+}
+
+func sortFaults(faults []Fault) {
+	slices.SortFunc(faults, func(a, b Fault) int {
+		if a.Sequence != b.Sequence {
+			if a.Sequence > b.Sequence {
+				return -1
+			}
+			return 1
 		}
-		c.keyring = authn.NewKeyring(all)
-	}
-	if c.routes == nil || len(apis) > 0 {
-		faults = append(faults, c.route()...)
-	}
-	return pipeline.NewView(s, c.routes, c.keyring), faults
+		return strings.Compare(a.Ref.String(), b.Ref.String())
+	})
 }
 
-// affected are the ids of what must be compiled anew.
-func (c *Compiler) affected(s *catalog.State, touched []catalog.Ref) (issuers, apis map[string]bool) {
-	issuers, apis = map[string]bool{}, map[string]bool{}
-	if touched == nil {
-		return issuers, c.everything(s, issuers, apis)
+// Compile makes the view of a state. touched are the resources in which it differs
+// from the state compiled before; nil: everything may. fetched are key sets that the
+// node fetched itself; they stand in for the state's. The faults are the new ones.
+// The view is nil if there is no complete table of routes.
+func (c *Compiler) Compile(s *catalog.State, touched []Touch, fetched map[string]*pb.KeySet) (*pipeline.View, []Fault) {
+	run := compilation{Compiler: c, state: s, fetched: fetched, before: maps.Clone(c.faults), issuersAt: map[string]uint64{}, apisAt: map[string]uint64{}}
+	run.collect(touched)
+	for id, sequence := range run.issuersAt {
+		run.issuer(id, sequence)
 	}
-	for _, ref := range touched {
-		switch ref.Kind {
+	for id, sequence := range run.apisAt {
+		run.api(id, sequence)
+	}
+	if c.keyring == nil || len(run.issuersAt) > 0 {
+		c.keyring = authn.NewKeyring(slices.Collect(maps.Values(c.issuers)))
+	}
+	if c.routes == nil || len(run.apisAt) > 0 {
+		c.routes = run.route()
+	}
+	if c.routes == nil {
+		return nil, run.fresh
+	}
+	return pipeline.NewView(s, c.routes, c.keyring), run.fresh
+}
+
+// compilation is one run of Compile.
+type compilation struct {
+	*Compiler
+
+	state    *catalog.State
+	fetched  map[string]*pb.KeySet
+	rejected map[catalog.Ref]catalog.Reject // what this version does not understand
+	before   map[catalog.Ref][]Fault
+	fresh    []Fault
+
+	// What is to be compiled, and the sequence that asks for it.
+	issuersAt, apisAt map[string]uint64
+}
+
+// collect finds what must be compiled.
+func (c *compilation) collect(touched []Touch) {
+	c.rejected = map[catalog.Ref]catalog.Reject{}
+	for _, r := range c.state.Rejects() {
+		c.rejected[r.Ref] = r
+	}
+	if touched == nil {
+		c.everything()
+		return
+	}
+	for _, t := range touched {
+		switch t.Kind {
 		case pb.Kind_KIND_ISSUER:
-			issuers[ref.ID] = true
-			c.markDescribed(apis)
+			c.issuersAt[t.ID] = t.Sequence
+			c.markTrusting(t.ID, t.Sequence)
 		case pb.Kind_KIND_KEY_SET:
-			issuers[ref.ID] = true
+			c.issuersAt[t.ID] = t.Sequence
 		case pb.Kind_KIND_DEPLOYMENT:
-			apis[ref.ID] = true
+			c.apisAt[t.ID] = t.Sequence
 		case pb.Kind_KIND_PLAN:
-			if before, ok := c.planAPI[ref.ID]; ok {
-				apis[before] = true // it may have been removed there and made here
-			}
-			delete(c.planAPI, ref.ID)
-			if p, ok := catalog.Lookup[*pb.Plan](s, ref.Kind, ref.ID); ok {
-				c.planAPI[ref.ID] = p.GetApi()
-				apis[p.GetApi()] = true
-			}
+			c.markPlan(t)
 		default: // the others are read from the state at each request
 		}
 	}
-	return issuers, apis
 }
 
-// markDescribed marks the Apis with metadata.
-func (c *Compiler) markDescribed(apis map[string]bool) {
+// markPlan marks the Api of a plan: that which it had, and that which it has.
+func (c *compilation) markPlan(t Touch) {
+	if before, ok := c.planAPI[t.ID]; ok {
+		c.apisAt[before] = t.Sequence
+	}
+	if p, ok := catalog.Lookup[*pb.Plan](c.state, t.Kind, t.ID); ok {
+		c.planAPI[t.ID] = p.GetApi()
+		c.apisAt[p.GetApi()] = t.Sequence
+	} else if _, rejected := c.rejected[t.Ref]; !rejected {
+		delete(c.planAPI, t.ID)
+	}
+}
+
+// markTrusting marks the Apis whose plans take tokens of an issuer.
+func (c *compilation) markTrusting(issuer string, sequence uint64) {
 	for id, a := range c.apis {
-		if len(a.metadata) > 0 {
-			apis[id] = true
+		if slices.Contains(a.issuers, issuer) {
+			c.apisAt[id] = sequence
 		}
 	}
 }
 
-// everything marks what is there and what was compiled before. Last good forms
-// survive, but for what the state no longer has.
-func (c *Compiler) everything(s *catalog.State, issuers, apis map[string]bool) map[string]bool {
+// everything marks what is there and what was compiled before.
+func (c *compilation) everything() {
 	if c.issuers == nil {
-		c.issuers, c.apis, c.good = map[string]*authn.Issuer{}, map[string]compiled{}, map[catalog.Ref]catalog.Record{}
+		c.issuers, c.apis = map[string]*authn.Issuer{}, map[string]compiledApi{}
 	}
-	c.planAPI = map[string]string{}
-	for r := range s.All(pb.Kind_KIND_ISSUER) {
-		issuers[r.Ref().ID] = true
-	}
+	c.Compiler.faults, c.planAPI = map[catalog.Ref][]Fault{}, map[string]string{}
 	for id := range c.issuers {
-		issuers[id] = true
-	}
-	for r := range s.All(pb.Kind_KIND_DEPLOYMENT) {
-		apis[r.Ref().ID] = true
+		c.issuersAt[id] = 0
 	}
 	for id := range c.apis {
-		apis[id] = true
+		c.apisAt[id] = 0
 	}
-	for r := range s.All(pb.Kind_KIND_PLAN) {
-		if p, ok := catalog.Lookup[*pb.Plan](s, pb.Kind_KIND_PLAN, r.Ref().ID); ok {
+	for r := range c.state.All(pb.Kind_KIND_ISSUER) {
+		c.issuersAt[r.Ref().ID] = 0
+	}
+	for r := range c.state.All(pb.Kind_KIND_DEPLOYMENT) {
+		c.apisAt[r.Ref().ID] = 0
+	}
+	for r := range c.state.All(pb.Kind_KIND_PLAN) {
+		if p, ok := catalog.Lookup[*pb.Plan](c.state, pb.Kind_KIND_PLAN, r.Ref().ID); ok {
 			c.planAPI[p.GetId()] = p.GetApi()
 		}
 	}
-	return apis
 }
 
-func (c *Compiler) issuer(s *catalog.State, id string, fetched *pb.KeySet) []Fault {
-	issuer, ok := catalog.Lookup[*pb.Issuer](s, pb.Kind_KIND_ISSUER, id)
+// issuer compiles an issuer. If whether it is in force changes, so does that of the
+// Apis that trust it.
+func (c *compilation) issuer(id string, sequence uint64) {
+	ref := catalog.Ref{Kind: pb.Kind_KIND_ISSUER, ID: id}
+	_, faulty := c.before[ref]
+	c.fault(ref, nil)
+	m, ok := catalog.Lookup[*pb.Issuer](c.state, ref.Kind, id)
 	if !ok {
 		delete(c.issuers, id)
-		return nil
+		return
 	}
-	keys := fetched
+	keys := c.fetched[id]
 	if keys == nil {
-		keys, _ = catalog.Lookup[*pb.KeySet](s, pb.Kind_KIND_KEY_SET, id)
+		keys, _ = catalog.Lookup[*pb.KeySet](c.state, pb.Kind_KIND_KEY_SET, id)
 	}
-	built, err := authn.NewIssuer(issuer, keys, c.Secrets)
-	if err != nil {
-		return []Fault{{catalog.Ref{Kind: pb.Kind_KIND_ISSUER, ID: id}, err}}
+	compiled, faults := compile.NewIssuer(m, keys, c.Secrets)
+	reasons := c.rejections(ref, catalog.Ref{Kind: pb.Kind_KIND_KEY_SET, ID: id})
+	for _, f := range faults {
+		reasons = append(reasons, f.Error())
 	}
-	// The same keys fetched again: what was validated with them stays remembered.
-	if had := c.issuers[id]; had == nil || !had.Renew(built) {
-		c.issuers[id] = built
+	if len(reasons) > 0 {
+		delete(c.issuers, id)
+		c.fault(ref, []Fault{{ref, sequence, strings.Join(reasons, "; ")}})
+	} else if next := authn.NewIssuer(compiled); c.issuers[id] == nil || !c.issuers[id].Renew(next) {
+		// Were they the same keys fetched again, what was validated with them would stay remembered.
+		c.issuers[id] = next
 	}
-	return nil
+	if faulty != (len(reasons) > 0) {
+		c.markTrusting(id, sequence)
+	}
 }
 
-func (c *Compiler) api(s *catalog.State, id string) []Fault {
-	deployment, ok := catalog.Lookup[*pb.Deployment](s, pb.Kind_KIND_DEPLOYMENT, id)
-	if !ok {
-		delete(c.apis, id)
-		delete(c.good, catalog.Ref{Kind: pb.Kind_KIND_DEPLOYMENT, ID: id})
-		return nil
-	}
-	var plans []*pb.Plan
-	for _, plan := range s.PlansOf(id) {
-		if p, ok := catalog.Lookup[*pb.Plan](s, pb.Kind_KIND_PLAN, plan); ok {
-			plans = append(plans, p)
+// rejections are the reasons why this version does not understand resources.
+func (c *compilation) rejections(refs ...catalog.Ref) []string {
+	var reasons []string
+	for _, ref := range refs {
+		if r, ok := c.rejected[ref]; ok {
+			reasons = append(reasons, fmt.Sprintf("%s: %s (hint: upgrade this node)", ref, r.Reason))
 		}
 	}
-	faults := c.compile(s, deployment, plans)
-	if faults == nil {
-		return nil
-	}
-	// One part that cannot be compiled keeps its last good form; what the others
-	// say, and its own lifecycle, is in force all the same.
-	deployment, plans = c.lastGood(s, deployment, plans)
-	if deployment == nil || c.compile(s, deployment, plans) != nil {
+	return reasons
+}
+
+// api compiles an Api with its plans.
+func (c *compilation) api(id string, sequence uint64) {
+	ref := catalog.Ref{Kind: pb.Kind_KIND_API, ID: id}
+	c.fault(ref, nil)
+	deployment, ok := catalog.Lookup[*pb.Deployment](c.state, pb.Kind_KIND_DEPLOYMENT, id)
+	if !ok {
 		delete(c.apis, id)
+		return
+	}
+	compiled, found := compile.NewApi(compile.Input{Deployment: deployment, Plans: c.plans(id), Issuer: c.definition})
+	faults := located(found, sequence)
+	reasons := c.rejections(c.parts(id)...)
+	issuers := trusted(c.plans(id))
+	for _, issuer := range issuers {
+		for _, f := range c.Compiler.faults[catalog.Ref{Kind: pb.Kind_KIND_ISSUER, ID: issuer}] {
+			reasons = append(reasons, fmt.Sprintf("issuer/%s: %s", issuer, f.Reason))
+		}
+	}
+	for _, f := range found {
+		reasons = append(reasons, f.Error())
+	}
+	var api *pipeline.Api
+	if len(reasons) == 0 || compiled.Stopped {
+		var err error
+		if api, err = (pipeline.Node{Upstreams: c.Upstreams, Signer: c.Signer}).Bind(compiled, c.state); err != nil {
+			reasons = append(reasons, err.Error())
+		}
+	}
+	if api == nil {
+		api = pipeline.Unavailable(compiled)
+		faults = append(faults, Fault{ref, sequence, strings.Join(reasons, "; ")})
+		c.fault(ref, faults)
+	}
+	c.apis[id] = compiledApi{Api: api, issuers: issuers}
+}
+
+// located are the faults of an Api's plans, each under its own name.
+func located(found fault.List, sequence uint64) []Fault {
+	var faults []Fault
+	for _, f := range found {
+		if kind := catalog.KindByName(f.Kind); kind == pb.Kind_KIND_PLAN {
+			ref := catalog.Ref{Kind: kind, ID: f.ID}
+			f.Kind, f.ID = "", ""
+			faults = append(faults, Fault{ref, sequence, f.Error()})
+		}
 	}
 	return faults
 }
 
-// compile puts an Api in force, or says what is wrong with it.
-func (c *Compiler) compile(s *catalog.State, deployment *pb.Deployment, plans []*pb.Plan) []Fault {
-	api, err := pipeline.Compile(pipeline.CompileInput{
-		Deployment: deployment, Plans: plans, State: s, Upstreams: c.Upstreams, Signer: c.Signer,
-	})
-	id := deployment.GetId()
-	if err != nil {
-		return []Fault{{catalog.Ref{Kind: pb.Kind_KIND_DEPLOYMENT, ID: id}, err}}
+func (c *compilation) plans(api string) []*pb.Plan {
+	var plans []*pb.Plan
+	for _, id := range c.state.PlansOf(api) {
+		if p, ok := catalog.Lookup[*pb.Plan](c.state, pb.Kind_KIND_PLAN, id); ok {
+			plans = append(plans, p)
+		}
 	}
-	c.apis[id] = compiled{pipeline.Entries(deployment, api), pipeline.MetadataEntries(deployment, api)}
-	c.remember(s, deployment, plans)
-	return nil
+	return plans
 }
 
-// remember notes what compiled, but for what is itself a last good form.
-func (c *Compiler) remember(s *catalog.State, deployment *pb.Deployment, plans []*pb.Plan) {
-	refs := []catalog.Ref{{Kind: pb.Kind_KIND_DEPLOYMENT, ID: deployment.GetId()}}
-	versions := []uint64{deployment.GetMeta().GetVersion()}
+// parts are what an Api is made of, with plans of which this version knows no more
+// than the name.
+func (c *compilation) parts(api string) []catalog.Ref {
+	parts := []catalog.Ref{{Kind: pb.Kind_KIND_DEPLOYMENT, ID: api}}
+	if len(c.rejected) == 0 {
+		return parts
+	}
+	for plan, of := range c.planAPI {
+		if of == api {
+			parts = append(parts, catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: plan})
+		}
+	}
+	return parts
+}
+
+func (c *compilation) definition(issuer string) *pb.Issuer {
+	m, _ := catalog.Lookup[*pb.Issuer](c.state, pb.Kind_KIND_ISSUER, issuer)
+	return m
+}
+
+// trusted are the issuers that serving plans name.
+func trusted(plans []*pb.Plan) []string {
+	var issuers []string
 	for _, p := range plans {
-		refs = append(refs, catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: p.GetId()})
-		versions = append(versions, p.GetMeta().GetVersion())
+		if p.GetStatus() == pb.Plan_PUBLISHED || p.GetStatus() == pb.Plan_DEPRECATED {
+			issuers = append(append(issuers, p.GetJwt().GetIssuers()...), p.GetOauth2().GetIssuers()...)
+		}
 	}
-	for i, ref := range refs {
-		if r, ok := s.Get(ref.Kind, ref.ID); ok && r.Version() == versions[i] {
-			c.good[ref] = r
+	slices.Sort(issuers)
+	return slices.Compact(issuers)
+}
+
+// fault replaces the faults that stand under a resource; none: it is in force.
+func (c *compilation) fault(ref catalog.Ref, faults []Fault) {
+	if len(faults) == 0 {
+		delete(c.Compiler.faults, ref)
+		return
+	}
+	c.Compiler.faults[ref] = faults
+	for _, f := range faults {
+		known := slices.ContainsFunc(c.before[ref], func(b Fault) bool { return b.Ref == f.Ref && b.Reason == f.Reason })
+		if !known {
+			c.fresh = append(c.fresh, f)
 		}
 	}
 }
 
-// lastGood replaces what cannot be compiled by what could be. Whether a plan
-// serves, and whether the Api is stopped, stays as the state says. A part that
-// never compiled is left out; without a deployment there is no Api.
-func (c *Compiler) lastGood(s *catalog.State, deployment *pb.Deployment, plans []*pb.Plan) (*pb.Deployment, []*pb.Plan) {
-	compiles := func(d *pb.Deployment, plans ...*pb.Plan) bool {
-		_, err := pipeline.Compile(pipeline.CompileInput{Deployment: d, Plans: plans, State: s, Upstreams: c.Upstreams, Signer: c.Signer})
-		return err == nil
-	}
-	if !compiles(deployment) {
-		stopped := deployment.GetStopped()
-		if deployment = recalled[*pb.Deployment](c, pb.Kind_KIND_DEPLOYMENT, deployment.GetId()); deployment == nil {
-			return nil, nil
-		}
-		deployment.Stopped = stopped
-	}
-	var usable []*pb.Plan
-	for _, p := range plans {
-		status := p.GetStatus()
-		if !compiles(deployment, p) {
-			if p = recalled[*pb.Plan](c, pb.Kind_KIND_PLAN, p.GetId()); p == nil {
-				continue
-			}
-			p.Status = status
-		}
-		usable = append(usable, p)
-	}
-	return deployment, usable
-}
-
-// recalled is a resource as it was last compiled.
-func recalled[T catalog.Resource](c *Compiler, kind pb.Kind, id string) T {
-	var none T
-	r, ok := c.good[catalog.Ref{Kind: kind, ID: id}]
-	if !ok {
-		return none
-	}
-	m, err := r.Decode()
-	if err != nil {
-		return none
-	}
-	t, ok := m.(T)
-	if !ok {
-		return none
-	}
-	return t
-}
-
-// route makes the table. Two Apis on one place cannot come out of the control
-// plane; should they, the table stays as it was. Metadata makes room for an Api.
-func (c *Compiler) route() []Fault {
-	type place struct{ host, path string }
+// route makes the table of all Apis; nil: there is none. That two Apis take one
+// place cannot come out of the control plane; should it all the same, none is served there.
+func (c *compilation) route() *route.Table[pipeline.Api] {
 	var entries []route.Entry[pipeline.Api]
-	taken := map[place]string{}
-	for _, a := range c.apis {
-		entries = append(entries, a.entries...)
-		for _, e := range a.entries {
-			taken[place{e.Host, e.Path}] = e.Name
-		}
-	}
-	var faults []Fault
-	for id, a := range c.apis {
-		for _, e := range a.metadata {
-			at := place{e.Host, e.Path}
-			if other, ok := taken[at]; ok {
-				faults = append(faults, Fault{catalog.Ref{Kind: pb.Kind_KIND_DEPLOYMENT, ID: id}, &route.ConflictError{Host: e.Host, Path: e.Path, First: other, Second: e.Name}})
+	at := map[catalog.HostPath]int{}
+	c.conflicts = nil
+	for _, id := range slices.Sorted(maps.Keys(c.apis)) {
+		for _, e := range c.apis[id].Entries() {
+			place := catalog.HostPath{Host: e.Host, Path: e.Path}
+			first, taken := at[place]
+			if !taken {
+				at[place] = len(entries)
+				entries = append(entries, e)
 				continue
 			}
-			taken[at] = e.Name
-			entries = append(entries, e)
+			c.conflict(entries[first].Target.ID, id, place)
+			entries[first].Target = entries[first].Target.AsUnavailable()
 		}
 	}
 	table, err := route.New(entries)
 	if err != nil {
-		return append(faults, Fault{catalog.Ref{Kind: pb.Kind_KIND_DEPLOYMENT, ID: "*"}, err})
+		c.conflicts = append(c.conflicts, Fault{Ref: catalog.Ref{Kind: pb.Kind_KIND_API, ID: "*"}, Reason: err.Error()})
+		return nil
 	}
-	c.routes = table
-	return faults
+	return table
+}
+
+func (c *compilation) conflict(first, second string, at catalog.HostPath) {
+	for _, of := range [][2]string{{first, second}, {second, first}} {
+		f := Fault{
+			Ref:    catalog.Ref{Kind: pb.Kind_KIND_API, ID: of[0]},
+			Reason: fmt.Sprintf("api/%s serves %s on the same host %q, too", of[1], at.Path, at.Host),
+		}
+		c.conflicts, c.fresh = append(c.conflicts, f), append(c.fresh, f)
+	}
 }

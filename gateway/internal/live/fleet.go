@@ -158,14 +158,16 @@ func (l *Live) applyBatch(batch []stream.Message, breath *breather) error {
 func (l *Live) apply(batch []stream.Message, breath *breather) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	next, touched, awaited := l.state.Batch(), make([]catalog.Ref, 0, len(batch)), false
+	next, touched, awaited := l.state.Batch(), make([]Touch, 0, len(batch)), false
 	next.OnPause(breath.breathe)
 	for _, m := range batch {
 		effects, err := next.Apply(m.Sequence, m.Data)
 		if err != nil {
 			return &resyncError{err}
 		}
-		touched = append(touched, effects.Touched...)
+		for _, ref := range effects.Touched {
+			touched = append(touched, Touch{ref, m.Sequence})
+		}
 		awaited = awaited || effects.Awaited
 		l.history.add(m.Sequence, next.SetHash())
 		for _, r := range effects.Rejects {

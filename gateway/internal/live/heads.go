@@ -141,13 +141,12 @@ func (l *Live) heartbeat() *pb.Heartbeat {
 	if s := l.current(); s != nil {
 		p := l.recorder.reported(s.Position())
 		hb.Epoch, hb.Sequence = p.Epoch, p.Sequence
-		for _, r := range s.Rejects() {
+		faults := l.notInForce()
+		hb.RejectCount = uint32(len(faults))
+		for _, f := range faults[:min(len(faults), maxReported)] {
 			hb.Rejects = append(hb.Rejects, &pb.Reject{
-				Kind: r.Ref.Kind.String(), Id: r.Ref.ID, Sequence: r.Sequence, Reason: r.Reason,
+				Kind: f.Ref.Kind.String(), Id: f.Ref.ID, Sequence: f.Sequence, Reason: f.Reason,
 			})
-			if len(hb.GetRejects()) == maxReported {
-				break
-			}
 		}
 	}
 	return hb

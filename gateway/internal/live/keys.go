@@ -68,10 +68,9 @@ func (l *Live) keysFetched(issuer string, sources []*pb.KeySet_Source, _ bool) {
 	}
 	next := &pb.KeySet{Id: issuer, Generation: l.fetched[issuer].GetGeneration() + 1, Sources: sources}
 	l.fetched[issuer] = next
-	view, faults := l.cfg.Compiler.Compile(l.state, []catalog.Ref{{Kind: pb.Kind_KIND_KEY_SET, ID: issuer}}, l.fetched)
-	for _, f := range faults {
+	ref := catalog.Ref{Kind: pb.Kind_KIND_KEY_SET, ID: issuer}
+	if err := l.compileLocked(l.state, []Touch{{ref, l.state.Position().Sequence}}); err != nil {
 		l.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "fetched keys cannot be used",
-			slog.String("resource", f.Ref.String()), slog.Any("error", f.Err))
+			slog.String("issuer", issuer), slog.Any("error", err))
 	}
-	l.view.Store(view)
 }

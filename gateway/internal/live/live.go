@@ -53,7 +53,9 @@ type Config struct {
 type Live struct {
 	cfg  Config
 	view atomic.Pointer[pipeline.View]
-	bus  atomic.Pointer[stream.Bus]
+	// faults are what is not in force, the newest first.
+	faults atomic.Pointer[[]Fault]
+	bus    atomic.Pointer[stream.Bus]
 
 	mu      sync.Mutex // of everything that makes a new view
 	state   *catalog.State
@@ -141,38 +143,54 @@ func (l *Live) replace(s *catalog.State) error {
 
 // installLocked compiles a state and makes it the one that requests see. touched
 // are the resources that differ from the state before; nil: everything may.
-func (l *Live) installLocked(s *catalog.State, touched []catalog.Ref) error {
-	for _, ref := range touched {
-		if ref.Kind == pb.Kind_KIND_KEY_SET || ref.Kind == pb.Kind_KIND_ISSUER {
-			delete(l.fetched, ref.ID) // the control plane knows better again
+func (l *Live) installLocked(s *catalog.State, touched []Touch) error {
+	for _, t := range touched {
+		if t.Kind == pb.Kind_KIND_KEY_SET || t.Kind == pb.Kind_KIND_ISSUER {
+			delete(l.fetched, t.ID) // the control plane knows better again
 		}
 	}
 	if touched == nil && len(l.cfg.Resources) == 0 {
 		clear(l.fetched)
 	}
-	view, faults := l.cfg.Compiler.Compile(s, touched, l.fetched)
-	for _, f := range faults {
-		l.cfg.Metrics.compileFaults.Inc()
-		l.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "resource keeps its last good form",
-			slog.String("resource", f.Ref.String()), slog.Any("error", f.Err))
-	}
-	if view == nil {
-		return errors.New("compile the state: no view")
+	if err := l.compileLocked(s, touched); err != nil {
+		return err
 	}
 	l.state = s
-	l.view.Store(view)
 	if touched == nil {
 		l.history = ring{} // of another log, perhaps
 	}
 	l.history.add(s.Position().Sequence, s.SetHash())
 	l.status.applied(s)
 	l.cfg.Metrics.sequence.Set(float64(s.Position().Sequence))
-	l.cfg.Metrics.rejects.Set(float64(len(s.Rejects())))
 	if issuersTouched(touched) {
 		l.fetcher.SetIssuers(l.fetchableIssuers(s))
 	}
 	l.tellSize(s.Size())
 	signal(l.unsaved)
+	return nil
+}
+
+// compileLocked makes the view of a state, and notes what cannot be put in force. A
+// node without a complete view decides nothing.
+func (l *Live) compileLocked(s *catalog.State, touched []Touch) error {
+	view, fresh := l.cfg.Compiler.Compile(s, touched, l.fetched)
+	for _, f := range fresh {
+		l.cfg.Metrics.compileFaults.Inc()
+		l.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "resource cannot be put in force",
+			slog.String("resource", f.Ref.String()), slog.Uint64("sequence", f.Sequence), slog.String("reason", f.Reason))
+	}
+	faults := l.cfg.Compiler.Faults()
+	for _, r := range s.Rejects() {
+		faults = append(faults, Fault{r.Ref, r.Sequence, r.Reason})
+	}
+	sortFaults(faults)
+	l.faults.Store(&faults) // before the view: who sees the position sees the faults
+	l.view.Store(view)
+	l.cfg.Metrics.notInForce.Set(float64(len(faults)))
+	l.cfg.Metrics.rejects.Set(float64(len(s.Rejects())))
+	if view == nil {
+		return errors.New("the state has no complete table of routes")
+	}
 	return nil
 }
 
@@ -184,9 +202,9 @@ func (l *Live) tellSize(size int) {
 	l.cfg.Sized(size)
 }
 
-func issuersTouched(touched []catalog.Ref) bool {
-	for _, ref := range touched {
-		if ref.Kind == pb.Kind_KIND_ISSUER {
+func issuersTouched(touched []Touch) bool {
+	for _, t := range touched {
+		if t.Kind == pb.Kind_KIND_ISSUER {
 			return true
 		}
 	}

@@ -3,6 +3,7 @@ package live
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -21,9 +22,10 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/policy/restrict"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
 	"github.com/portcullis-gateway/portcullis/shared/snapshot"
@@ -485,23 +487,34 @@ func TestStaleWithoutHeads(t *testing.T) {
 	eventually(t, "live again", func() bool { return n.Status().State == pb.Heartbeat_LIVE })
 }
 
-func TestUndecodableChangeKeepsTheRest(t *testing.T) {
+func TestWhatIsNotUnderstoodIsNotInForce(t *testing.T) {
 	f := newFleet(t)
 	f.applyWorld()
 	n := f.node("")
 	eventually(t, "live", n.live)
-	f.append(false, &pb.Change{Kind: pb.Kind_KIND_PLAN, Id: "gold", Version: 2, Resource: []byte{0xff}})
-	eventually(t, "reject reported", func() bool { return n.Status().Rejects == 1 })
-	if !n.live() || len(n.heartbeat().GetRejects()) != 1 {
-		t.Error("the last good plan is not served, or the reject not reported")
+	f.append(true, &pb.Change{Kind: pb.Kind_KIND_PLAN, Id: "gold", Version: 2, Resource: []byte{0xff}})
+	sequence := f.state.Position().Sequence
+	eventually(t, "reported", func() bool { return n.heartbeat().GetRejectCount() == 2 })
+	for _, r := range n.heartbeat().GetRejects() {
+		if r.GetSequence() != sequence || r.GetReason() == "" || r.GetId() != "gold" && r.GetId() != "orders" {
+			t.Errorf("reject %v, want plan gold and api orders at %d", r, sequence)
+		}
 	}
-	// What decodes but cannot be compiled keeps its last good form, too.
-	bad, _ := proto.Marshal(&pb.Deployment{Revision: 2, Api: &pb.Api{ContextPath: "/orders", Upstream: &pb.Upstream{Targets: []*pb.Target{{Url: "::"}}}}})
-	f.append(false, &pb.Change{Kind: pb.Kind_KIND_DEPLOYMENT, Id: "orders", Version: 2, Resource: bad})
-	eventually(t, "applied", func() bool { return n.Status().Position == f.state.Position() })
-	if !n.live() || !strings.Contains(n.log.String(), "last good form") {
-		t.Error("an upstream that cannot be compiled took the Api away, or was not reported")
+	if got := n.answer(t, "/orders/1"); !errors.Is(got, denial.NotInForce) {
+		t.Errorf("orders answers %v", got)
 	}
+	// What takes rights away is in force whatever it is made of.
+	f.append(false, &pb.Change{Kind: pb.Kind_KIND_PLAN, Id: "gold", Version: 3, Removed: true})
+	eventually(t, "in force again", func() bool { return len(n.Status().NotInForce) == 0 })
+	if got := n.answer(t, "/orders/1"); !errors.Is(got, denial.MissingCredentials) {
+		t.Errorf("orders answers %v", got)
+	}
+}
+
+// answer is what a request without a credential is told.
+func (n *node) answer(t *testing.T, path string) error {
+	t.Helper()
+	return answer(t, n.View(), path)
 }
 
 func TestFiles(t *testing.T) {
@@ -591,7 +604,8 @@ func TestPlanThatMovesLeavesItsApi(t *testing.T) {
 	}
 }
 
-// One plan that cannot be compiled must not keep another one open that was closed.
+// While a plan cannot be compiled its Api is not served, not by other plans either,
+// and what closes those is accepted and in force.
 func TestFaultyPlanFreezesNothingElse(t *testing.T) {
 	f := newFleet(t)
 	f.applyWorld()
@@ -604,11 +618,12 @@ func TestFaultyPlanFreezesNothingElse(t *testing.T) {
 	})
 	f.append(false, &pb.Change{Kind: pb.Kind_KIND_PLAN, Id: "gold", Version: 2, Resource: bad})
 	eventually(t, "applied", func() bool { return n.Status().Position == f.state.Position() })
-	if !n.live() || !n.open(t) {
-		t.Fatal("a plan that cannot be compiled took the Api away")
+	if got := n.answer(t, "/orders/1"); !errors.Is(got, denial.NotInForce) {
+		t.Fatalf("orders answers %v", got)
 	}
 	f.change(false, func(d *rules.Draft) { d.Step(catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: "open"}, "close", 0) })
-	eventually(t, "the other plan closed", func() bool { return !n.open(t) })
+	f.append(false, &pb.Change{Kind: pb.Kind_KIND_PLAN, Id: "gold", Version: 3, Removed: true})
+	eventually(t, "in force again", func() bool { return errors.Is(n.answer(t, "/orders/1"), denial.MissingCredentials) })
 }
 
 // A control plane whose snapshot never agrees with its head is not asked all the time.

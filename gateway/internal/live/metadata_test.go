@@ -27,17 +27,22 @@ func folded(t *testing.T, s *catalog.State, version uint64, yaml string) *catalo
 			kind, r = pb.Kind_KIND_DEPLOYMENT, &pb.Deployment{Revision: 1, Api: api}
 		}
 		r.ProtoReflect().Clear(r.ProtoReflect().Descriptor().Fields().ByName("id"))
-		encoded, err := proto.Marshal(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		changes = append(changes, &pb.Change{Kind: kind, Id: id, Version: version, Resource: encoded})
+		changes = append(changes, &pb.Change{Kind: kind, Id: id, Version: version, Resource: wireBytes(t, r)})
 	}
 	s, err = s.WithChanges(changes)
 	if err != nil || len(s.Rejects()) > 0 {
 		t.Fatal(err, s.Rejects())
 	}
 	return s
+}
+
+func wireBytes(t *testing.T, m proto.Message) []byte {
+	t.Helper()
+	data, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 const describedWorld = `
@@ -72,15 +77,14 @@ func TestMetadataFollowsTheIssuers(t *testing.T) {
 		t.Fatal("no metadata:", faults)
 	}
 	s = folded(t, s, 2, strings.Replace(strings.Split(describedWorld, "---")[0], "idp.acme", "new.acme", 1))
-	view, _ = c.Compile(s, []catalog.Ref{{Kind: pb.Kind_KIND_ISSUER, ID: "acme"}}, nil)
+	view, _ = c.Compile(s, []Touch{{Ref: catalog.Ref{Kind: pb.Kind_KIND_ISSUER, ID: "acme"}}}, nil)
 	if after, _, ok := view.Routes.Match([]byte("a"), []byte(metadataPath)); !ok || after == before {
 		t.Error("the metadata was not made anew")
 	}
 }
 
-// Should an Api be where another one's metadata is, it is the Api that stays, and
-// somebody is told.
-func TestMetadataMakesRoom(t *testing.T) {
+// An Api cannot be where another one's metadata is.
+func TestMetadataKeepsItsPlace(t *testing.T) {
 	c := &Compiler{Upstreams: proxy.NewPool().Prepare}
 	s := folded(t, catalog.Empty(), 1, describedWorld+`
 ---
@@ -90,10 +94,10 @@ context_path: `+metadataPath+`
 upstream: {targets: [{url: "http://127.0.0.1:9"}]}
 `)
 	view, faults := c.Compile(s, nil, nil)
-	if len(faults) != 1 || faults[0].Ref.ID != "orders" || !strings.Contains(faults[0].Err.Error(), "api/squatter and metadata of api/orders") {
+	if len(faults) != 1 || faults[0].Ref.ID != "squatter" || !strings.Contains(faults[0].Reason, "is where gateways answer themselves") {
 		t.Errorf("faults: %v", faults)
 	}
-	for path, id := range map[string]string{metadataPath: "squatter", "/orders": "orders"} {
+	for path, id := range map[string]string{metadataPath: "orders", "/orders": "orders"} {
 		if api, _, ok := view.Routes.Match([]byte("a"), []byte(path)); !ok || api.ID != id {
 			t.Errorf("%s leads elsewhere", path)
 		}

@@ -9,6 +9,7 @@ import (
 // Metrics are what a Live counts.
 type Metrics struct {
 	sequence, onDisk, rejects, saved        prometheus.Gauge
+	notInForce                              prometheus.Gauge
 	applied, resyncs, divergences, oldHeads prometheus.Counter
 	compileFaults, diskFaults, badFiles     prometheus.Counter
 	journalFaults                           prometheus.Counter
@@ -32,12 +33,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		sequence:      gauge("sync_sequence", "Sequence of the log that is in force."),
 		onDisk:        gauge("sync_disk_sequence", "Sequence of the log that the node could start from without the control plane; heartbeats name it."),
 		rejects:       gauge("sync_rejects", "Resources whose last change could not be understood."),
+		notInForce:    gauge("not_in_force", "Resources that this node could not put in force: it answers 503 for the Apis concerned."),
 		saved:         gauge("snapshot_saved_timestamp_seconds", "When the state was last saved to disk, in seconds since 1970."),
 		applied:       counter("sync_entries_total", "Entries of the log that were applied."),
 		resyncs:       counter("sync_resyncs_total", "Snapshots taken because the state did not fit the log."),
 		divergences:   counter("sync_divergences_total", "Set hashes that differed from the control plane's."),
 		oldHeads:      counter("sync_old_heads_total", "Heads of an earlier epoch that were ignored."),
-		compileFaults: counter("compile_faults_total", "Resources that could not be compiled and keep their last good form."),
+		compileFaults: counter("compile_faults_total", "Resources that turned out not to be in force: a definition that this node cannot compile."),
 		diskFaults:    counter("snapshot_disk_faults_total", "Snapshots that could not be read from or written to disk."),
 		journalFaults: counter("journal_faults_total", "Times that applied entries could not be written to or read from the journal."),
 		journalWrites: prometheus.NewHistogram(prometheus.HistogramOpts{

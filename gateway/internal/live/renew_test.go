@@ -32,7 +32,7 @@ func TestRenewedKeySetKeepsTheIssuer(t *testing.T) {
 			Url: url, UsableUntil: &timestamppb.Timestamp{Seconds: until},
 			Jwks: `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"` + kid + `","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`,
 		}}}
-		view, faults := c.Compile(s, []catalog.Ref{{Kind: pb.Kind_KIND_KEY_SET, ID: "idp"}}, map[string]*pb.KeySet{"idp": set})
+		view, faults := c.Compile(s, []Touch{{Ref: catalog.Ref{Kind: pb.Kind_KIND_KEY_SET, ID: "idp"}}}, map[string]*pb.KeySet{"idp": set})
 		issuer, ok := view.Keyring.Issuer("https://idp.test")
 		if len(faults) > 0 || !ok {
 			t.Fatalf("faults %v", faults)

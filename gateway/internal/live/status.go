@@ -44,8 +44,8 @@ type Status struct {
 	Behind uint64
 	// Ready: there is a view to serve from, and it is current or the best to be had.
 	Ready bool
-	// Rejects are the changes that could not be understood.
-	Rejects int
+	// NotInForce are the resources that this node could not put in force, the newest first.
+	NotInForce []Fault
 }
 
 // Status tells how current the node is.
@@ -53,9 +53,16 @@ func (l *Live) Status() Status {
 	now := time.Now()
 	s := Status{State: l.status.get(), Age: l.status.lag(now), Behind: l.status.entriesBehind(), Ready: l.View() != nil && l.status.isSettled(now, l.started)}
 	if c := l.current(); c != nil {
-		s.Position, s.Rejects = c.Position(), len(c.Rejects())
+		s.Position, s.NotInForce = c.Position(), l.notInForce()
 	}
 	return s
+}
+
+func (l *Live) notInForce() []Fault {
+	if faults := l.faults.Load(); faults != nil {
+		return *faults
+	}
+	return nil
 }
 
 // Drain says that the node is about to end. Nothing else is said from then on.

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -74,7 +73,7 @@ func (d *Decision) sign(v *View, said *verdict, now int64) (*signedSet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", denial.Internal, err)
 	}
-	own := exchange.HeaderValue{Name: d.Plan.assertion.Header(), Value: signed.JWT}
+	own := exchange.HeaderValue{Name: d.Plan.assertion.Header, Value: signed.JWT}
 	return &signedSet{
 		set: append(slices.Clip(said.set), own), application: d.Application, sandbox: d.sandbox,
 		renew: signed.Renew, expiresAt: signed.ExpiresAt,
@@ -84,16 +83,4 @@ func (d *Decision) sign(v *View, said *verdict, now int64) (*signedSet, error) {
 // setsHeader tells whether a claim gives this header already.
 func setsHeader(set []exchange.HeaderValue, name string) bool {
 	return slices.ContainsFunc(set, func(h exchange.HeaderValue) bool { return strings.EqualFold(h.Name, name) })
-}
-
-// compileAssertion makes what a plan's signed_jwt asks for; nil: nothing.
-func compileAssertion(in CompileInput, p *pb.Plan) (*assertion.Plan, error) {
-	settings := tokenSettings(p).GetSignedJwt()
-	if settings == nil {
-		return nil, nil //nolint:nilnil // the plan has no such setting
-	}
-	if in.Signer == nil {
-		return nil, errors.New("signed_jwt: this node has no key to sign with")
-	}
-	return in.Signer.Compile(settings, assertion.Place{API: in.Deployment.GetId(), Plan: p.GetId(), PlanName: p.GetName()}), nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
 	jwt "github.com/portcullis-gateway/portcullis/shared/token"
 )
@@ -200,9 +201,8 @@ func TestSignedOnce(t *testing.T) {
 
 func TestNoKeyNoPlan(t *testing.T) {
 	w := signing(t, "")
-	_, err := pipeline.Compile(pipeline.CompileInput{
-		Deployment: all[*pb.Deployment](w, pb.Kind_KIND_DEPLOYMENT)[0], Plans: all[*pb.Plan](w, pb.Kind_KIND_PLAN), State: w.state, Upstreams: w.pool.Prepare,
-	})
+	compiled, _ := compile.NewApi(w.input(all[*pb.Deployment](w, pb.Kind_KIND_DEPLOYMENT)[0]))
+	_, err := pipeline.Node{Upstreams: w.pool.Prepare}.Bind(compiled, w.state)
 	if err == nil || !strings.Contains(err.Error(), "plan/orders-jwt: signed_jwt") {
 		t.Errorf("got %v", err)
 	}

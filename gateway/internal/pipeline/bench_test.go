@@ -12,11 +12,11 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/route"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/policy/restrict"
+	"github.com/portcullis-gateway/portcullis/shared/policy/route"
 )
 
 // adapter is a Header as an HTTP stack would offer it: its bytes are there already.
@@ -236,15 +236,10 @@ func BenchmarkDeny(b *testing.B) {
 // BenchmarkCompile makes an Api with three plans.
 func BenchmarkCompile(b *testing.B) {
 	w := restricted(b)
-	in := pipeline.CompileInput{
-		Deployment: all[*pb.Deployment](w, pb.Kind_KIND_DEPLOYMENT)[0], Plans: all[*pb.Plan](w, pb.Kind_KIND_PLAN),
-		State: w.state, Upstreams: w.pool.Prepare, Signer: w.signer,
-	}
+	d := all[*pb.Deployment](w, pb.Kind_KIND_DEPLOYMENT)[0]
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := pipeline.Compile(in); err != nil {
-			b.Fatal(err)
-		}
+		w.bound(d)
 	}
 }
 
@@ -316,11 +311,9 @@ func fleetOf(b *testing.B, apis, subscriptions int) (*world, []*request.Request)
 			ContextPath: fmt.Sprint("/team-", i, "/orders"), Upstream: &pb.Upstream{Targets: []*pb.Target{{Url: "http://127.0.0.1:9"}}},
 		}}
 		p, _ := catalog.Lookup[*pb.Plan](w.state, pb.Kind_KIND_PLAN, fmt.Sprint("plan-", i))
-		api, err := pipeline.Compile(pipeline.CompileInput{Deployment: d, Plans: []*pb.Plan{p}, State: w.state, Upstreams: w.pool.Prepare})
-		if err != nil {
-			b.Fatal(err)
-		}
-		entries = append(entries, pipeline.Entries(d, api)...)
+		in := w.input(d)
+		in.Plans = []*pb.Plan{p}
+		entries = append(entries, w.boundTo(in).Entries()...)
 	}
 	table, err := route.New(entries)
 	if err != nil {

@@ -16,9 +16,9 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/policy/restrict"
 )
 
 func confirmed(modes string, more ...string) string {

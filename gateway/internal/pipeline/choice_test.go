@@ -193,7 +193,8 @@ func TestKeyless(t *testing.T) {
 	free := plan("free", "KEYLESS")
 	jwt, apiKey := plan("jwt", "JWT", acme), plan("key", "API_KEY")
 	conditional := plan("jwt", "JWT", acme, `selection_rule: "false"`)
-	oauth2 := plan("oauth", "OAUTH2", "oauth2: {issuers: [nowhere]}")
+	oauth2 := "{kind: Issuer, id: nowhere, issuer: nowhere, introspection: {url: 'http://127.0.0.1:9', client_id: a, client_secret: {value: b}}}\n---\n" +
+		plan("oauth", "OAUTH2", "oauth2: {issuers: [nowhere]}")
 	tests := []struct {
 		name    string
 		plans   []string

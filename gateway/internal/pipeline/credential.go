@@ -15,50 +15,31 @@ import (
 // credential is what a request brought. The zero credential: none.
 type credential struct {
 	value   []byte // belongs to the request
-	kind    credentialKind
+	kind    compile.CredentialKind
 	sources uint64 // a bit for each of the Api's sources that found it
 	place   compile.Location
 	// The scheme of Authorization that a token came with; neither: from elsewhere.
 	bearer, dpop bool
 }
 
-type credentialKind uint8
-
-const (
-	noCredential credentialKind = iota
-	tokenCredential
-	keyCredential
-)
-
-// source is a place where an Api's plans take credentials from.
-type source struct {
-	kind  credentialKind
-	from  *expr.Value // of a token; nil: the bearer token of Authorization
-	text  string      // what from was compiled from
-	place compile.Location
-	dpop  bool // Authorization: DPoP is looked for, too
-}
-
-const maxSources = 64
-
 // find collects the one credential of a request.
 func (a *Api) find(r *request.Request) (credential, error) {
 	var found credential
-	for i := range a.sources {
-		c, err := a.sources[i].find(r)
+	for i := range a.def.Sources {
+		c, err := find(&a.def.Sources[i], r)
 		if err != nil {
 			return credential{}, err
 		}
-		if c.kind == noCredential {
+		if c.kind == compile.NoCredential {
 			continue
 		}
-		if found.kind != noCredential && !found.same(&c) {
+		if found.kind != compile.NoCredential && !found.same(&c) {
 			return credential{}, denial.InvalidRequest
 		}
 		c.sources = found.sources | 1<<i
 		found = c
 	}
-	if found.sources&a.used == 0 {
+	if found.sources&a.def.Used == 0 {
 		return credential{}, nil // a bearer token where nobody takes it from
 	}
 	return found, nil
@@ -69,30 +50,30 @@ func (c *credential) same(other *credential) bool {
 	return c.kind == other.kind && c.place == other.place && bytes.Equal(c.value, other.value)
 }
 
-func (s *source) find(r *request.Request) (credential, error) {
+func find(s *compile.Source, r *request.Request) (credential, error) {
 	switch {
-	case s.kind == keyCredential:
-		return s.findKey(r)
-	case s.from != nil:
-		return s.evaluate(r)
+	case s.Kind == compile.KeyCredential:
+		return findKey(s, r)
+	case s.From != nil:
+		return evaluate(s, r)
 	default:
-		return s.findBearer(r)
+		return findBearer(s, r)
 	}
 }
 
 // findBearer reads Authorization: Bearer (RFC 6750 section 2.1) and, if a plan of
 // the Api takes it, Authorization: DPoP (RFC 9449 section 7.1).
-func (s *source) findBearer(r *request.Request) (credential, error) {
+func findBearer(s *compile.Source, r *request.Request) (credential, error) {
 	value, count := r.Header.Get("Authorization")
 	if count > 1 {
 		return credential{}, denial.InvalidRequest
 	}
 	if token, ok := cutScheme(value, "bearer"); ok {
-		return credential{value: token, kind: tokenCredential, place: s.place, bearer: true}, nil
+		return credential{value: token, kind: compile.TokenCredential, place: s.Location, bearer: true}, nil
 	}
-	if s.dpop {
+	if s.DPoP {
 		if token, ok := cutScheme(value, "dpop"); ok {
-			return credential{value: token, kind: tokenCredential, place: s.place, dpop: true}, nil
+			return credential{value: token, kind: compile.TokenCredential, place: s.Location, dpop: true}, nil
 		}
 	}
 	return credential{}, nil
@@ -119,7 +100,7 @@ func cutScheme(value []byte, scheme string) (token []byte, ok bool) {
 // that was found genuine need not be asked: it has no others. (For a long one
 // this takes longer than all the rest: BenchmarkDecide.)
 func (c *credential) malformed() bool {
-	return c.kind == tokenCredential && !isB64Token(c.value)
+	return c.kind == compile.TokenCredential && !isB64Token(c.value)
 }
 
 // isB64Token checks for b64token of RFC 6750 section 2.1.
@@ -143,14 +124,14 @@ func isAlphanumeric(c byte) bool {
 }
 
 // findKey reads an API key. An empty one is none.
-func (s *source) findKey(r *request.Request) (credential, error) {
+func findKey(s *compile.Source, r *request.Request) (credential, error) {
 	var value []byte
 	var count int
-	if s.place.Header != "" {
-		value, count = r.Header.Get(s.place.Header)
+	if s.Location.Header != "" {
+		value, count = r.Header.Get(s.Location.Header)
 	} else if len(r.Query) > 0 {
 		var text string
-		text, count = request.QueryValue(r.Query, s.place.Query)
+		text, count = request.QueryValue(r.Query, s.Location.Query)
 		value = []byte(text)
 	}
 	switch {
@@ -159,16 +140,16 @@ func (s *source) findKey(r *request.Request) (credential, error) {
 	case len(value) == 0:
 		return credential{}, nil
 	}
-	return credential{value: value, kind: keyCredential, place: s.place}, nil
+	return credential{value: value, kind: compile.KeyCredential, place: s.Location}, nil
 }
 
 // evaluate asks a plan's token_from. That it looks up something that is not
 // there means that there is no token. Any other failure, or a look-up that is
 // ambiguous, is a malformed credential: it must not pass for none.
-func (s *source) evaluate(r *request.Request) (credential, error) {
+func evaluate(s *compile.Source, r *request.Request) (credential, error) {
 	attributes := r.Attributes()
 	asked := &recorder{Request: attributes}
-	token, err := s.from.Eval(expr.Input{Request: asked})
+	token, err := s.From.Eval(expr.Input{Request: asked})
 	switch {
 	case attributes.Ambiguous():
 		return credential{}, denial.InvalidRequest
@@ -177,7 +158,7 @@ func (s *source) evaluate(r *request.Request) (credential, error) {
 	case err != nil:
 		return credential{}, denial.InvalidRequest
 	}
-	return credential{value: []byte(token), kind: tokenCredential, place: asked.placeOf(token)}, nil
+	return credential{value: []byte(token), kind: compile.TokenCredential, place: asked.placeOf(token)}, nil
 }
 
 // recorder remembers what an expression found in a request, so that the

@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/authz"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 	"github.com/portcullis-gateway/portcullis/shared/expr"
+	"github.com/portcullis-gateway/portcullis/shared/policy/authz"
+	"github.com/portcullis-gateway/portcullis/shared/policy/restrict"
 )
 
 // Pipeline decides about requests. It holds what outlives a View: the token
@@ -56,8 +57,10 @@ func match(v *View, r *request.Request, d *Decision) (err error) {
 		d.Api, d.Forward.Path, d.Forward.Rest, d.Forward.Query = api, r.Path, rest, r.Query
 	}
 	switch {
-	case !ok, api.stopped:
+	case !ok, api.def.Stopped:
 		err = denial.APINotFound
+	case api.unavailable:
+		err = denial.NotInForce
 	case api.page != nil && rest < len(r.Path):
 		err = denial.APINotFound
 	case api.page != nil:
@@ -108,11 +111,9 @@ func (d *Decision) malformed(err error) error {
 // eligible tells whether a plan has a say in this request.
 func (d *Decision) eligible(plan *Plan, r *request.Request) bool {
 	switch {
-	case !plan.rules.Usable():
-		d.note(stepUnusable, plan, errSkipped)
 	case !d.presented(plan, r):
 		d.note(stepPresented, plan, errSkipped)
-	case plan.rules.Conditional() && !plan.rules.Selected(r.Attributes()):
+	case plan.Rules.Conditional() && !plan.Rules.Selected(r.Attributes()):
 		d.note(stepSelection, plan, errSkipped)
 	default:
 		return true
@@ -123,20 +124,20 @@ func (d *Decision) eligible(plan *Plan, r *request.Request) bool {
 // presented tells whether the request brought the plan's kind of credential,
 // which for a keyless plan is none of any kind that the Api's plans take.
 func (d *Decision) presented(plan *Plan, r *request.Request) bool {
-	switch plan.rules.Security() {
+	switch plan.Rules.Security() {
 	case pb.Plan_KEYLESS:
-		return d.credential.kind == noCredential && (!d.Api.cert || r.Peer == nil)
+		return d.credential.kind == compile.NoCredential && (!d.Api.def.Certificates || r.Peer == nil)
 	case pb.Plan_MTLS:
 		return r.Peer != nil
 	default:
-		return d.credential.sources&plan.source != 0
+		return d.credential.sources&plan.Source != 0
 	}
 }
 
 // ask asks an eligible plan. If it does not decide, the error tells what it
 // would have answered.
 func (p *Pipeline) ask(v *View, r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
-	switch plan.rules.Security() {
+	switch plan.Rules.Security() {
 	case pb.Plan_KEYLESS:
 		return true, nil
 	case pb.Plan_API_KEY:
@@ -146,7 +147,7 @@ func (p *Pipeline) ask(v *View, r *request.Request, d *Decision, plan *Plan) (de
 	case pb.Plan_JWT, pb.Plan_OAUTH2:
 		return p.askForToken(v, r, d, plan)
 	default:
-		return true, denial.Internal // BUG: Usable lets no other kind through
+		return true, denial.Internal // BUG: no other kind compiles
 	}
 }
 
@@ -158,7 +159,7 @@ func (p *Pipeline) askForKey(v *View, r *request.Request, d *Decision, plan *Pla
 	}
 	d.Application, d.application, d.KeyID = key.Application, key.Handle, key.KeyID
 	d.note(stepKey, plan, nil)
-	if plan.rules.NeedsSubscription() {
+	if plan.Rules.NeedsSubscription() {
 		if err := d.entitled(v, r, plan); err != nil {
 			return false, err
 		}
@@ -191,12 +192,12 @@ func (d *Decision) unserved(refusal error) error {
 	switch {
 	case refusal != nil:
 		return refusal
-	case d.credential.kind == tokenCredential:
+	case d.credential.kind == compile.TokenCredential:
 		return denial.InvalidToken
-	case d.credential.kind == keyCredential:
+	case d.credential.kind == compile.KeyCredential:
 		return denial.InvalidAPIKey
 	default:
-		return d.Api.missing
+		return d.Api.def.Missing
 	}
 }
 
@@ -228,7 +229,7 @@ func rank(err error) int {
 // restrict applies the plan's restrictions: first what it includes, so that a
 // request for something else does not count.
 func (p *Pipeline) restrict(r *request.Request, d *Decision) error {
-	limits, below := d.Plan.limits, r.Path[d.Forward.Rest:]
+	limits, below := d.Plan.Limits, r.Path[d.Forward.Rest:]
 	err := limits.Permit(r.Method, below)
 	d.note(stepResource, d.Plan, err)
 	if err != nil {
@@ -259,9 +260,9 @@ func (p *Pipeline) restrict(r *request.Request, d *Decision) error {
 
 // shape says how the request goes on.
 func shape(v *View, r *request.Request, d *Decision) (err error) {
-	d.Forward.Strip = d.Api.strip
-	if !d.Plan.forwardToken {
-		d.Forward.Credential, d.Forward.Strip = d.credential.place, d.Api.stripProof
+	d.Forward.Strip = d.Api.def.Strip
+	if !d.Plan.ForwardToken {
+		d.Forward.Credential, d.Forward.Strip = d.credential.place, d.Api.def.StripProof
 	}
 	if d.Plan.assertion != nil && d.Token != nil {
 		if said := recall(d.Plan, d.Token); said.signed != nil {

@@ -80,7 +80,7 @@ id: orders-jwt
 api: orders
 security: JWT
 status: PUBLISHED
-jwt: {issuers: [acme], claim_rules: [{claim: a}, {claim: tenant, mandatory: true, equals: acme}]}
+jwt: {issuers: [acme], claim_rules: [{claim: a, expression: "true"}, {claim: tenant, mandatory: true, equals: acme}]}
 restrictions: {quota: {requests: 1, period: 1h}}
 `)
 	last := func(r *request.Request) map[string]string {

@@ -4,40 +4,17 @@ import (
 	"strings"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/exchange"
-	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/token"
 )
 
-// claimHeader sends a claim to the upstream.
-type claimHeader struct{ claim, header string }
-
-func claimHeaders(jwt *pb.JwtSettings) []claimHeader {
-	var headers []claimHeader
-	for _, h := range jwt.GetClaimsToHeaders() {
-		if h.GetClaim() != "" && h.GetHeader() != "" {
-			headers = append(headers, claimHeader{h.GetClaim(), h.GetHeader()})
-		}
-	}
-	if b := jwt.GetBackendJwt(); b != nil {
-		h := claimHeader{b.GetClaim(), b.GetHeader()}
-		if h.claim == "" {
-			h.claim = "backendJwt"
-		}
-		if h.header == "" {
-			h.header = "X-JWT-Assertion"
-		}
-		headers = append(headers, h)
-	}
-	return headers
-}
-
 // render makes the header fields of a token's claims. Claims that are absent or
 // null give none.
-func render(headers []claimHeader, claims *token.Claims) []exchange.HeaderValue {
+func render(headers []compile.ClaimHeader, claims *token.Claims) []exchange.HeaderValue {
 	var fields []exchange.HeaderValue
 	for _, h := range headers {
-		if value, ok := claims.Get(h.claim); ok && value != nil {
-			fields = append(fields, exchange.HeaderValue{Name: h.header, Value: renderClaim(claims, h.claim, value)})
+		if value, ok := claims.Get(h.Claim); ok && value != nil {
+			fields = append(fields, exchange.HeaderValue{Name: h.Header, Value: renderClaim(claims, h.Claim, value)})
 		}
 	}
 	return fields

@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/authz"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/exchange"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/policy/authz"
 )
 
 // verdict is what a plan's rules say of a token's claims, and, if its issuer is
@@ -70,15 +70,15 @@ func recall(plan *Plan, t *authn.Token) *verdict {
 			return said
 		}
 	}
-	said := &verdict{err: plan.rules.Allow(t.Claims)}
+	said := &verdict{err: plan.Rules.Allow(t.Claims)}
 	if said.err == nil {
-		said.set = render(plan.headers, t.Claims)
-		if plan.assertion != nil && !setsHeader(said.set, plan.assertion.Header()) {
+		said.set = render(plan.Headers, t.Claims)
+		if plan.assertion != nil && !setsHeader(said.set, plan.assertion.Header) {
 			said.signed = &signedFields{}
 		}
 	}
 	if claim := t.Issuer.SubscriptionClaim(); claim != "" {
-		said.subscribed = authz.Claimed(t.Claims, claim, plan.target)
+		said.subscribed = authz.Claimed(t.Claims, claim, plan.Target)
 	}
 	t.Remember(plan, said)
 	return said

@@ -15,10 +15,10 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 	"github.com/portcullis-gateway/portcullis/shared/introspect"
+	"github.com/portcullis-gateway/portcullis/shared/policy/restrict"
 )
 
 // idp is an authorization server that answers about tokens as a test says.

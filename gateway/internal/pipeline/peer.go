@@ -3,7 +3,6 @@ package pipeline
 import (
 	"crypto/sha256"
 	"crypto/x509"
-	"errors"
 	"sync"
 	"time"
 
@@ -20,7 +19,7 @@ func (p *Pipeline) askForCertificate(v *View, r *request.Request, d *Decision, p
 	if err != nil {
 		return false, err
 	}
-	if plan.rules.NeedsSubscription() {
+	if plan.Rules.NeedsSubscription() {
 		if err := d.entitled(v, r, plan); err != nil {
 			return false, err
 		}
@@ -60,18 +59,15 @@ type roots struct {
 // span is the seconds in which a chain holds.
 type span struct{ from, until int64 }
 
-func newRoots(pem string) (*roots, error) {
-	if pem == "" {
-		return nil, nil //nolint:nilnil // none are asked for
+// newRoots prepares the authorities of a plan; nil: none are asked for.
+func newRoots(pool *x509.CertPool) *roots {
+	if pool == nil {
+		return nil
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM([]byte(pem)) {
-		return nil, errors.New("mtls.ca_pem: it holds no certificate in PEM")
-	}
-	return &roots{pool: pool, chains: map[[sha256.Size]byte]span{}}, nil
+	return &roots{pool: pool, chains: map[[sha256.Size]byte]span{}}
 }
 
-// trust tells whether the peer's certificate, whose hash is sum, is for client
+// trust reports whether the peer's certificate, whose hash is sum, is for client
 // authentication and chains to one of the roots now. What the client sent behind it
 // may be authorities in between.
 func (a *roots) trust(r *request.Request, sum [sha256.Size]byte) bool {

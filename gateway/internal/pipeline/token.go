@@ -15,7 +15,7 @@ func (p *Pipeline) askForToken(v *View, r *request.Request, d *Decision, plan *P
 	if decides, err := p.authenticate(v, r, d, plan); err != nil {
 		return decides, err
 	}
-	if !plan.rules.Trusts(d.Token.Issuer.ID()) {
+	if !plan.Rules.Trusts(d.Token.Issuer.ID()) {
 		d.note(stepIssuer, plan, denial.InvalidToken)
 		return false, denial.InvalidToken
 	}
@@ -27,7 +27,7 @@ func (p *Pipeline) askForToken(v *View, r *request.Request, d *Decision, plan *P
 	if decides, err := p.confirm(r, d, plan); err != nil {
 		return decides, err
 	}
-	if plan.rules.NeedsSubscription() && d.Token.Issuer.ValidateSubscription() {
+	if plan.Rules.NeedsSubscription() && d.Token.Issuer.ValidateSubscription() {
 		if err := d.subscribed(v, r, plan, said); err != nil {
 			return false, err
 		}
@@ -41,11 +41,11 @@ func (p *Pipeline) askForToken(v *View, r *request.Request, d *Decision, plan *P
 // the matter, unless it may be meant for an OAUTH2 plan: where there is one, a
 // JWT plan has nothing to say about what no issuer that it trusts seems to have made.
 func (p *Pipeline) authenticate(v *View, r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
-	if plan.introspects != "" {
+	if plan.Introspects != "" {
 		return p.introspect(v, r, d, plan)
 	}
 	if d.Token == nil && d.failed == nil {
-		if d.Api.introspects && d.trace == nil && bytes.Count(d.credential.value, []byte{'.'}) != 2 {
+		if d.Api.def.Introspects && d.trace == nil && bytes.Count(d.credential.value, []byte{'.'}) != 2 {
 			d.failed = denial.InvalidToken // opaque, as can be seen without further work
 		} else {
 			d.failed = p.verify(v, r, d)
@@ -54,11 +54,11 @@ func (p *Pipeline) authenticate(v *View, r *request.Request, d *Decision, plan *
 	if d.failed == nil {
 		return false, nil
 	}
-	if !d.Api.introspects {
+	if !d.Api.def.Introspects {
 		return true, d.failed
 	}
 	maker := v.Keyring.Claimed(d.credential.value)
-	if maker != nil && plan.rules.Trusts(maker.ID()) {
+	if maker != nil && plan.Rules.Trusts(maker.ID()) {
 		return true, d.failed
 	}
 	d.note(stepIssuer, plan, denial.InvalidToken)
@@ -108,7 +108,7 @@ func (p *Pipeline) token(v *View, r *request.Request, d *Decision) (*authn.Token
 // token, or cannot be asked, leaves the matter to plans of other issuers; but
 // then nobody is told that the token is bad.
 func (p *Pipeline) introspect(v *View, r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
-	issuer, ok := v.Keyring.ByID(plan.introspects)
+	issuer, ok := v.Keyring.ByID(plan.Introspects)
 	if !ok {
 		d.note(stepIssuer, plan, denial.InvalidToken)
 		return false, denial.InvalidToken
@@ -141,7 +141,7 @@ func (p *Pipeline) inquire(v *View, r *request.Request, d *Decision, issuer *aut
 // be for another plan. A wrong proof, or none, ends the matter.
 func (p *Pipeline) confirm(r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
 	bound := &d.Token.Binding
-	required := plan.mtls == pb.Confirmation_REQUIRED || plan.dpop == pb.Confirmation_REQUIRED
+	required := plan.MTLS == pb.Confirmation_REQUIRED || plan.DPoP == pb.Confirmation_REQUIRED
 	if !bound.Bound() && !required && !d.credential.dpop {
 		return false, nil // the usual case
 	}
@@ -156,11 +156,11 @@ func (p *Pipeline) confirm(r *request.Request, d *Decision, plan *Plan) (decides
 // plan takes no tokens that are bound so: their binding would go unchecked.
 func (plan *Plan) offers(bound *authn.Binding) error {
 	switch {
-	case bound.ByCertificate && plan.mtls == pb.Confirmation_OFF,
-		!bound.ByCertificate && plan.mtls == pb.Confirmation_REQUIRED,
-		bound.Key != "" && plan.dpop == pb.Confirmation_OFF:
+	case bound.ByCertificate && plan.MTLS == pb.Confirmation_OFF,
+		!bound.ByCertificate && plan.MTLS == pb.Confirmation_REQUIRED,
+		bound.Key != "" && plan.DPoP == pb.Confirmation_OFF:
 		return denial.InvalidToken
-	case bound.Key == "" && plan.dpop == pb.Confirmation_REQUIRED:
+	case bound.Key == "" && plan.DPoP == pb.Confirmation_REQUIRED:
 		return denial.UnboundToken
 	}
 	return nil

@@ -52,7 +52,6 @@ type stepName uint8
 const (
 	stepRoute stepName = iota
 	stepCredential
-	stepUnusable
 	stepPresented
 	stepSelection
 	stepToken
@@ -71,7 +70,7 @@ const (
 
 func (s stepName) String() string {
 	return [...]string{
-		"route", "credential", "supported", "presented", "selection_rule", "token", "api_key", "certificate", "confirmation", "issuer",
+		"route", "credential", "presented", "selection_rule", "token", "api_key", "certificate", "confirmation", "issuer",
 		"subscription", "rules", "plans", "environment", "resource_filter", "limits", "forward",
 	}[s]
 }
@@ -105,12 +104,12 @@ func (d *Decision) detail(name stepName, plan *Plan) map[string]string {
 	switch name {
 	case stepRoute:
 		if d.Api != nil {
-			return map[string]string{"api": d.Api.ID, "below": string(d.Forward.Path[d.Forward.Rest:]), "stopped": strconv.FormatBool(d.Api.stopped)}
+			return map[string]string{"api": d.Api.ID, "below": string(d.Forward.Path[d.Forward.Rest:]), "stopped": strconv.FormatBool(d.Api.def.Stopped)}
 		}
 	case stepCredential:
 		return d.credential.describe()
-	case stepPresented, stepUnusable:
-		return map[string]string{"security": plan.rules.Security().String()}
+	case stepPresented:
+		return map[string]string{"security": plan.Rules.Security().String()}
 	case stepToken:
 		return d.describeToken()
 	case stepConfirmation:
@@ -122,10 +121,10 @@ func (d *Decision) detail(name stepName, plan *Plan) map[string]string {
 	case stepSubscription:
 		return d.describeSubscription(plan)
 	case stepRules:
-		if fault := plan.rules.Fault(d.Token.Claims); fault != "" {
+		if fault := plan.Rules.Fault(d.Token.Claims); fault != "" {
 			return map[string]string{"field": fault}
 		}
-		return map[string]string{"rules": plan.rules.Asks()}
+		return map[string]string{"rules": plan.Rules.Asks()}
 	case stepLimits:
 		if d.Refusal.Limited() {
 			return map[string]string{"limit": string(d.Refusal.AppendRateLimit(nil)), "policy": d.Refusal.RateLimitPolicy()}
@@ -207,7 +206,7 @@ func (d *Decision) describeForward() map[string]string {
 
 // describeConfirmation says what the token is bound to, and what the plan wants.
 func (d *Decision) describeConfirmation(plan *Plan) map[string]string {
-	detail := map[string]string{"mtls": plan.mtls.String(), "dpop": plan.dpop.String(), "bound": "no"}
+	detail := map[string]string{"mtls": plan.MTLS.String(), "dpop": plan.DPoP.String(), "bound": "no"}
 	switch b := &d.Token.Binding; {
 	case b.ByCertificate && b.Key != "":
 		detail["bound"] = "certificate and key"

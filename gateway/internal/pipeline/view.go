@@ -5,21 +5,19 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/authz"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/exchange"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/route"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
-	"github.com/portcullis-gateway/portcullis/shared/denial"
-	"github.com/portcullis-gateway/portcullis/shared/header"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
+	"github.com/portcullis-gateway/portcullis/shared/policy/restrict"
+	"github.com/portcullis-gateway/portcullis/shared/policy/route"
 )
 
 // View is everything that requests are decided by, at one position of the log.
 // It is immutable: a request uses one View from beginning to end. Make it with NewView.
 type View struct {
 	State *catalog.State
-	// Routes holds stopped Apis, too: their requests go to nobody else.
+	// Routes holds stopped and unavailable Apis, too: no other Api serves their requests.
 	Routes  *route.Table[Api]
 	Keyring *authn.Keyring
 
@@ -31,46 +29,32 @@ func NewView(state *catalog.State, routes *route.Table[Api], keyring *authn.Keyr
 	return &View{State: state, Routes: routes, Keyring: keyring, edition: new(catalog.Edition)}
 }
 
-// Api is a deployment with its plans, compiled. Immutable.
+// Api is a compiled Api on this node. Immutable.
 type Api struct {
-	ID       string
-	Format   pb.Api_ErrorFormat
+	ID     string
+	Format pb.Api_ErrorFormat
+	// Upstream is where its requests go.
 	Upstream exchange.Upstream
 	// ResourceMetadata is the URL of the metadata of RFC 9728; empty: there is none.
 	ResourceMetadata string
 	// Attached is for the edge to keep what it has for this Api, such as counters.
 	Attached atomic.Value
 
+	def         *compile.Api
+	plans       []*Plan // those that serve, in the order in which they are asked
+	unavailable bool    // its definition is not in force here
+
 	described *Api  // stands in the routes for the metadata; nil: there is none
 	page      *Page // of such an Api; it has nothing else
-
-	stopped bool
-	plans   []*Plan // those that serve, in the order in which they are asked
-	sources []source
-	used    uint64         // the sources that a plan takes credentials from
-	cert    bool           // a plan takes client certificates
-	missing *denial.Denial // what a request without credential is told
-	strip   *header.Names  // headers that only the gateway sets
-	// stripProof also has the header of DPoP proofs, if a plan takes any.
-	stripProof  *header.Names
-	introspects bool // a plan asks its issuer about tokens
 }
 
-// Plan is a plan of an Api, compiled. Immutable.
+// Plan is a compiled plan on this node. Immutable.
 type Plan struct {
-	ID string
+	*compile.Plan
 
-	rules        *authz.Plan
-	target       authz.Target // how tokens that list subscriptions name its Api
-	limits       *restrict.Limits
-	handle       catalog.Handle
-	source       uint64 // the bit of its source in Api.sources
-	headers      []claimHeader
-	forwardToken bool
-	introspects  string // the issuer that an OAUTH2 plan asks
-	mtls, dpop   pb.Confirmation_Mode
-	roots        *roots          // of an MTLS plan; nil: any registered certificate will do
-	assertion    *assertion.Plan // signs for the upstream; nil: nothing does
+	handle    catalog.Handle
+	roots     *roots          // of an MTLS plan; nil: any registered certificate will do
+	assertion *assertion.Plan // signs for the upstream; nil: nothing does
 }
 
 // Decision is what Decide finds out about a request. Its parts stay filled in

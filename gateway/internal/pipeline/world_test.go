@@ -18,11 +18,12 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/route"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
+	"github.com/portcullis-gateway/portcullis/shared/policy/restrict"
+	"github.com/portcullis-gateway/portcullis/shared/policy/route"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
 )
 
@@ -193,17 +194,38 @@ func all[T catalog.Resource](w *world, kind pb.Kind) []T {
 	return found
 }
 
+// input is what a deployment is compiled from.
+func (w *world) input(d *pb.Deployment) compile.Input {
+	return compile.Input{Deployment: d, Plans: all[*pb.Plan](w, pb.Kind_KIND_PLAN), Issuer: func(id string) *pb.Issuer {
+		m, _ := catalog.Lookup[*pb.Issuer](w.state, pb.Kind_KIND_ISSUER, id)
+		return m
+	}}
+}
+
+// bound is a deployment as a node has it.
+func (w *world) bound(d *pb.Deployment) *pipeline.Api {
+	w.t.Helper()
+	return w.boundTo(w.input(d))
+}
+
+func (w *world) boundTo(in compile.Input) *pipeline.Api {
+	w.t.Helper()
+	compiled, faults := compile.NewApi(in)
+	if len(faults) > 0 {
+		w.t.Fatal(faults)
+	}
+	api, err := pipeline.Node{Upstreams: w.pool.Prepare, Signer: w.signer}.Bind(compiled, w.state)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return api
+}
+
 func (w *world) compile() {
 	w.t.Helper()
 	var entries []route.Entry[pipeline.Api]
 	for _, d := range all[*pb.Deployment](w, pb.Kind_KIND_DEPLOYMENT) {
-		api, err := pipeline.Compile(pipeline.CompileInput{
-			Deployment: d, Plans: all[*pb.Plan](w, pb.Kind_KIND_PLAN), State: w.state, Upstreams: w.pool.Prepare, Signer: w.signer,
-		})
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		entries = append(append(entries, pipeline.Entries(d, api)...), pipeline.MetadataEntries(d, api)...)
+		entries = append(entries, w.bound(d).Entries()...)
 	}
 	table, err := route.New(entries)
 	if err != nil {
@@ -211,11 +233,11 @@ func (w *world) compile() {
 	}
 	var issuers []*authn.Issuer
 	for _, i := range all[*pb.Issuer](w, pb.Kind_KIND_ISSUER) {
-		issuer, err := authn.NewIssuer(i, nil, keyset.Secrets{})
-		if err != nil {
-			w.t.Fatal(err)
+		issuer, faults := compile.NewIssuer(i, nil, keyset.Secrets{})
+		if len(faults) > 0 {
+			w.t.Fatal(faults)
 		}
-		issuers = append(issuers, issuer)
+		issuers = append(issuers, authn.NewIssuer(issuer))
 	}
 	w.view = pipeline.NewView(w.state, table, authn.NewKeyring(issuers))
 }

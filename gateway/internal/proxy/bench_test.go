@@ -24,10 +24,7 @@ var benchBlock = "Host: api.example\r\nUser-Agent: client/1.0\r\nAccept: applica
 func BenchmarkHead(b *testing.B) {
 	pool := NewPool()
 	defer pool.Close()
-	u, err := pool.Upstream(&pb.Upstream{Targets: []*pb.Target{{Url: "http://10.0.0.7:8080/backend"}}})
-	if err != nil {
-		b.Fatal(err)
-	}
+	u := pool.Upstream(compiled(b, &pb.Upstream{Targets: []*pb.Target{{Url: "http://10.0.0.7:8080/backend"}}}))
 	bearer := compile.Location{Header: "Authorization"}
 	set := []HeaderValue{{Name: "X-User-Id", Value: "user-4711"}, {Name: "X-Org", Value: "Acme Ltd"}, {Name: "X-Jwt-Assertion", Value: strings.Repeat("j", 700)}}
 	for _, c := range []struct {
@@ -114,10 +111,7 @@ func BenchmarkNames(b *testing.B) {
 func BenchmarkOrder(b *testing.B) {
 	pool := NewPool()
 	defer pool.Close()
-	u, err := pool.Upstream(&pb.Upstream{Targets: []*pb.Target{{Url: "http://10.0.0.7"}, {Url: "http://10.0.0.8"}, {Url: "http://10.0.0.9"}}})
-	if err != nil {
-		b.Fatal(err)
-	}
+	u := pool.Upstream(compiled(b, &pb.Upstream{Targets: []*pb.Target{{Url: "http://10.0.0.7"}, {Url: "http://10.0.0.8"}, {Url: "http://10.0.0.9"}}}))
 	now := socket.Now()
 	b.ReportAllocs()
 	for b.Loop() {

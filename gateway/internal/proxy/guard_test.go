@@ -237,26 +237,6 @@ func TestTLSUpstream(t *testing.T) {
 	}
 }
 
-func TestSettingsFaults(t *testing.T) {
-	pool := NewPool()
-	for url, want := range map[string]string{
-		"ftp://a":          "neither http nor https",
-		"http://":          "not scheme, host",
-		"http://u:p@a":     "not scheme, host",
-		"http://a/?q":      "not scheme, host",
-		"http://a b/":      "url:",
-		"https://a.test/x": "tls.ca_pem",
-	} {
-		_, err := pool.Upstream(&pb.Upstream{Targets: []*pb.Target{{Url: url}}, Tls: &pb.UpstreamTls{CaPem: "junk"}})
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "targets[0]") {
-			t.Errorf("%s: error %v, want %q", url, err, want)
-		}
-	}
-	if _, err := pool.Upstream(&pb.Upstream{}); err == nil {
-		t.Error("an upstream without targets was accepted")
-	}
-}
-
 // An upstream that answers before it has read the body is heard.
 func TestEarlyAnswer(t *testing.T) {
 	address := rawServer(t, func(c net.Conn) {

@@ -161,13 +161,4 @@ func TestSandboxTargets(t *testing.T) {
 		wantContains(t, got, want)
 		inSandbox = true
 	}
-	zero := uint32(0)
-	pool := NewPool()
-	t.Cleanup(pool.Close)
-	for want, targets := range map[string][]*pb.Target{"sandbox_targets[0]: url": {{Url: "ftp://a"}}, "sandbox_targets: none": {{Url: sandbox, Weight: &zero}}} {
-		_, err := pool.Upstream(&pb.Upstream{Targets: []*pb.Target{{Url: production}}, SandboxTargets: targets})
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %q", err, want)
-		}
-	}
 }

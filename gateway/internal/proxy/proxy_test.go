@@ -89,9 +89,14 @@ func upstreamFor(t testing.TB, settings *pb.Upstream, urls ...string) *Upstream 
 	}
 	pool := NewPool()
 	t.Cleanup(pool.Close)
-	u, err := pool.Upstream(settings)
-	if err != nil {
-		t.Fatal(err)
+	return pool.Upstream(compiled(t, settings))
+}
+
+func compiled(t testing.TB, settings *pb.Upstream) *compile.Upstream {
+	t.Helper()
+	u, faults := compile.NewUpstream(settings)
+	if len(faults) > 0 {
+		t.Fatal(faults)
 	}
 	return u
 }
@@ -393,11 +398,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	defer pool.Close()
 	settings := &pb.Upstream{Targets: []*pb.Target{{Url: url}}}
 	for range 3 { // a recompiled Upstream keeps the connections
-		u, err := pool.Upstream(settings)
-		if err != nil {
-			t.Fatal(err)
-		}
-		g := newGateway(t, u, nil)
+		g := newGateway(t, pool.Upstream(compiled(t, settings)), nil)
 		for range 3 {
 			wantContains(t, get(t, g, "GET / HTTP/1.1\r\nHost: a\r\n"), "HTTP/1.1 200")
 		}

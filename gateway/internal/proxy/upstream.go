@@ -2,29 +2,20 @@ package proxy
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"fmt"
-	"net"
-	"net/url"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 	"weak"
 
-	"google.golang.org/protobuf/types/known/durationpb"
-
 	"github.com/portcullis-gateway/portcullis/gateway/internal/exchange"
-	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
 )
 
-// Defaults and bounds of an Upstream's settings.
+// Bounds of an Upstream.
 const (
-	defaultConnectTimeout  = 2 * time.Second
-	defaultResponseTimeout = 30 * time.Second
-	defaultMaxRequestBody  = 10 << 20
 	// maxSchedule bounds the length of the order in which weighted targets are taken.
 	maxSchedule = 1000
 	// responseHeaderSize bounds a response's header section.
@@ -101,111 +92,45 @@ type server struct {
 }
 
 // Prepare is an exchange.Prepare.
-func (p *Pool) Prepare(settings *pb.Upstream) (exchange.Upstream, error) { //nolint:ireturn // it is what the pipeline knows of it
-	u, err := p.Upstream(settings)
-	if err != nil {
-		return nil, err // not a nil *Upstream in an interface
-	}
-	return u, nil
-}
+func (p *Pool) Prepare(settings *compile.Upstream) exchange.Upstream { return p.Upstream(settings) } //nolint:ireturn // it is what the pipeline knows of it
 
-// Upstream compiles settings. Absent settings have the defaults of the schema;
-// an error names the field.
-func (p *Pool) Upstream(settings *pb.Upstream) (*Upstream, error) {
+// Upstream prepares compiled settings.
+func (p *Pool) Upstream(settings *compile.Upstream) *Upstream {
 	u := &Upstream{
 		pool:            p,
-		strip:           settings.StripContextPath == nil || settings.GetStripContextPath(),
-		preserveHost:    settings.GetPreserveHost(),
-		responseTimeout: duration(settings.GetResponseTimeout(), defaultResponseTimeout),
-		maxBody:         defaultMaxRequestBody,
+		strip:           settings.StripContextPath,
+		preserveHost:    settings.PreserveHost,
+		responseTimeout: settings.ResponseTimeout,
+		maxBody:         settings.MaxRequestBody,
 		patience:        defaultPatience(),
 	}
-	if settings.GetMaxRequestBody() != nil {
-		u.maxBody = int64(min(settings.GetMaxRequestBody().GetBytes(), 1<<62))
-	}
-	err := errors.Join(
-		u.production.fill(p, settings, "targets", settings.GetTargets()),
-		u.sandbox.fill(p, settings, "sandbox_targets", settings.GetSandboxTargets()),
-	)
-	if err != nil {
-		return nil, err
-	}
-	return u, nil
+	u.production.fill(p, settings, settings.Targets)
+	u.sandbox.fill(p, settings, settings.Sandbox)
+	return u
 }
 
-// fill compiles a list of targets, which may be empty only for the sandbox.
-func (g *group) fill(p *Pool, settings *pb.Upstream, field string, targets []*pb.Target) error {
-	var weights []uint32
-	var faults []error
+// fill takes over a list of targets.
+func (g *group) fill(p *Pool, settings *compile.Upstream, targets []compile.Target) {
+	weights := make([]uint32, len(targets))
 	for i, t := range targets {
-		s, err := p.server(t.GetUrl(), settings)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("%s[%d]: %w", field, i, err))
-			continue
+		key := targetKey{address: t.Address, secure: t.Secure, connectTimeout: settings.ConnectTimeout}
+		if t.Secure {
+			key.caPEM, key.insecure = settings.TLS.CAPEM, settings.TLS.InsecureSkipVerify
+			key.serverName = cmp.Or(settings.TLS.ServerName, t.Name)
 		}
-		weight := uint32(1)
-		if t.Weight != nil {
-			weight = t.GetWeight()
-		}
-		if weight > 0 {
-			g.servers, weights = append(g.servers, s), append(weights, weight)
-		}
-	}
-	if len(faults) > 0 {
-		return errors.Join(faults...)
+		g.servers = append(g.servers, server{target: p.target(key, settings.TLS.Roots), host: t.Host, prefix: t.Prefix})
+		weights[i] = t.Weight
 	}
 	g.schedule = schedule(weights)
-	if len(g.schedule) == 0 && (len(targets) > 0 || field == "targets") {
-		return fmt.Errorf("%s: none has a weight above 0", field)
-	}
-	return nil
-}
-
-// server parses a target's URL and finds or makes the target.
-func (p *Pool) server(raw string, settings *pb.Upstream) (server, error) {
-	parsed, err := url.Parse(raw)
-	if err != nil {
-		return server{}, fmt.Errorf("url: %w", err)
-	}
-	key := targetKey{connectTimeout: duration(settings.GetConnectTimeout(), defaultConnectTimeout)}
-	port := parsed.Port()
-	switch parsed.Scheme {
-	case "http":
-		if port == "" {
-			port = "80"
-		}
-	case "https":
-		if port == "" {
-			port = "443"
-		}
-		key.secure = true
-		key.caPEM = settings.GetTls().GetCaPem()
-		key.insecure = settings.GetTls().GetInsecureSkipVerify()
-		key.serverName = settings.GetTls().GetServerName()
-		if key.serverName == "" {
-			key.serverName = parsed.Hostname()
-		}
-	default:
-		return server{}, fmt.Errorf("url: %q is neither http nor https", raw)
-	}
-	if parsed.Hostname() == "" || parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" {
-		return server{}, fmt.Errorf("url: %q is not scheme, host, optional port and path", raw)
-	}
-	key.address = net.JoinHostPort(parsed.Hostname(), port)
-	t, err := p.target(key)
-	if err != nil {
-		return server{}, err
-	}
-	return server{target: t, host: parsed.Host, prefix: strings.TrimRight(parsed.EscapedPath(), "/")}, nil
 }
 
 // target returns the one target with this key.
-func (p *Pool) target(key targetKey) (*target, error) {
+func (p *Pool) target(key targetKey, roots *x509.CertPool) *target {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if w, ok := p.targets[key]; ok {
 		if t := w.Value(); t != nil {
-			return t, nil
+			return t
 		}
 	}
 	t := &target{address: key.address, connectTimeout: key.connectTimeout}
@@ -216,12 +141,7 @@ func (p *Pool) target(key targetKey) (*target, error) {
 			InsecureSkipVerify: key.insecure, //nolint:gosec // asked for by insecure_skip_verify
 			NextProtos:         []string{"http/1.1"},
 		}
-		if key.caPEM != "" {
-			t.tls.RootCAs = x509.NewCertPool()
-			if !t.tls.RootCAs.AppendCertsFromPEM([]byte(key.caPEM)) {
-				return nil, errors.New("tls.ca_pem: no certificate found")
-			}
-		}
+		t.tls.RootCAs = roots
 	}
 	p.targets[key] = weak.Make(t)
 	for k, w := range p.targets {
@@ -229,7 +149,7 @@ func (p *Pool) target(key targetKey) (*target, error) {
 			delete(p.targets, k)
 		}
 	}
-	return t, nil
+	return t
 }
 
 func (p *Pool) reader(c *conn) *bufio.Reader {
@@ -312,11 +232,4 @@ func gcd(ns []uint32) uint32 {
 		}
 	}
 	return max(a, 1)
-}
-
-func duration(d *durationpb.Duration, standard time.Duration) time.Duration {
-	if v := d.AsDuration(); d != nil && v > 0 {
-		return v
-	}
-	return standard
 }

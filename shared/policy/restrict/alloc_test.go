@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/policy/restrict"
 )
 
 func TestAllowAllocatesNothing(t *testing.T) {

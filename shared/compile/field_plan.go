@@ -1,4 +1,4 @@
-package rules
+package compile
 
 import (
 	"cmp"
@@ -7,19 +7,14 @@ import (
 	"time"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
-	"github.com/portcullis-gateway/portcullis/shared/expr"
 )
 
-func (c checker) plan(m *pb.Plan) {
+func (c *checker) plan(m *pb.Plan) {
 	c.text("api", m.GetApi(), true)
 	c.text("name", m.GetName(), false)
 	c.text("description", m.GetDescription(), false)
 	if m.GetSecurity() == pb.Plan_SECURITY_UNSPECIFIED {
 		c.hint("security", "one of MTLS, JWT, OAUTH2, API_KEY, KEYLESS", "is required")
-	}
-	if m.GetSelectionRule() != "" {
-		_, err := expr.RequestRule(m.GetSelectionRule())
-		c.cel("selection_rule", err)
 	}
 	switch {
 	case m.GetSecurity() == pb.Plan_JWT:
@@ -47,25 +42,14 @@ func (c checker) plan(m *pb.Plan) {
 		c.header("api_key.header", h)
 	}
 	c.text("api_key.query", m.GetApiKey().GetQuery(), false)
-	c.restrictions(m.GetRestrictions())
 }
 
-func (c checker) cel(field string, err error) {
-	if err != nil {
-		c.bad(field, "%v", err)
-	}
-}
-
-func (c checker) jwt(at string, j *pb.JwtSettings) {
+func (c *checker) jwt(at string, j *pb.JwtSettings) {
 	if len(j.GetIssuers()) == 0 {
 		c.bad(at+".issuers", "needs at least one issuer")
 	}
 	c.texts(at+".issuers", j.GetIssuers())
 	c.texts(at+".audiences", j.GetAudiences())
-	if j.GetTokenFrom() != "" {
-		_, err := expr.RequestValue(j.GetTokenFrom())
-		c.cel(at+".token_from", err)
-	}
 	c.scopes(at+".scopes.all", j.GetScopes().GetAll())
 	c.scopes(at+".scopes.any", j.GetScopes().GetAny())
 	c.list(at+".claim_rules", len(j.GetClaimRules()))
@@ -92,7 +76,7 @@ func (c checker) jwt(at string, j *pb.JwtSettings) {
 }
 
 // signedJWT checks the JWT that gateways sign. taken are the headers that claims are sent in, in lower case.
-func (c checker) signedJWT(at string, j *pb.SignedJwt, taken map[string]bool) {
+func (c *checker) signedJWT(at string, j *pb.SignedJwt, taken map[string]bool) {
 	if j == nil {
 		return
 	}
@@ -111,7 +95,7 @@ func (c checker) signedJWT(at string, j *pb.SignedJwt, taken map[string]bool) {
 	c.duration(at+".lifetime", j.GetLifetime(), time.Second, time.Hour)
 }
 
-func (c checker) scopes(field string, list []string) {
+func (c *checker) scopes(field string, list []string) {
 	c.texts(field, list)
 	for i, s := range list {
 		if s != "" && !matches(scopePattern, s) {
@@ -120,11 +104,7 @@ func (c checker) scopes(field string, list []string) {
 	}
 }
 
-func (c checker) claimRule(field string, r *pb.ClaimRule) {
-	if r.GetExpression() != "" {
-		_, err := expr.ClaimRule(r.GetExpression())
-		c.cel(field+".expression", err)
-	}
+func (c *checker) claimRule(field string, r *pb.ClaimRule) {
 	if r.GetClaim() == "" && (r.GetExpression() == "" || r.GetEquals() != nil || r.GetMandatory()) {
 		c.bad(field+".claim", "is required")
 	}
@@ -134,7 +114,7 @@ func (c checker) claimRule(field string, r *pb.ClaimRule) {
 }
 
 // header checks the name of a header that the gateway reads or sets itself.
-func (c checker) header(field, name string) {
+func (c *checker) header(field, name string) {
 	if !matches(tokenPattern, name) {
 		c.bad(field, "%.200q is not a header name", name)
 		return
@@ -146,7 +126,7 @@ func (c checker) header(field, name string) {
 	}
 }
 
-func (c checker) restrictions(r *pb.Restrictions) {
+func (c *checker) restrictions(r *pb.Restrictions) {
 	c.limit("restrictions.rate_limit", r.GetRateLimit())
 	c.limit("restrictions.quota", r.GetQuota())
 	c.limit("restrictions.spike_arrest", r.GetSpikeArrest())
@@ -154,7 +134,7 @@ func (c checker) restrictions(r *pb.Restrictions) {
 	c.patterns("restrictions.resource_filter.deny", r.GetResourceFilter().GetDeny())
 }
 
-func (c checker) limit(field string, l *pb.Limit) {
+func (c *checker) limit(field string, l *pb.Limit) {
 	if l == nil {
 		return
 	}
@@ -165,13 +145,9 @@ func (c checker) limit(field string, l *pb.Limit) {
 		c.hint(field+".period", "write period: 1s", "is required")
 	}
 	c.duration(field+".period", l.GetPeriod(), time.Millisecond, 366*day)
-	if l.GetKey() != "" {
-		_, err := expr.LimitKey(l.GetKey())
-		c.cel(field+".key", err)
-	}
 }
 
-func (c checker) patterns(field string, list []*pb.ResourcePattern) {
+func (c *checker) patterns(field string, list []*pb.ResourcePattern) {
 	c.list(field, len(list))
 	for i, p := range list {
 		at := fmt.Sprintf("%s[%d]", field, i)
@@ -192,7 +168,7 @@ func (c checker) patterns(field string, list []*pb.ResourcePattern) {
 }
 
 // wildcards stand for whole segments.
-func (c checker) wildcards(field, path string) {
+func (c *checker) wildcards(field, path string) {
 	for s := range strings.SplitSeq(path, "/") {
 		if strings.Contains(s, "*") && s != "*" && s != "**" {
 			c.bad(field, "%q: * stands for one whole segment, ** for any number of them", s)

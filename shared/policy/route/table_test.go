@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/portcullis-gateway/portcullis/gateway/internal/route"
+	"github.com/portcullis-gateway/portcullis/shared/policy/route"
 )
 
 type entry = route.Entry[string]

@@ -1,7 +1,6 @@
 package authz
 
 import (
-	"errors"
 	"maps"
 	"slices"
 
@@ -12,7 +11,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/token"
 )
 
-// claimRule is a condition on one claim.
+// claimRule is a condition on one claim, or, without a name, on all of them.
 type claimRule struct {
 	claim     string
 	mandatory bool
@@ -20,29 +19,24 @@ type claimRule struct {
 	condition *expr.Rule
 }
 
-func compileClaimRule(r *pb.ClaimRule) (claimRule, error) {
-	c := claimRule{claim: r.GetClaim(), mandatory: r.GetMandatory(), equals: r.GetEquals()}
-	if c.claim == "" {
-		return claimRule{}, errors.New("claim: it is empty")
-	}
+func compileClaimRule(r *pb.ClaimRule) (c claimRule, err error) {
+	c = claimRule{claim: r.GetClaim(), mandatory: r.GetMandatory(), equals: r.GetEquals()}
 	if r.GetExpression() != "" {
-		condition, err := expr.ClaimRule(r.GetExpression())
-		if err != nil {
-			return claimRule{}, errors.New("expression: " + err.Error())
-		}
-		c.condition = condition
+		c.condition, err = expr.ClaimRule(r.GetExpression())
 	}
-	return c, nil
+	return c, err
 }
 
 // holds: an absent claim meets every rule that is not mandatory.
 func (r *claimRule) holds(claims *token.Claims) bool {
-	value, ok := claims.Get(r.claim)
-	if !ok {
-		return !r.mandatory
-	}
-	if r.equals != nil && !equalOrContains(value, r.equals) {
-		return false
+	if r.claim != "" {
+		value, ok := claims.Get(r.claim)
+		if !ok {
+			return !r.mandatory
+		}
+		if r.equals != nil && !equalOrContains(value, r.equals) {
+			return false
+		}
 	}
 	if r.condition == nil {
 		return true

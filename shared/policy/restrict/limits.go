@@ -3,7 +3,6 @@ package restrict
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"net/netip"
 	"strconv"
 	"time"
@@ -11,6 +10,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 	"github.com/portcullis-gateway/portcullis/shared/expr"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // Limits are the compiled restrictions of one plan. Immutable, safe for
@@ -60,14 +60,12 @@ const (
 	maxRate = 1<<32 - 1
 )
 
-// Compile makes the limits of a plan. plan is its id: a changed plan with the
-// same id goes on with the same counters.
-func Compile(plan string, r *pb.Restrictions) (*Limits, error) {
-	filter, err := NewFilter(r.GetResourceFilter())
-	if err != nil {
-		return nil, errors.New("resource_filter." + err.Error())
-	}
-	l := &Limits{filter: filter}
+// Compile makes the limits of a plan whose fields are sound. plan is its id: a
+// changed plan with the same id goes on with the same counters. The faults are those
+// of keys. Restrictions that restrict nothing give the nil Limits.
+func Compile(plan string, r *pb.Restrictions) (*Limits, fault.List) {
+	l := &Limits{filter: NewFilter(r.GetResourceFilter())}
+	var faults fault.List
 	for _, c := range []struct {
 		kind   kind
 		limit  *pb.Limit
@@ -81,21 +79,17 @@ func Compile(plan string, r *pb.Restrictions) (*Limits, error) {
 			continue
 		}
 		if err := l.add(plan, c.kind, c.limit, c.denial); err != nil {
-			return nil, err
+			faults = append(faults, fault.Fault{Field: "restrictions." + c.kind.String() + ".key", Code: fault.Invalid, Message: err.Error()})
 		}
 	}
-	if l.filter == nil && len(l.groups) == 0 {
-		return nil, nil //nolint:nilnil // the nil Limits restrict nothing
+	if faults != nil || l.filter == nil && len(l.groups) == 0 {
+		return nil, faults
 	}
 	return l, nil
 }
 
 func (l *Limits) add(plan string, k kind, in *pb.Limit, refusal *denial.Denial) error {
-	period := in.GetPeriod().AsDuration()
-	if in.GetRequests() == 0 || period <= 0 {
-		return errors.New(k.String() + ": requests and period must be greater than zero")
-	}
-	period = min(period, maxPeriod)
+	period := min(in.GetPeriod().AsDuration(), maxPeriod)
 	lim := limit{kind: k, requests: in.GetRequests(), period: int64(period), denial: refusal}
 	switch k {
 	case spike:
@@ -119,7 +113,7 @@ func (l *Limits) add(plan string, k kind, in *pb.Limit, refusal *denial.Denial) 
 		if g.source != "" {
 			key, err := expr.LimitKey(g.source)
 			if err != nil {
-				return errors.New(k.String() + ".key: " + err.Error())
+				return err
 			}
 			g.key = key
 		}

@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/portcullis-gateway/portcullis/gateway/internal/route"
+	"github.com/portcullis-gateway/portcullis/shared/policy/route"
 )
 
 func BenchmarkMatch(b *testing.B) {

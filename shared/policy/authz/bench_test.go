@@ -7,11 +7,10 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/portcullis-gateway/portcullis/gateway/internal/authz"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/policy/authz"
 )
 
 // BenchmarkAllow is what the rules of a plan cost, once for each token and plan.
@@ -52,10 +51,10 @@ func comma(text string) string {
 
 func BenchmarkSelected(b *testing.B) {
 	p := plan(b, `{"id":"p","security":"JWT","selection_rule":"request.headers['x-channel'] == 'mobile'","jwt":{"issuers":["acme"]}}`)
-	r := &request.Request{Header: request.Fields{{Name: "X-Channel", Value: "mobile"}}}
+	r := fields{"x-channel": "mobile"}
 	b.ReportAllocs()
 	for b.Loop() {
-		if !p.Selected(r.Attributes()) {
+		if !p.Selected(r) {
 			b.Fatal("not selected")
 		}
 	}

@@ -2,9 +2,7 @@ package restrict
 
 import (
 	"bytes"
-	"errors"
 	"slices"
-	"strconv"
 	"strings"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
@@ -44,36 +42,24 @@ const (
 	many                // **
 )
 
-// NewFilter compiles a resource filter; nil gives the Filter that includes everything.
-func NewFilter(f *pb.ResourceFilter) (*Filter, error) {
+// NewFilter compiles a resource filter whose patterns are sound; nil or empty gives
+// the Filter that includes everything.
+func NewFilter(f *pb.ResourceFilter) *Filter {
 	if len(f.GetAllow()) == 0 && len(f.GetDeny()) == 0 {
-		return nil, nil //nolint:nilnil // the nil Filter includes everything
+		return nil
 	}
-	allow, errAllow := patterns("allow", f.GetAllow())
-	deny, errDeny := patterns("deny", f.GetDeny())
-	if err := errors.Join(errAllow, errDeny); err != nil {
-		return nil, err
-	}
-	return &Filter{allow: allow, deny: deny}, nil
+	return &Filter{allow: patterns(f.GetAllow()), deny: patterns(f.GetDeny())}
 }
 
-func patterns(list string, in []*pb.ResourcePattern) ([]pattern, error) {
-	out := make([]pattern, 0, len(in))
+func patterns(in []*pb.ResourcePattern) []pattern {
+	out := make([]pattern, len(in))
 	for i, p := range in {
-		where := list + "[" + strconv.Itoa(i) + "]"
-		if !strings.HasPrefix(p.GetPath(), "/") {
-			return nil, errors.New(where + ".path: " + strconv.Quote(p.GetPath()) + " does not begin with a slash")
-		}
-		compiled := pattern{segments: segments(p.GetPath())}
+		out[i].segments = segments(p.GetPath())
 		for _, m := range p.GetMethods() {
-			if m == "" {
-				return nil, errors.New(where + ".methods: empty method")
-			}
-			compiled.methods = append(compiled.methods, strings.ToUpper(m))
+			out[i].methods = append(out[i].methods, strings.ToUpper(m))
 		}
-		out = append(out, compiled)
 	}
-	return out, nil
+	return out
 }
 
 func segments(path string) []segment {

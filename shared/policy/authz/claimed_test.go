@@ -4,8 +4,8 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/portcullis-gateway/portcullis/gateway/internal/authz"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/policy/authz"
 )
 
 func TestClaimed(t *testing.T) {

@@ -8,11 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/restrict"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 	"github.com/portcullis-gateway/portcullis/shared/expr"
+	"github.com/portcullis-gateway/portcullis/shared/policy/restrict"
 )
 
 const never = 1 << 40 // requests of a limit that is not reached
@@ -36,11 +35,11 @@ func BenchmarkTake(b *testing.B) {
 		{"refused", &pb.Restrictions{Quota: limit(1, time.Hour)}, subscribed, denial.QuotaExceeded},
 	} {
 		l, store := compile(b, c.limits), restrict.NewStore(0)
-		r := &request.Request{Header: request.Fields{{Name: "X-Tenant", Value: "acme"}}}
+		r := fields{"x-tenant": "acme"}
 		now := time.Now().UnixNano()
-		_, _ = l.Take(store, c.subject, &expr.Input{Request: r.Attributes()}, now)
+		_, _ = l.Take(store, c.subject, &expr.Input{Request: r}, now)
 		b.Run(c.name, func(b *testing.B) {
-			in := &expr.Input{Request: r.Attributes()}
+			in := &expr.Input{Request: r}
 			b.ReportAllocs()
 			for b.Loop() {
 				now += 1000

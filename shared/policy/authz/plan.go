@@ -10,6 +10,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 	"github.com/portcullis-gateway/portcullis/shared/expr"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/token"
 )
 
@@ -26,11 +27,11 @@ type Plan struct {
 	noScope      error // denial.InsufficientScope, naming the plan's scopes
 	claims       []claimRule
 	settings     string // the field of the plan that all this is from: jwt or oauth2
-	known        bool   // this version knows all that the plan asks for
 }
 
-// Compile makes the rules of a plan. The error names the field.
-func Compile(p *pb.Plan) (*Plan, error) {
+// Compile makes the rules of a plan whose fields are sound. The faults are those of
+// expressions.
+func Compile(p *pb.Plan) (*Plan, fault.List) {
 	settings, field := p.GetJwt(), "jwt"
 	if p.GetSecurity() == pb.Plan_OAUTH2 {
 		settings, field = p.GetOauth2(), "oauth2"
@@ -42,21 +43,24 @@ func Compile(p *pb.Plan) (*Plan, error) {
 		issuers:      slices.Clone(settings.GetIssuers()),
 		audiences:    slices.Clone(settings.GetAudiences()),
 		scopes:       settings.GetScopes(),
-		known:        knows(settings.GetConfirmation().GetMtls()) && knows(settings.GetConfirmation().GetDpop()),
 	}
+	var faults fault.List
+	var err error
 	if p.GetSelectionRule() != "" {
-		rule, err := expr.RequestRule(p.GetSelectionRule())
-		if err != nil {
-			return nil, errors.New("selection_rule: " + err.Error())
+		if plan.selection, err = expr.RequestRule(p.GetSelectionRule()); err != nil {
+			faults = append(faults, fault.Fault{Field: "selection_rule", Code: fault.Invalid, Message: err.Error()})
 		}
-		plan.selection = rule
 	}
 	for i, r := range settings.GetClaimRules() {
 		rule, err := compileClaimRule(r)
 		if err != nil {
-			return nil, errors.New(field + ".claim_rules[" + strconv.Itoa(i) + "]." + err.Error())
+			at := field + ".claim_rules[" + strconv.Itoa(i) + "].expression"
+			faults = append(faults, fault.Fault{Field: at, Code: fault.Invalid, Message: err.Error()})
 		}
 		plan.claims = append(plan.claims, rule)
+	}
+	if len(faults) > 0 {
+		return nil, faults
 	}
 	asked := strings.Join(slices.Concat(plan.scopes.GetAll(), plan.scopes.GetAny()), " ")
 	plan.noScope = denial.InsufficientScope.WithScope(asked)
@@ -68,21 +72,6 @@ func (p *Plan) ID() string { return p.id }
 
 // Security is the kind of credential the plan asks for.
 func (p *Plan) Security() pb.Plan_Security { return p.security }
-
-// Usable reports whether this version can check all that the plan asks for.
-func (p *Plan) Usable() bool {
-	switch p.security {
-	case pb.Plan_MTLS, pb.Plan_JWT, pb.Plan_OAUTH2, pb.Plan_API_KEY, pb.Plan_KEYLESS:
-		return p.known
-	default:
-		return false
-	}
-}
-
-// knows tells the modes of confirmation that there are in this version.
-func knows(mode pb.Confirmation_Mode) bool {
-	return mode == pb.Confirmation_OFF || mode == pb.Confirmation_WHEN_BOUND || mode == pb.Confirmation_REQUIRED
-}
 
 // NeedsSubscription reports whether only subscribed applications may call.
 func (p *Plan) NeedsSubscription() bool { return p.subscription }
@@ -122,7 +111,7 @@ func (p *Plan) Fault(claims *token.Claims) string {
 	case errors.Is(err, denial.InsufficientScope):
 		return p.settings + ".scopes"
 	default:
-		return p.settings + ".claim_rules[" + strconv.Itoa(rule) + "] (" + p.claims[rule].claim + ")"
+		return p.ruleName(rule)
 	}
 }
 
@@ -136,9 +125,18 @@ func (p *Plan) Asks() string {
 		fields = append(fields, p.settings+".scopes")
 	}
 	for i := range p.claims {
-		fields = append(fields, p.settings+".claim_rules["+strconv.Itoa(i)+"] ("+p.claims[i].claim+")")
+		fields = append(fields, p.ruleName(i))
 	}
 	return strings.Join(fields, ", ")
+}
+
+// ruleName is "jwt.claim_rules[0] (level)"; a rule on all claims names none.
+func (p *Plan) ruleName(i int) string {
+	name := p.settings + ".claim_rules[" + strconv.Itoa(i) + "]"
+	if claim := p.claims[i].claim; claim != "" {
+		name += " (" + claim + ")"
+	}
+	return name
 }
 
 // check returns what is wrong and, if it is a claim rule, which.

@@ -1,0 +1,6 @@
+//go:build race
+
+package live
+
+// generated is how many definitions TestAcceptedIsInForce makes.
+const generated = 1_000

@@ -1,0 +1,204 @@
+package compile
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
+	"github.com/portcullis-gateway/portcullis/shared/introspect"
+	"github.com/portcullis-gateway/portcullis/shared/keyset"
+	"github.com/portcullis-gateway/portcullis/shared/token"
+)
+
+// Issuer is a token issuer with its keys, ready to judge tokens. Immutable.
+type Issuer struct {
+	// Settings are what it was compiled from.
+	Settings *pb.Issuer
+	ID       string
+	// Name is the exact `iss` of its tokens.
+	Name       string
+	Keys       *keyset.Set
+	Algorithms keyset.Algorithms
+	// Audiences are those of which a token must name one; empty: any.
+	Audiences []string
+	// TokenTypes are the values of typ that its tokens may have, as
+	// token.MediaType writes them; empty: any that no other kind of token has.
+	TokenTypes []string
+	// ClientIDClaims name the client, the first one present counts.
+	ClientIDClaims []string
+	Mappings       []token.Mapping
+	// ClockSkew and MaxLifetime are seconds; no MaxLifetime: 0.
+	ClockSkew, MaxLifetime int64
+	// SubscriptionClaim lists the Apis a client is subscribed to; empty: none does.
+	SubscriptionClaim string
+	// RequireExpiry: JWTs need exp. IntrospectedExpiry: introspected tokens, too.
+	RequireExpiry, IntrospectedExpiry bool
+	// ValidateSubscription: its clients need subscriptions.
+	ValidateSubscription bool
+	// RFC9068: its tokens follow that profile.
+	RFC9068 bool
+	// Introspection is how its server is asked about tokens; nil: it is not.
+	Introspection *introspect.Settings
+	// Remote: keys come from URLs. Fetched: at least one of them was had.
+	Remote, Fetched bool
+}
+
+// NewIssuer compiles an issuer with the keys that were fetched for it; fetched is
+// nil if there are none. secrets reads what the issuer names but does not hold; a
+// door of secrets that is nil leaves those out, so that the control plane accepts
+// secrets that only nodes have. Without faults the Issuer is not nil.
+func NewIssuer(m *pb.Issuer, fetched *pb.KeySet, secrets keyset.Secrets) (*Issuer, fault.List) {
+	c := checker{id: m.GetId()}
+	if !c.message(m) {
+		return nil, c.faults
+	}
+	c.issuer(m)
+	keys := c.keys(m, fetched, secrets)
+	algorithms, err := keyset.ParseAlgorithms(m.GetAlgorithms())
+	c.key("algorithms", err)
+	introspection := c.introspection(m, secrets)
+	if len(c.faults) > 0 {
+		return nil, c.faults
+	}
+	i := &Issuer{
+		Settings: proto.CloneOf(m), ID: m.GetId(), Name: m.GetIssuer(), Keys: keys, Algorithms: algorithms,
+		Audiences:            slices.Clone(m.GetAudiences()),
+		ClientIDClaims:       slices.Clone(m.GetClientIdClaims()),
+		ClockSkew:            m.GetClockSkew().GetSeconds(),
+		MaxLifetime:          m.GetMaxLifetime().GetSeconds(),
+		SubscriptionClaim:    m.GetSubscriptionClaim(),
+		RequireExpiry:        m.RequireExpiry == nil || m.GetRequireExpiry(),
+		IntrospectedExpiry:   m.GetRequireExpiry(),
+		ValidateSubscription: m.ValidateSubscription == nil || m.GetValidateSubscription(),
+		RFC9068:              m.GetProfile() == pb.Issuer_RFC9068,
+		Introspection:        introspection,
+		Remote:               m.GetDiscovery() || len(m.GetKeys().GetJwksUrls()) > 0,
+		Fetched:              len(keyset.Sources(m, fetched)) > 0,
+	}
+	if len(i.ClientIDClaims) == 0 {
+		i.ClientIDClaims = []string{"azp", "client_id"}
+	}
+	for _, typ := range m.GetTokenTypes() {
+		i.TokenTypes = append(i.TokenTypes, token.MediaType(typ))
+	}
+	for _, cm := range m.GetClaimMappings() {
+		i.Mappings = append(i.Mappings, token.Mapping{Remote: cm.GetRemote(), Local: cm.GetLocal()})
+	}
+	return i, nil
+}
+
+func (c *checker) issuer(m *pb.Issuer) {
+	c.text("name", m.GetName(), false)
+	c.text("issuer", m.GetIssuer(), true)
+	c.texts("audiences", m.GetAudiences())
+	c.texts("client_id_claims", m.GetClientIdClaims())
+	c.texts("token_types", m.GetTokenTypes())
+	c.texts("algorithms", m.GetAlgorithms())
+	j := m.GetJwks()
+	c.duration("jwks.ttl", j.GetTtl(), 10*time.Second, 7*day)
+	c.duration("jwks.timeout", j.GetTimeout(), time.Millisecond, time.Minute)
+	c.duration("jwks.max_stale", j.GetMaxStale(), 0, 365*day)
+	c.roots("jwks.ca_pem", j.GetCaPem())
+	c.duration("clock_skew", m.GetClockSkew(), 0, 10*time.Minute)
+	c.duration("max_lifetime", m.GetMaxLifetime(), 0, 10*365*day)
+	c.text("subscription_claim", m.GetSubscriptionClaim(), false)
+	c.claimMappings(m.GetClaimMappings())
+}
+
+func (c *checker) claimMappings(mappings []*pb.ClaimMapping) {
+	locals := map[string]bool{}
+	c.list("claim_mappings", len(mappings))
+	for i, cm := range mappings {
+		field := fmt.Sprintf("claim_mappings[%d]", i)
+		c.text(field+".remote", cm.GetRemote(), true)
+		c.text(field+".local", cm.GetLocal(), true)
+		if locals[cm.GetLocal()] {
+			c.bad(field+".local", "%q is written twice", cm.GetLocal())
+		}
+		locals[cm.GetLocal()] = true
+		if cm.GetRemote() == "iss" || cm.GetLocal() == "iss" {
+			c.bad(field, "iss cannot be mapped: it says whose token it is")
+		}
+	}
+}
+
+// keys collects the issuer's keys; nil if a configured one is faulty.
+func (c *checker) keys(m *pb.Issuer, fetched *pb.KeySet, secrets keyset.Secrets) *keyset.Set {
+	k := m.GetKeys()
+	configured := len(k.GetJwksUrls())+len(k.GetPem())+len(k.GetHmacSecrets()) > 0 || k.GetJwks() != nil || m.GetDiscovery()
+	// Tokens of an issuer with introspection may all be asked about, and none verified.
+	if !configured && (m.GetIntrospection() == nil || k != nil) {
+		c.hint("keys", "write keys.jwks_urls, keys.pem, keys.hmac_secrets or keys.jwks, or set discovery", "an issuer without keys accepts nothing")
+	}
+	c.texts("keys.jwks_urls", k.GetJwksUrls())
+	for i, u := range k.GetJwksUrls() {
+		c.url(fmt.Sprintf("keys.jwks_urls[%d]", i), u, true)
+	}
+	c.list("keys.pem", len(k.GetPem()))
+	c.list("keys.hmac_secrets", len(k.GetHmacSecrets()))
+	if m.GetDiscovery() {
+		c.url("issuer", m.GetIssuer(), true)
+	}
+	set, err := keyset.FromIssuer(m, fetched, secrets)
+	c.key("keys", err)
+	return set
+}
+
+// key notes what keyset found; what it found twice counts once.
+func (c *checker) key(field string, err error) {
+	var one *keyset.Fault
+	faults, ok := errors.AsType[keyset.Faults](err)
+	switch {
+	case err == nil:
+		return
+	case ok:
+	case errors.As(err, &one):
+		faults = keyset.Faults{one}
+	default:
+		c.bad(field, "%v", err)
+	}
+	for _, f := range faults {
+		found := fault.Fault{Field: f.Field, Code: fault.Invalid, Message: f.Err.Error()}
+		if !slices.Contains(c.faults, found) {
+			c.add(found)
+		}
+	}
+}
+
+func (c *checker) introspection(m *pb.Issuer, secrets keyset.Secrets) *introspect.Settings {
+	i := m.GetIntrospection()
+	if i == nil {
+		return nil
+	}
+	before := len(c.faults)
+	if i.GetUrl() != "" {
+		c.url("introspection.url", i.GetUrl(), true)
+	} else if !m.GetDiscovery() {
+		c.hint("introspection.url", "or set discovery: true", "is required")
+	}
+	c.text("introspection.client_id", i.GetClientId(), true)
+	switch secret, key := i.GetClientSecret(), i.GetPrivateKey(); {
+	case secret == nil && key == nil:
+		c.hint("introspection", "write client_secret or private_key", "the gateway must authenticate itself (RFC 7662 section 2.1)")
+	case secret != nil && key != nil:
+		c.bad("introspection", "has both client_secret and private_key")
+	}
+	c.duration("introspection.timeout", i.GetTimeout(), time.Millisecond, 30*time.Second)
+	c.duration("introspection.cache_ttl", i.GetCacheTtl(), 0, time.Hour)
+	c.roots("introspection.ca_pem", i.GetCaPem())
+	if len(c.faults) > before {
+		return nil
+	}
+	settings, err := introspect.Compile(m, secrets)
+	if err != nil {
+		field, message, _ := strings.Cut(err.Error(), ": ")
+		c.bad(field, "%s", message)
+	}
+	return settings
+}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/fleet"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/issuers"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
@@ -49,7 +50,9 @@ type Config struct {
 	TLSKey        string        `setting:"tls-key" check:"file" help:"PEM file with the key of tls-cert"`
 	MaxDownloads  int           `setting:"max-downloads" min:"1" help:"snapshot downloads served at once"`
 	DrainDelay    time.Duration `setting:"drain-delay" min:"0s" help:"time for which /readyz says no before the listener closes"`
-	ShutdownGrace time.Duration `setting:"shutdown-grace" min:"0s" help:"time that requests in flight may take at shutdown"`
+	// ForgetNodesAfter is 0 or at least a minute.
+	ForgetNodesAfter time.Duration `setting:"forget-nodes-after" min:"0s" help:"a node that is silent for so long does not belong to the fleet any longer; for fleets that are scaled automatically. 0: it belongs until it leaves in good order, or is removed with \"keymanager-sync fleet remove\""`
+	ShutdownGrace    time.Duration `setting:"shutdown-grace" min:"0s" help:"time that requests in flight may take at shutdown"`
 
 	Logger *slog.Logger
 	// Registry holds the metrics; nil: a new one.
@@ -92,6 +95,7 @@ func (cfg *Config) Validate() error {
 	check(cfg.NodeToken == "" || cfg.NodeTokenFile == "", "node-token-file", "is set, and node-token is too", "set only one of them")
 	check((cfg.TLSCert == "") == (cfg.TLSKey == ""), "tls-cert", "is needed with tls-key, and the other way round", "")
 	check(cfg.LogReplicas >= 0 && cfg.LogReplicas <= 5, "log-replicas", "must be 0 to 5", "")
+	check(cfg.ForgetNodesAfter == 0 || cfg.ForgetNodesAfter >= shortestForget, "forget-nodes-after", "must be 0 or at least 1m", "")
 	check(cfg.Logger != nil, "Logger", "is needed", "begin with DefaultConfig")
 	check(cfg.Out != nil, "Out", "is needed", "begin with DefaultConfig")
 	for _, peer := range cfg.Peers {
@@ -132,8 +136,7 @@ func Run(ctx context.Context, cfg Config) error {
 	defer bus.Close()
 	showBus(cfg.Registry, bus)
 
-	table := fleet.New(fleet.Config{Bus: bus, View: v, Replica: own.replica, Logger: cfg.Logger, Registry: cfg.Registry})
-	writer := ledger.New(ledger.Config{View: v, Logger: cfg.Logger, Registry: cfg.Registry, Appended: table.Announce})
+	table, writer := newWriter(cfg, own.replica, v, bus)
 	keeper := issuers.New(issuers.Config{
 		Bus: bus, View: v, Ledger: writer, Leads: table.Leader, Logger: cfg.Logger, Registry: cfg.Registry,
 	})
@@ -148,6 +151,7 @@ func Run(ctx context.Context, cfg Config) error {
 	defer launch(ctx, failed, "fleet", table.Run)()
 	defer launch(ctx, failed, "ledger", writer.Run)()
 	defer launch(ctx, failed, "issuers", keeper.Run)()
+	defer launch(ctx, failed, "members", func(ctx context.Context) error { return table.KeepMembers(ctx, recording(writer)) })()
 	if cfg.Listening != nil {
 		cfg.Listening(listener.Addr().String())
 	}
@@ -158,6 +162,27 @@ func Run(ctx context.Context, cfg Config) error {
 		return cause
 	}
 	return nil
+}
+
+// newWriter makes what writes, and what knows for whom.
+func newWriter(cfg Config, replica string, v *view.View, bus *stream.Bus) (*fleet.Fleet, *ledger.Ledger) {
+	table := fleet.New(fleet.Config{
+		Bus: bus, View: v, Replica: replica, Logger: cfg.Logger, Registry: cfg.Registry, ForgetAfter: cfg.ForgetNodesAfter,
+	})
+	return table, ledger.New(ledger.Config{
+		View: v, Logger: cfg.Logger, Registry: cfg.Registry, Appended: table.Announce, Understood: table.Understands,
+	})
+}
+
+// A node that is silent for less may be away for a moment only.
+const shortestForget = time.Minute
+
+// recording writes who belongs to the fleet as the control plane's own doing.
+func recording(writer *ledger.Ledger) fleet.Submit {
+	return func(ctx context.Context, cmd command.Command) error {
+		_, err := writer.Submit(ctx, cmd, ledger.Meta{Actor: "keymanager-sync"})
+		return err
+	}
 }
 
 // launch starts a part that lives until stop, which waits for its end. Its

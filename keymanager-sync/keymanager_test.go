@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -216,6 +217,55 @@ func TestNewEpoch(t *testing.T) {
 	if _, err := keymanager.NewEpoch(t.Context(), cfg, true); err == nil {
 		t.Error("an epoch begins from an empty disk")
 	}
+}
+
+// Replicas write in a loop while a stopped one tries to begin a new epoch: the log
+// is well, so it is refused, and every write that was acknowledged is there.
+func TestNewEpochWhileOthersWrite(t *testing.T) {
+	server, dir := streamtest.New(t), t.TempDir()
+	stopped := settings(server, dir)
+	first := start(t, stopped)
+	first.ready(t)
+	if status, body := first.do(t, http.MethodPost, "/v1/issuers", issuer); status != http.StatusCreated {
+		t.Fatalf("create: %d %s", status, body)
+	}
+	first.stop()
+	replicas := []*replica{start(t, settings(server, t.TempDir())), start(t, settings(server, t.TempDir()))}
+	var over atomic.Bool
+	var mu sync.Mutex
+	var acknowledged []string
+	var writing sync.WaitGroup
+	for n, r := range replicas {
+		r.ready(t)
+		writing.Go(func() {
+			for i := 0; !over.Load(); i++ {
+				id := fmt.Sprintf("app-%d-%d", n, i)
+				if status, _ := r.do(t, http.MethodPut, "/v1/applications/"+id, `{"name":"x"}`); status == http.StatusCreated {
+					mu.Lock()
+					acknowledged = append(acknowledged, id)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for _, giveUp := range []bool{false, true, true} {
+		if began, err := keymanager.NewEpoch(t.Context(), stopped, giveUp); err == nil {
+			t.Errorf("give up %t: began %+v", giveUp, began)
+		}
+	}
+	over.Store(true)
+	writing.Wait()
+	for _, id := range acknowledged {
+		for n, r := range replicas {
+			if status, body := r.do(t, http.MethodGet, "/v1/applications/"+id, ""); status != http.StatusOK {
+				t.Errorf("%s is lost to replica %d: %d %s", id, n, status, body)
+			}
+		}
+	}
+	if len(acknowledged) == 0 {
+		t.Error("nothing was written")
+	}
+	t.Logf("%d writes acknowledged, none lost", len(acknowledged))
 }
 
 // The log is lost, and a replica with an empty disk is started: it founds nothing

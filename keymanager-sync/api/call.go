@@ -153,6 +153,9 @@ func (q request) search() string {
 	if q.write.Wait {
 		query.Set("wait", "fleet")
 	}
+	if q.write.AllowSkew {
+		query.Set("allow_skew", "true")
+	}
 	if q.write.Timeout > 0 {
 		query.Set("timeout", q.write.Timeout.String())
 	}

@@ -93,6 +93,10 @@ type Write struct {
 	Wait bool
 	// Timeout bounds the wait; 0: the control plane's default of 5 seconds. At most a minute.
 	Timeout time.Duration
+	// AllowSkew lets a change through that a live node would not understand, because its
+	// program is older than what the change uses. Without it such a change is refused
+	// (schema-skew).
+	AllowSkew bool
 	// IfMatch refuses the write unless the resource is at this version: an Outcome's
 	// ETag, a version number in quotes, or "*": it exists. Not for Create.
 	IfMatch string
@@ -306,6 +310,13 @@ func (c *Client) Fleet(ctx context.Context) (Fleet, error) {
 		err = readJSON(text, &fleet)
 	}
 	return fleet, err
+}
+
+// RemoveNode takes a silent node out of the fleet. One that is alive is refused: it
+// leaves by itself when it is stopped.
+func (c *Client) RemoveNode(ctx context.Context, node string, w Write) (Outcome, error) {
+	a, err := c.call(ctx, request{method: http.MethodDelete, path: path("fleet", node), write: w})
+	return a.Outcome, err
 }
 
 // FleetJSON is Fleet as the control plane writes it.

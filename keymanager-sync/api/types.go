@@ -145,7 +145,7 @@ type Node struct {
 	Version string `json:"version,omitempty"`
 	// Live: it was heard within the last 5 seconds.
 	Live bool `json:"live"`
-	// State is LOADING, LIVE, STALE, RESYNC or DRAINING.
+	// State is LOADING, LIVE, STALE, RESYNC or DRAINING; UNKNOWN with Unheard.
 	State string `json:"state"`
 	Epoch uint64 `json:"epoch"`
 	// Sequence is the last that it has applied, Lag the entries that it is behind.
@@ -167,6 +167,14 @@ type Node struct {
 	RejectCount int      `json:"reject_count,omitempty"`
 	// Schema is the version of the resource schema that the node knows.
 	Schema uint32 `json:"schema,omitempty"`
+	// Member: it belongs to the fleet, since Joined.
+	Member bool       `json:"member,omitempty"`
+	Joined *time.Time `json:"joined,omitempty"`
+	// SilentSeconds is how long it has not been heard; 0 while it is live.
+	SilentSeconds float64 `json:"silent_seconds,omitempty"`
+	// Unheard: the answering replica has not heard it since it started itself; Version,
+	// Epoch, Sequence and Seen are what was recorded of it last.
+	Unheard bool `json:"unheard,omitempty"`
 }
 
 // Reject is a resource that a node could not put in force.

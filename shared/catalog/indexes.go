@@ -48,6 +48,7 @@ var indexes = [...]indexing{
 	pb.Kind_KIND_REVOCATION:   byMessage(addRevocation, removeRevocation),
 	pb.Kind_KIND_KEY_SET:      unindexed(),
 	pb.Kind_KIND_DEPLOYMENT:   byMessage(addDeployment, removeDeployment, hasAPI),
+	pb.Kind_KIND_MEMBER:       unindexed(),
 }
 
 // unindexed is for kinds that are found by their ids alone.

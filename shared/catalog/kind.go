@@ -30,6 +30,7 @@ var kinds = [...]kind{
 	pb.Kind_KIND_REVOCATION:   kindOf("revocation", true, func(m *pb.Revocation) (*string, **pb.Meta) { return &m.Id, &m.Meta }),
 	pb.Kind_KIND_KEY_SET:      kindOf("key-set", false, func(m *pb.KeySet) (*string, **pb.Meta) { return &m.Id, &m.Meta }),
 	pb.Kind_KIND_DEPLOYMENT:   kindOf("deployment", false, func(m *pb.Deployment) (*string, **pb.Meta) { return &m.Id, &m.Meta }),
+	pb.Kind_KIND_MEMBER:       kindOf("member", false, func(m *pb.Member) (*string, **pb.Meta) { return &m.Id, &m.Meta }),
 }
 
 const kindCount = len(kinds) // the zero kind included

@@ -102,6 +102,9 @@ func (d *Draft) SetKeySet(k *pb.KeySet) {
 	d.set(k)
 }
 
+// SetMember proposes what is known of a node. For the control plane only.
+func (d *Draft) SetMember(m *pb.Member) { d.set(m) }
+
 // Finish checks what the single proposals could not see, and returns the
 // changes. The error is Problems, all of them.
 func (d *Draft) Finish() (*Proposal, error) {

@@ -73,6 +73,7 @@ var kinds = [...]kind{
 		together:    checking((*together).deployment),
 		restrictive: restricting(func(d *pb.Deployment, _ catalog.Record) bool { return d.GetStopped() }),
 	},
+	pb.Kind_KIND_MEMBER: {},
 }
 
 // kindOf is a kind's entry; empty for an unknown kind.

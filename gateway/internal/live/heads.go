@@ -136,7 +136,7 @@ func (l *Live) heartbeat() *pb.Heartbeat {
 		Node: l.cfg.NodeID, Version: l.cfg.Version, State: l.status.get(),
 		StartedAt: l.started.UnixMilli(), Time: now.UnixMilli(),
 		Requests: requests, Denials: denials, Resyncs: l.status.resyncs.Load(),
-		LagSeconds: l.status.lag(now).Seconds(),
+		LagSeconds: l.status.lag(now).Seconds(), Schema: pb.SchemaVersion,
 	}
 	if s := l.current(); s != nil {
 		p := l.recorder.reported(s.Position())

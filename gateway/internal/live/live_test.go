@@ -495,6 +495,9 @@ func TestWhatIsNotUnderstoodIsNotInForce(t *testing.T) {
 	f.append(true, &pb.Change{Kind: pb.Kind_KIND_PLAN, Id: "gold", Version: 2, Resource: []byte{0xff}})
 	sequence := f.state.Position().Sequence
 	eventually(t, "reported", func() bool { return n.heartbeat().GetRejectCount() == 2 })
+	if got := n.heartbeat().GetSchema(); got != pb.SchemaVersion {
+		t.Errorf("the heartbeat says schema %d", got)
+	}
 	for _, r := range n.heartbeat().GetRejects() {
 		if r.GetSequence() != sequence || r.GetReason() == "" || r.GetId() != "gold" && r.GetId() != "orders" {
 			t.Errorf("reject %v, want plan gold and api orders at %d", r, sequence)

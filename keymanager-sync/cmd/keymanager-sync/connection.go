@@ -45,6 +45,7 @@ type writing struct {
 	connection
 	cli.Output
 	Wait    bool          `setting:"wait" use:"flag" help:"wait until every node of the fleet has it in force"`
+	Skew    bool          `setting:"allow-skew" use:"flag" help:"let a change through that a live node would not understand, because its program is older"`
 	Timeout time.Duration `setting:"timeout" use:"flag" min:"0s" help:"greatest time to wait for the nodes (default 5s)"`
 }
 
@@ -52,7 +53,9 @@ func newWriting() writing {
 	return writing{connection: newConnection(), Output: cli.Output{Format: cli.Text}}
 }
 
-func (w *writing) write() api.Write { return api.Write{Wait: w.Wait, Timeout: w.Timeout} }
+func (w *writing) write() api.Write {
+	return api.Write{Wait: w.Wait, Timeout: w.Timeout, AllowSkew: w.Skew}
+}
 
 // condition is the flag for a condition on the present version.
 type condition struct {
@@ -123,7 +126,7 @@ func pending(what string, is bool, fleet string) error {
 	if !is {
 		return nil
 	}
-	return fmt.Errorf("the %s is durable, but not yet in force on every node: %s", what, fleet)
+	return fmt.Errorf("the %s is durable, but not in force on every node: %s", what, fleet)
 }
 
 func fleetText(header string) string {

@@ -6,16 +6,14 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/api"
 	"github.com/portcullis-gateway/portcullis/shared/cli"
 )
 
-// fleet shows the nodes.
-type fleet struct {
-	connection
-	cli.Output
-}
+// fleet shows the nodes, or takes one out of the fleet.
+type fleet struct{ writing }
 
 func (f *fleet) Run(ctx context.Context, call *cli.Call) error {
 	c, err := f.client()
@@ -23,6 +21,9 @@ func (f *fleet) Run(ctx context.Context, call *cli.Call) error {
 		return err
 	}
 	defer c.Close()
+	if args := call.Args; len(args) > 0 {
+		return f.remove(ctx, call, c)
+	}
 	if f.JSON() {
 		text, err := c.FleetJSON(ctx)
 		if err != nil {
@@ -36,6 +37,18 @@ func (f *fleet) Run(ctx context.Context, call *cli.Call) error {
 		return err
 	}
 	return showFleet(call.Stdout, fleet)
+}
+
+// remove takes a silent node out of the fleet.
+func (f *fleet) remove(ctx context.Context, call *cli.Call, c *api.Client) error {
+	if len(call.Args) != 2 || call.Args[0] != "remove" {
+		return cli.Misused("fleet takes nothing, or remove and a node (hint: keymanager-sync fleet remove NODE)")
+	}
+	outcome, err := c.RemoveNode(ctx, call.Args[1], f.write())
+	if err != nil {
+		return err
+	}
+	return f.report(call, "removed", "fleet/"+call.Args[1], outcome)
 }
 
 func showFleet(out io.Writer, f api.Fleet) error {
@@ -73,6 +86,12 @@ func nodesOf(f api.Fleet) *cli.Table {
 		}
 		if n.Duplicate {
 			remarks = append(remarks, "SEVERAL PROCESSES WITH THIS ID")
+		}
+		if !n.Live {
+			remarks = append(remarks, "SILENT for "+(time.Duration(n.SilentSeconds)*time.Second).String())
+		}
+		if n.Unheard {
+			remarks = append(remarks, "as recorded")
 		}
 		if len(n.Rejects) > 0 {
 			remarks = append(remarks, fmt.Sprintf("%d resources NOT IN FORCE", n.RejectCount))

@@ -80,8 +80,8 @@ func clients() []cli.Verb {
 			New: func() cli.Runner { return &revoke{writing: newWriting()} },
 		},
 		{
-			Name: "fleet", Summary: "show the nodes, and where each stands", More: access,
-			New: func() cli.Runner { return &fleet{connection: newConnection(), Output: cli.Output{Format: cli.Text}} },
+			Name: "fleet", Arguments: "[remove NODE]", Most: 2, Summary: "show the nodes, and where each stands; or remove one that will not come back", More: access,
+			New: func() cli.Runner { return &fleet{writing: newWriting()} },
 		},
 	}
 }

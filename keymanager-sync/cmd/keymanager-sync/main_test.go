@@ -321,7 +321,7 @@ func TestEverySettingIsChecked(t *testing.T) {
 		"listen": "8081", "nats": "http://127.0.0.1", "nats-credentials": "absent.creds", "nats-token": "a b",
 		"data-dir": "main.go", "replica-id": "a b", "peers": "10.0.0.1", "log-replicas": "6", "admin-token": "a b",
 		"admin-token-file": "absent", "node-token": "a b", "node-token-file": "absent", "tls-cert": "absent.pem",
-		"tls-key": "absent.pem", "max-downloads": "0", "drain-delay": "-1s", "shutdown-grace": "10",
+		"tls-key": "absent.pem", "max-downloads": "0", "drain-delay": "-1s", "shutdown-grace": "10", "forget-nodes-after": "1s",
 		"log-format": "xml", "log-level": "inform",
 	}
 	s := &shell{t: t, control: "http://127.0.0.1:8081"}

@@ -23,7 +23,7 @@ import (
 )
 
 // Command is one request to change the state: Create, Replace, Remove, Step,
-// Apply, Import, PutKeySet, Sweep or CloseOrphans.
+// Apply, Import, PutKeySet, Sweep, CloseOrphans or Members.
 type Command interface {
 	// String says what is asked, for the audit in the log: "pause subscription/mobile-orders".
 	String() string

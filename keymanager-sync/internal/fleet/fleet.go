@@ -2,15 +2,17 @@
 // replicas by their heads. It tells which sequence each node has applied, so a
 // write can answer whether it is in force everywhere.
 //
-// What it knows lives in memory and is rebuilt within a heartbeat's interval
-// after a start. A node counts as live for 5 seconds after a heartbeat, unless that
-// says that it was its last: then the node is forgotten at once.
+// Who belongs to the fleet is recorded in the log (see KeepMembers). Where each
+// stands lives in memory and is rebuilt within a heartbeat's interval after a start.
+// A node counts as live for 5 seconds after a heartbeat, unless that says that it
+// was its last: then the node is forgotten at once.
 package fleet
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
 
@@ -49,6 +52,8 @@ type Config struct {
 	Logger  *slog.Logger
 	// Registry receives the fleet's metrics; nil: none are shown.
 	Registry prometheus.Registerer
+	// ForgetAfter is how long a node may be silent and belong to the fleet; 0: for ever.
+	ForgetAfter time.Duration
 }
 
 // Node is one gateway node as its last heartbeat tells it.
@@ -67,6 +72,17 @@ type Node struct {
 	// they started. Heartbeat is the one heard last; to count as having applied a
 	// change, all of them must have. Give each node an id of its own.
 	Duplicate bool
+	// Unheard: this replica has not heard the node since it started. Heartbeat and
+	// Seen are what was recorded of it when it was last written down.
+	Unheard bool
+	// Member: it is recorded in the log that the node belongs to the fleet.
+	Member bool
+	// Joined is when it began to belong to it; zero unless Member.
+	Joined time.Time
+
+	recorded bool      // Member, when it was last looked
+	news     time.Time // since when the log does not say what it should; zero: it does
+	written  time.Time // when this replica last asked for it to be recorded
 
 	processes []process // heard within the last 5 seconds
 	twins     time.Time // when a process was heard again after another of the same id
@@ -100,12 +116,14 @@ type Report struct {
 type Fleet struct {
 	cfg      Config
 	announce chan struct{}
+	departed chan struct{} // of one: a node has left
 	diverged prometheus.Counter
 
 	mu       sync.Mutex
 	since    time.Time // when listening began; zero: not yet
 	able     time.Time // since when this replica listens and can write; zero: it cannot
 	nodes    map[string]Node
+	left     map[string]time.Time // nodes whose last heartbeat was heard, until that is in the log
 	replicas map[string]Replica
 	changed  chan struct{} // closed and replaced when a node moved
 }
@@ -113,7 +131,7 @@ type Fleet struct {
 // New makes an empty table; Run fills it.
 func New(cfg Config) *Fleet {
 	f := &Fleet{
-		cfg: cfg, announce: make(chan struct{}, 1),
+		cfg: cfg, announce: make(chan struct{}, 1), departed: make(chan struct{}, 1), left: make(map[string]time.Time),
 		nodes: make(map[string]Node), replicas: make(map[string]Replica), changed: make(chan struct{}),
 	}
 	f.observe()
@@ -207,15 +225,17 @@ func (f *Fleet) divergent(h *pb.Head) bool {
 	return true
 }
 
-// forget drops who has been silent for long, and who was draining and went without
-// a last heartbeat.
+// forget drops who does not belong to the fleet and has been silent for long, or was
+// draining and went without a last heartbeat.
 func (f *Fleet) forget(now time.Time) {
+	state := f.cfg.View.State()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.dropRemoved(state, now)
 	for id, n := range f.nodes {
 		silent := now.Sub(n.Seen)
 		left := n.Heartbeat.GetState() == pb.Heartbeat_DRAINING && silent > LiveFor
-		if left || silent > forgetAfter {
+		if !n.recorded && (left || silent > forgetAfter) {
 			delete(f.nodes, id)
 		}
 	}
@@ -226,14 +246,21 @@ func (f *Fleet) forget(now time.Time) {
 	}
 }
 
-// Report lists everybody heard of in the last ten minutes, but for nodes that left.
+// Report lists the nodes that belong to the fleet, and whoever was heard in the
+// last ten minutes, but for nodes that left.
 func (f *Fleet) Report() Report {
-	now, p := time.Now(), f.cfg.View.State().Position()
+	now, state := time.Now(), f.cfg.View.State()
+	p := state.Position()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.dropRemoved(state, now)
 	var report Report
-	for _, n := range f.nodes {
-		n.Live = now.Sub(n.Seen) < LiveFor
+	for _, n := range append(f.absent(state), slices.Collect(maps.Values(f.nodes))...) {
+		n.Live = now.Sub(n.Seen) < LiveFor && !n.Unheard
+		m, member := catalog.Lookup[*pb.Member](state, pb.Kind_KIND_MEMBER, n.Heartbeat.GetNode())
+		if n.Member = member; member {
+			n.Joined = m.GetJoinedAt().AsTime()
+		}
 		n.Duplicate = n.duplicate(now)
 		n.OtherEpoch = n.Heartbeat.GetEpoch() != p.Epoch
 		if at := n.Heartbeat.GetSequence(); !n.OtherEpoch && at < p.Sequence {

@@ -106,7 +106,7 @@ func (n *node) set(change func(*pb.Heartbeat)) {
 	_ = n.bus.PublishHeartbeat(n.beat)
 }
 
-func wait(f *replica, sequence uint64, timeout time.Duration) (fleet.Applied, time.Duration) {
+func wait(f *replica, sequence uint64, timeout time.Duration) (*fleet.Applied, time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	began := time.Now()

@@ -15,6 +15,7 @@ func (f *Fleet) observe() {
 		register.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read)
 	}
 	gauge("portcullis_fleet_nodes", "Live nodes.", func() float64 { return float64(f.count(func(Node) bool { return true })) })
+	gauge("portcullis_fleet_nodes_silent", "Nodes that belong to the fleet and are not heard.", func() float64 { return float64(f.silent()) })
 	gauge("portcullis_fleet_nodes_behind", "Live nodes that are behind this replica, or in another epoch.",
 		func() float64 { return float64(f.count(func(n Node) bool { return n.Lag > 0 || n.OtherEpoch })) })
 	gauge("portcullis_fleet_rejects", "Resources that live nodes could not put in force, over all nodes.", func() float64 { return float64(f.rejects()) })
@@ -31,6 +32,15 @@ func (f *Fleet) observe() {
 func (f *Fleet) count(which func(Node) bool) (total int) {
 	for _, n := range f.Report().Nodes {
 		if n.Live && which(n) {
+			total++
+		}
+	}
+	return total
+}
+
+func (f *Fleet) silent() (total int) {
+	for _, n := range f.Report().Nodes {
+		if n.Member && !n.Live {
 			total++
 		}
 	}

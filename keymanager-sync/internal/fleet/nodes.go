@@ -17,6 +17,7 @@ func (f *Fleet) heardBeat(b *pb.Heartbeat) {
 	now := time.Now()
 	f.mu.Lock()
 	before, known := f.nodes[b.GetNode()]
+	delete(f.left, b.GetNode())
 	if !known && len(f.nodes) >= mostNodes {
 		f.mu.Unlock()
 		return
@@ -42,13 +43,15 @@ func (f *Fleet) heardLast(b *pb.Heartbeat) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	before, known := f.nodes[b.GetNode()]
-	if !known {
-		return
-	}
 	if node, others := before.without(b); others {
 		f.nodes[b.GetNode()] = node
-	} else {
+	} else if known || len(f.left) < mostNodes {
 		delete(f.nodes, b.GetNode())
+		f.left[b.GetNode()] = time.Now()
+		select {
+		case f.departed <- struct{}{}:
+		default: // it is being looked at
+		}
 	}
 	f.tell()
 }
@@ -72,6 +75,7 @@ func (n Node) without(b *pb.Heartbeat) (rest Node, others bool) {
 	}
 	last := rest.processes[len(rest.processes)-1]
 	rest.Heartbeat, rest.Seen = last.beat, last.seen
+	rest.recorded, rest.news, rest.written = n.recorded, n.news, n.written
 	if len(rest.processes) > 1 {
 		rest.twins = n.twins
 	}
@@ -81,7 +85,7 @@ func (n Node) without(b *pb.Heartbeat) (rest Node, others bool) {
 // hear is the node after a heartbeat. A process that ended is never heard again
 // after the one that took its place: if it is, both are there.
 func (n Node) hear(b *pb.Heartbeat, now time.Time) Node {
-	next := Node{Heartbeat: b, Seen: now, twins: n.twins, processes: make([]process, 0, len(n.processes)+1)}
+	next := Node{Heartbeat: b, Seen: now, twins: n.twins, recorded: n.recorded, news: n.news, written: n.written, processes: make([]process, 0, len(n.processes)+1)}
 	for _, p := range n.processes {
 		again := p.beat.GetStartedAt() == b.GetStartedAt()
 		if again && n.Heartbeat.GetStartedAt() != b.GetStartedAt() {

@@ -34,7 +34,7 @@ type Failure struct {
 }
 
 // Everywhere reports whether all live nodes have applied the change's sequence.
-func (a Applied) Everywhere() bool { return len(a.Laggards) == 0 }
+func (a *Applied) Everywhere() bool { return len(a.Laggards) == 0 }
 
 // Change is what is asked about: an entry of the log, and what it changes.
 type Change struct {
@@ -50,7 +50,7 @@ type Change struct {
 // longer than two heartbeat intervals, so that an empty table is not taken for an
 // empty fleet. Nodes that are still loading serve no requests and do not count, nor
 // do nodes that have left; nodes that are draining decide until they leave, and count.
-func (f *Fleet) WaitApplied(ctx context.Context, change Change) Applied {
+func (f *Fleet) WaitApplied(ctx context.Context, change Change) *Applied {
 	for {
 		applied, changed, settled := f.applied(change)
 		if settled && applied.Everywhere() {
@@ -69,10 +69,15 @@ func (f *Fleet) WaitApplied(ctx context.Context, change Change) Applied {
 	}
 }
 
-func (f *Fleet) applied(change Change) (a Applied, changed <-chan struct{}, settled bool) {
-	now := time.Now()
+func (f *Fleet) applied(change Change) (a *Applied, changed <-chan struct{}, settled bool) {
+	a = new(Applied)
+	now, state := time.Now(), f.cfg.View.State()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.dropRemoved(state, now)
+	for _, n := range f.absent(state) {
+		a.Silent = append(a.Silent, n.Heartbeat.GetNode())
+	}
 	for id, n := range f.nodes {
 		if now.Sub(n.Seen) >= LiveFor {
 			if n.Heartbeat.GetState() != pb.Heartbeat_DRAINING {

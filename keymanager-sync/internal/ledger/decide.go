@@ -78,7 +78,7 @@ func (l *Ledger) decide(state *catalog.State, limit int, group []*request) *deci
 			d.settled = append(d.settled, ruling)
 			continue
 		}
-		proposal, next, err := l.propose(d.scratch, r.cmd, d.now)
+		proposal, next, err := l.propose(d.scratch, r, d.now)
 		if err != nil || len(proposal.Changes) == 0 {
 			d.settled = append(d.settled, settled(r, proposal, err))
 			continue
@@ -130,7 +130,8 @@ func transaction(r *request, proposal *rules.Proposal, now time.Time) *pb.Transa
 }
 
 // propose decides one command. A fault of the program in it costs only this command.
-func (l *Ledger) propose(s *catalog.State, cmd command.Command, now time.Time) (p *rules.Proposal, next *catalog.State, err error) {
+func (l *Ledger) propose(s *catalog.State, r *request, now time.Time) (p *rules.Proposal, next *catalog.State, err error) {
+	cmd := r.cmd
 	defer func() {
 		if fault := recover(); fault != nil {
 			l.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "deciding a command panicked",
@@ -141,6 +142,11 @@ func (l *Ledger) propose(s *catalog.State, cmd command.Command, now time.Time) (
 	p, err = command.Decide(s, cmd, now)
 	if err != nil || len(p.Changes) == 0 {
 		return p, s, err
+	}
+	if l.cfg.Understood != nil && !r.meta.AllowSkew {
+		if err := l.cfg.Understood(p.Changes); err != nil {
+			return nil, nil, err
+		}
 	}
 	next, err = s.WithChanges(p.Changes)
 	if err != nil {

@@ -51,6 +51,9 @@ type Config struct {
 	// Appended is called after every entry that this replica appended and has on
 	// disk, to tell others at once; may be nil. It must not block.
 	Appended func()
+	// Understood refuses changes that a node of the fleet would not understand,
+	// unless Meta.AllowSkew; nil: all are understood. It must not block.
+	Understood func(changes []*pb.Change) error
 }
 
 // Meta is what accompanies a command.
@@ -62,6 +65,8 @@ type Meta struct {
 	IdempotencyKey string
 	// Awaited asks every node to report at once when it has applied the change.
 	Awaited bool
+	// AllowSkew lets changes through that a node of the fleet would not understand.
+	AllowSkew bool
 }
 
 // Result says what became of a command.
@@ -127,7 +132,7 @@ func (r *request) answer(result Result, err error) {
 // Submit decides a command, appends it, and returns when it stands on this
 // replica's disk. It waits at most until ctx ends, and never more than 30 s.
 //
-// Errors: rules.Problems and *command.PreconditionError (refused by the
+// Errors: what Config.Understood returns, rules.Problems and *command.PreconditionError (refused by the
 // rules), *TooLarge, *KeyReuse, ErrKeyTooLong, *Unavailable, ErrTimeout,
 // ErrContended, ErrInternal (in all these cases nothing was changed),
 // ErrUncertain (it may have been).

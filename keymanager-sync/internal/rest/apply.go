@@ -47,7 +47,7 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) error {
 	}
 	cmd := command.Apply{Resources: resources(docs), Deploy: deploy}
 	if dryRun {
-		return s.rehearse(w, docs, cmd)
+		return s.rehearse(w, docs, cmd, wr.skew)
 	}
 	before := s.view.State()
 	result, behind, err := s.submit(w, r, wr, cmd)
@@ -59,11 +59,16 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) error {
 }
 
 // rehearse tells what a command would do; nothing is written.
-func (s *Server) rehearse(w http.ResponseWriter, docs []resource.Document, cmd command.Apply) error {
+func (s *Server) rehearse(w http.ResponseWriter, docs []resource.Document, cmd command.Apply, allowSkew bool) error {
 	state := s.view.State()
 	proposal, err := command.Decide(state, cmd, time.Now())
 	if err != nil {
 		return located(docs, err)
+	}
+	if !allowSkew {
+		if err := s.fleet.Understands(proposal.Changes); err != nil {
+			return err
+		}
 	}
 	differences, err := command.Differences(state, proposal)
 	if err != nil {

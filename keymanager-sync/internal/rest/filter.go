@@ -58,6 +58,7 @@ var filters = [...][]filter{
 	},
 	pb.Kind_KIND_KEY_SET:    {},
 	pb.Kind_KIND_DEPLOYMENT: {},
+	pb.Kind_KIND_MEMBER:     {},
 }
 
 // filtersOf are all filters of a kind.

@@ -35,6 +35,7 @@ type control struct {
 	url  string
 	bus  *stream.Bus
 	view *view.View
+	book *ledger.Ledger
 	nats *streamtest.Server
 	// stop ends Serve, as a signal to the process would.
 	stop context.CancelFunc
@@ -71,8 +72,9 @@ func start(t *testing.T, opts options) *control {
 	if _, err := c.bus.Found(t.Context(), 1, 1, 1); err != nil {
 		t.Fatal(err)
 	}
-	book := ledger.New(ledger.Config{View: v, Logger: logger})
 	nodes := fleet.New(fleet.Config{Bus: c.bus, View: v, Replica: "cp-1", Logger: logger})
+	book := ledger.New(ledger.Config{View: v, Logger: logger, Understood: nodes.Understands})
+	c.book = book
 	server, err := rest.New(rest.Config{
 		View: v, Ledger: book, Fleet: nodes, Logger: logger, Registry: registry,
 		AdminTokens: map[string]string{"admin": adminToken, "ci": "second-token"}, NodeToken: nodeToken, DrainDelay: opts.drainDelay,

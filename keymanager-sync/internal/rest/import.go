@@ -168,7 +168,7 @@ func (im *importing) carryOut(docs []resource.Document) error {
 		return err
 	}
 	cmd := command.Import{Name: im.at.ID, Chunk: im.at.Chunk, Resources: list, Deploy: im.deploy}
-	meta := ledger.Meta{Actor: actorOf(im.r.Context()), IdempotencyKey: key}
+	meta := ledger.Meta{Actor: actorOf(im.r.Context()), IdempotencyKey: key, AllowSkew: im.wr.skew}
 	result, err := im.submitChunk(cmd, meta)
 	if err != nil {
 		return located(docs, err)

@@ -2,9 +2,14 @@ package rest_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 )
 
@@ -114,5 +119,38 @@ func TestNobodyIsHeard(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatalf("%d %s", a.status, got)
 		}
+	}
+}
+
+// A silent node is removed from the fleet by a verb, one that is alive is not.
+func TestRemoveANode(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	c.seed()
+	c.refused(http.StatusNotFound, "DELETE", "/v1/fleet/gw-1", "")
+	member := command.Members{Present: []*pb.Member{{Id: "gw-1", Version: "v7", HeardAt: timestamppb.New(time.Now().Add(-time.Hour))}}}
+	if _, err := c.book.Submit(t.Context(), member, ledger.Meta{}); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, c.must(200, "GET", "/v1/fleet", "").body, `"id": "gw-1"`, `"unheard": true`, `"state": "UNKNOWN"`, `"silent_seconds": 360`, `"version": "v7"`)
+	contains(t, c.must(200, "GET", "/v1/members/gw-1", "").body, `"joined_at"`)
+	stop := c.keepBeating(func() []*pb.Heartbeat { return []*pb.Heartbeat{c.current("gw-1")} })
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(c.must(200, "GET", "/v1/fleet", "").body, `"state": "LIVE"`); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the node is not heard")
+		}
+	}
+	contains(t, c.must(http.StatusConflict, "DELETE", "/v1/fleet/gw-1", "").body, "node-live", "stop it")
+	stop()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		a := c.call("DELETE", "/v1/fleet/gw-1", "")
+		if a.status == http.StatusNoContent && a.sequence() == 3 {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	if body := c.must(200, "GET", "/v1/fleet", "").body; strings.Contains(body, "gw-1") {
+		t.Errorf("after the removal: %s", body)
 	}
 }

@@ -16,8 +16,12 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/rest/openapi"
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 )
 
 func TestOpenAPIIsCurrent(t *testing.T) {
@@ -139,6 +143,10 @@ func TestContract(t *testing.T) {
 	c.exchange("POST", "/v1/apply", "kind: Plan\nid: x\nfoo: 1\n", asYAML)
 	c.exchange("POST", "/v1/import?id=x", "kind: Application\nid: imported\nname: I\n", asYAML)
 	c.beat("gw-1", 1)
+	member := command.Members{Present: []*pb.Member{{Id: "gw-0", Version: "v1", Schema: 2, Epoch: 1, Sequence: 1, HeardAt: timestamppb.Now()}}}
+	if _, err := c.book.Submit(t.Context(), member, ledger.Meta{}); err != nil {
+		t.Fatal(err)
+	}
 	for _, e := range contractExchanges() {
 		parts := strings.SplitN(e, " ", 3)
 		c.exchange(parts[0], parts[1], strings.Join(parts[2:], ""))
@@ -216,6 +224,9 @@ func contractExchanges() []string {
 		`DELETE /v1/revocations/r`,
 		`GET /v1/snapshot`,
 		`GET /v1/fleet`,
+		`GET /v1/members`,
+		`GET /v1/members/gw-0`,
+		`DELETE /v1/fleet/gw-0`,
 		`GET /openapi.yaml`,
 		`GET /healthz`,
 		`GET /readyz`,

@@ -116,6 +116,16 @@ func describeNode(n fleet.Node) api.Node {
 		Requests:  h.GetRequests(), Denials: h.GetDenials(), Resyncs: h.GetResyncs(),
 		RejectCount: n.Rejects(), Schema: n.Schema(),
 	}
+	if answer.Member = n.Member; n.Member {
+		joined := n.Joined.UTC()
+		answer.Joined = &joined
+	}
+	if !n.Live {
+		answer.SilentSeconds = time.Since(n.Seen).Round(time.Millisecond).Seconds()
+	}
+	if answer.Unheard = n.Unheard; n.Unheard {
+		answer.State = "UNKNOWN"
+	}
 	for _, reject := range h.GetRejects() {
 		answer.Rejects = append(answer.Rejects, api.Reject{
 			Kind: reject.GetKind(), ID: reject.GetId(), Sequence: reject.GetSequence(), Reason: reject.GetReason(),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/api"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/fleet"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
@@ -74,6 +75,9 @@ func toProblem(err error) *problem {
 	}
 	if failed, ok := errors.AsType[*command.PreconditionError](err); ok {
 		return newProblem(http.StatusPreconditionFailed, "precondition-failed", failed.Error())
+	}
+	if skew, ok := errors.AsType[*fleet.SkewError](err); ok {
+		return newProblem(http.StatusConflict, "schema-skew", skew.Error())
 	}
 	if body, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return newProblem(http.StatusRequestEntityTooLarge, "too-large",

@@ -30,6 +30,7 @@ func (s *Server) addresses() map[string]methods {
 		"/v1/import":               {http.MethodPost: s.importAll},
 		"/v1/snapshot":             {http.MethodGet: s.snapshot},
 		"/v1/fleet":                {http.MethodGet: s.getFleet},
+		"/v1/fleet/{node}":         {http.MethodDelete: s.removeMember},
 		"/openapi.yaml":            {http.MethodGet: getOpenAPI},
 		"/healthz":                 {http.MethodGet: getHealth},
 		"/readyz":                  {http.MethodGet: s.getReady},

@@ -39,7 +39,7 @@ func (s *Server) waitFleet(ctx context.Context, timeout time.Duration, change fl
 }
 
 // fleetText is the value of Portcullis-Fleet. late: the time was up.
-func fleetText(a fleet.Applied, late bool) (text string, notInForce bool) {
+func fleetText(a *fleet.Applied, late bool) (text string, notInForce bool) {
 	failed, reason := failedNodes(a.Failed)
 	parts := []string{"pending", fmt.Sprintf("applied=%d", len(a.Nodes)), failed, list("behind", a.Laggards)}
 	switch {
@@ -117,9 +117,9 @@ func changeOf(result ledger.Result) fleet.Change {
 // nodes compile, and what they are a part of.
 func concerns(all []catalog.Ref, result ledger.Result) []catalog.Ref {
 	for _, c := range result.Changes {
-		kinds := []pb.Kind{c.GetKind()}
+		var kinds []pb.Kind
 		id := c.GetId()
-		switch c.GetKind() { //nolint:exhaustive // the others can be rejected at the change's own sequence only
+		switch c.GetKind() {
 		case pb.Kind_KIND_API, pb.Kind_KIND_DEPLOYMENT:
 			kinds = []pb.Kind{pb.Kind_KIND_API, pb.Kind_KIND_DEPLOYMENT}
 		case pb.Kind_KIND_ISSUER, pb.Kind_KIND_KEY_SET:
@@ -128,7 +128,7 @@ func concerns(all []catalog.Ref, result ledger.Result) []catalog.Ref {
 			all = append(all, catalog.Ref{Kind: c.GetKind(), ID: id})
 			plan, _ := catalog.Lookup[*pb.Plan](result.State, pb.Kind_KIND_PLAN, id)
 			kinds, id = []pb.Kind{pb.Kind_KIND_API, pb.Kind_KIND_DEPLOYMENT}, plan.GetApi()
-		default:
+		default: // the others can be rejected at the change's own sequence only
 			continue
 		}
 		for _, kind := range kinds {

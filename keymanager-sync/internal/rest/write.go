@@ -29,11 +29,12 @@ type writing struct {
 	key     string
 	wait    bool
 	timeout time.Duration
+	skew    bool // changes that a node would not understand are let through
 }
 
 // startWrite reads the parameters that every write knows, and those named in more.
 func startWrite(r *http.Request, more ...string) (writing, error) {
-	p, err := parseParams(r, append([]string{"wait", "timeout"}, more...)...)
+	p, err := parseParams(r, append([]string{"wait", "timeout", "allow_skew"}, more...)...)
 	if err != nil {
 		return writing{}, err
 	}
@@ -43,6 +44,9 @@ func startWrite(r *http.Request, more ...string) (writing, error) {
 			return writing{}, badRequest(fmt.Sprintf("wait=%q is unknown (hint: wait=fleet)", value))
 		}
 		wr.wait = true
+	}
+	if wr.skew, err = p.flag("allow_skew", false); err != nil {
+		return writing{}, err
 	}
 	if wr.timeout, err = p.timeout(); err != nil {
 		return writing{}, err
@@ -54,7 +58,7 @@ func startWrite(r *http.Request, more ...string) (writing, error) {
 // submit carries out a command, waits for the fleet if asked to, and sets the
 // headers that every write answers with. behind: it is not in force on some node that was waited for.
 func (s *Server) submit(w http.ResponseWriter, r *http.Request, wr writing, cmd command.Command) (result ledger.Result, behind bool, err error) {
-	meta := ledger.Meta{Actor: actorOf(r.Context()), IdempotencyKey: wr.key, Awaited: wr.wait}
+	meta := ledger.Meta{Actor: actorOf(r.Context()), IdempotencyKey: wr.key, Awaited: wr.wait, AllowSkew: wr.skew}
 	result, err = s.ledger.Submit(r.Context(), cmd, meta)
 	if err != nil {
 		return result, false, err

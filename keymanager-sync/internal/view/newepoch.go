@@ -193,34 +193,46 @@ func (v *View) judge(ctx context.Context, log *stream.Log) (judgement, error) {
 		return judgement{}, err
 	}
 	j := judgement{last: last}
-	if last < first {
-		return j, nil // it is empty
-	}
-	newest, err := log.At(ctx, last)
+	newest, err := newestOf(ctx, log, first, last)
 	if err != nil {
 		return j, err
 	}
+	if newest == nil {
+		return j, nil
+	}
 	if j.ended = endsEpoch(newest.Data); j.ended {
-		if last--; last < first {
-			return j, nil
-		}
-		if newest, err = log.At(ctx, last); err != nil {
+		last--
+		if newest, err = newestOf(ctx, log, first, last); err != nil || newest == nil {
 			return j, err
 		}
 	}
 	if same && last >= p.Sequence {
 		return v.judgeWhole(ctx, log, j, first, last)
 	}
-	written, err := v.disk.writtenAt()
-	if err != nil {
-		return j, err
-	}
 	another := id.Epoch == p.Epoch && !same
-	if another || newest.Time.After(written) {
-		j.loses = fmt.Errorf("%w: %s holds entries up to sequence %d, the last from %s, that this replica does not have (hint: give them up with --give-up-entries)",
-			ErrWouldLose, id.Stream, last, newest.Time.UTC().Format(time.RFC3339))
+	j.loses, err = v.unknownTo(id, newest, another)
+	return j, err
+}
+
+// newestOf is the last entry of a log; nil if it is empty.
+func newestOf(ctx context.Context, log *stream.Log, first, last uint64) (*stream.Message, error) {
+	if last < first {
+		return nil, nil //nolint:nilnil // an empty log has none
 	}
-	return j, nil
+	m, err := log.At(ctx, last)
+	return &m, err
+}
+
+// unknownTo says that this replica does not have the newest entry of a log which is
+// another than its own, or was written after what is on its disk; loses is nil if it
+// has. The times are the NATS server's and this machine's.
+func (v *View) unknownTo(id stream.Identity, newest *stream.Message, another bool) (loses, err error) {
+	written, err := v.disk.writtenAt()
+	if err != nil || !another && !newest.Time.After(written) {
+		return nil, err
+	}
+	return fmt.Errorf("%w: %s holds entries up to sequence %d, the last from %s, that this replica does not have (hint: give them up with --give-up-entries)",
+		ErrWouldLose, id.Stream, newest.Sequence, newest.Time.UTC().Format(time.RFC3339)), nil
 }
 
 // judgeWhole judges a log of this epoch that reaches as far as this replica's disk.

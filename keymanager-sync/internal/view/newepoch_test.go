@@ -12,12 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
-
-	"google.golang.org/protobuf/proto"
 )
 
 // quick listens for other replicas for no longer than a test needs.
@@ -119,7 +119,7 @@ type writer struct {
 	began atomic.Bool
 }
 
-func (w *writer) write(ctx context.Context, t *testing.T) {
+func (w *writer) write(ctx context.Context, name string) {
 	for i := 0; ctx.Err() == nil; i++ {
 		log, state := w.Log(), w.State()
 		if log == nil || w.Status().Phase != view.Live {
@@ -130,7 +130,7 @@ func (w *writer) write(ctx context.Context, t *testing.T) {
 		p := state.Position()
 		data, _ := proto.Marshal(&pb.Entry{Epoch: p.Epoch, Founding: p.Founding})
 		limited, cancel := context.WithTimeout(ctx, time.Second)
-		sequence, err := log.Append(limited, p.Sequence, "test", data, fmt.Sprintf("%s-%d", t.Name(), rand.Uint64()))
+		sequence, err := log.Append(limited, p.Sequence, "test", data, fmt.Sprintf("%s-%d", name, rand.Uint64()))
 		if err == nil {
 			if _, err = w.WaitFor(limited, sequence); err == nil {
 				w.acked.Add(1)
@@ -170,7 +170,7 @@ func TestNewEpochAgainstAWriter(t *testing.T) {
 		start := time.Duration(rand.IntN(12)) * time.Millisecond
 		writing.Go(func() {
 			time.Sleep(start)
-			w.write(ctx, t)
+			w.write(ctx, t.Name())
 		})
 		v := open(t, config(dir))
 		_, err := view.BeginEpoch(t.Context(), v, bus, view.NewEpoch{Listen: time.Millisecond, GiveUp: giveUp})

@@ -51,6 +51,9 @@ const (
 	Kind_KIND_KEY_SET Kind = 7
 	// Written by the control plane only: an Api as deployed.
 	Kind_KIND_DEPLOYMENT Kind = 8
+	// Written by the control plane only: a node that belongs to the fleet. Nodes
+	// decide nothing by it, so one that does not know the kind is no worse off.
+	Kind_KIND_MEMBER Kind = 9
 )
 
 // Enum value maps for Kind.
@@ -65,6 +68,7 @@ var (
 		6: "KIND_REVOCATION",
 		7: "KIND_KEY_SET",
 		8: "KIND_DEPLOYMENT",
+		9: "KIND_MEMBER",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED":  0,
@@ -76,6 +80,7 @@ var (
 		"KIND_REVOCATION":   6,
 		"KIND_KEY_SET":      7,
 		"KIND_DEPLOYMENT":   8,
+		"KIND_MEMBER":       9,
 	}
 )
 
@@ -3619,6 +3624,114 @@ func (x *Deployment) GetMeta() *Meta {
 	return nil
 }
 
+// Member is a node that belongs to the fleet: from its first heartbeat until it
+// leaves in good order, or is removed. Its id is the node's. What it says of the
+// node is as of heard_at; heartbeats say what is true now.
+type Member struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Id       string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	JoinedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=joined_at,json=joinedAt,proto3" json:"joined_at,omitempty"`
+	// When the node was last heard before this was written: at its first heartbeat,
+	// when its program was exchanged, or when it had fallen silent.
+	HeardAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=heard_at,json=heardAt,proto3" json:"heard_at,omitempty"`
+	Version string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	// The version of the resource schema that the node knows.
+	Schema uint32 `protobuf:"varint,5,opt,name=schema,proto3" json:"schema,omitempty"`
+	// Where the node stood.
+	Epoch    uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Sequence uint64 `protobuf:"varint,7,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Output only.
+	Meta          *Meta `protobuf:"bytes,100,opt,name=meta,proto3" json:"meta,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Member) Reset() {
+	*x = Member{}
+	mi := &file_portcullis_v1_resources_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Member) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Member) ProtoMessage() {}
+
+func (x *Member) ProtoReflect() protoreflect.Message {
+	mi := &file_portcullis_v1_resources_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Member.ProtoReflect.Descriptor instead.
+func (*Member) Descriptor() ([]byte, []int) {
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *Member) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Member) GetJoinedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.JoinedAt
+	}
+	return nil
+}
+
+func (x *Member) GetHeardAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.HeardAt
+	}
+	return nil
+}
+
+func (x *Member) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Member) GetSchema() uint32 {
+	if x != nil {
+		return x.Schema
+	}
+	return 0
+}
+
+func (x *Member) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Member) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Member) GetMeta() *Meta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 // One URL's share.
 type KeySet_Source struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3634,7 +3747,7 @@ type KeySet_Source struct {
 
 func (x *KeySet_Source) Reset() {
 	*x = KeySet_Source{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[36]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3646,7 +3759,7 @@ func (x *KeySet_Source) String() string {
 func (*KeySet_Source) ProtoMessage() {}
 
 func (x *KeySet_Source) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[36]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3702,7 +3815,7 @@ type Deployment_Revision struct {
 
 func (x *Deployment_Revision) Reset() {
 	*x = Deployment_Revision{}
-	mi := &file_portcullis_v1_resources_proto_msgTypes[37]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3714,7 +3827,7 @@ func (x *Deployment_Revision) String() string {
 func (*Deployment_Revision) ProtoMessage() {}
 
 func (x *Deployment_Revision) ProtoReflect() protoreflect.Message {
-	mi := &file_portcullis_v1_resources_proto_msgTypes[37]
+	mi := &file_portcullis_v1_resources_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3755,7 +3868,7 @@ var File_portcullis_v1_resources_proto protoreflect.FileDescriptor
 
 const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\n" +
-	"\x1dportcullis/v1/resources.proto\x12\rportcullis.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x01\n" +
+	"\x1dportcullis/v1/resources.proto\x12\rportcullis.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aportcullis/v1/schema.proto\"\x96\x01\n" +
 	"\x04Meta\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x129\n" +
 	"\n" +
@@ -4078,7 +4191,16 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12$\n" +
 	"\x03api\x18\x02 \x01(\v2\x12.portcullis.v1.ApiR\x03api\x12;\n" +
 	"\vdeployed_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"deployedAt*\xb3\x01\n" +
+	"deployedAt\"\xc5\x02\n" +
+	"\x06Member\x12\x14\n" +
+	"\x02id\x18\x01 \x01(\tB\x04\x90\xe7\x18\x02R\x02id\x12=\n" +
+	"\tjoined_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\x90\xe7\x18\x02R\bjoinedAt\x12;\n" +
+	"\bheard_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x04\x90\xe7\x18\x02R\aheardAt\x12\x1e\n" +
+	"\aversion\x18\x04 \x01(\tB\x04\x90\xe7\x18\x02R\aversion\x12\x1c\n" +
+	"\x06schema\x18\x05 \x01(\rB\x04\x90\xe7\x18\x02R\x06schema\x12\x1a\n" +
+	"\x05epoch\x18\x06 \x01(\x04B\x04\x90\xe7\x18\x02R\x05epoch\x12 \n" +
+	"\bsequence\x18\a \x01(\x04B\x04\x90\xe7\x18\x02R\bsequence\x12-\n" +
+	"\x04meta\x18d \x01(\v2\x13.portcullis.v1.MetaB\x04\x90\xe7\x18\x02R\x04meta*\xca\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vKIND_ISSUER\x10\x01\x12\f\n" +
@@ -4088,7 +4210,8 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\x11KIND_SUBSCRIPTION\x10\x05\x12\x13\n" +
 	"\x0fKIND_REVOCATION\x10\x06\x12\x10\n" +
 	"\fKIND_KEY_SET\x10\a\x12\x13\n" +
-	"\x0fKIND_DEPLOYMENT\x10\bBKZIgithub.com/portcullis-gateway/portcullis/proto/portcullis/v1;portcullisv1b\x06proto3"
+	"\x0fKIND_DEPLOYMENT\x10\b\x12\x15\n" +
+	"\vKIND_MEMBER\x10\t\x1a\x04\x98\xe7\x18\x02BO\x88\xe7\x18\x02ZIgithub.com/portcullis-gateway/portcullis/proto/portcullis/v1;portcullisv1b\x06proto3"
 
 var (
 	file_portcullis_v1_resources_proto_rawDescOnce sync.Once
@@ -4103,7 +4226,7 @@ func file_portcullis_v1_resources_proto_rawDescGZIP() []byte {
 }
 
 var file_portcullis_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
-var file_portcullis_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_portcullis_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_portcullis_v1_resources_proto_goTypes = []any{
 	(Kind)(0),                     // 0: portcullis.v1.Kind
 	(Issuer_Profile)(0),           // 1: portcullis.v1.Issuer.Profile
@@ -4152,34 +4275,35 @@ var file_portcullis_v1_resources_proto_goTypes = []any{
 	(*Revocation)(nil),            // 44: portcullis.v1.Revocation
 	(*KeySet)(nil),                // 45: portcullis.v1.KeySet
 	(*Deployment)(nil),            // 46: portcullis.v1.Deployment
-	(*KeySet_Source)(nil),         // 47: portcullis.v1.KeySet.Source
-	(*Deployment_Revision)(nil),   // 48: portcullis.v1.Deployment.Revision
-	(*timestamppb.Timestamp)(nil), // 49: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 50: google.protobuf.Duration
-	(*structpb.Struct)(nil),       // 51: google.protobuf.Struct
-	(*structpb.Value)(nil),        // 52: google.protobuf.Value
+	(*Member)(nil),                // 47: portcullis.v1.Member
+	(*KeySet_Source)(nil),         // 48: portcullis.v1.KeySet.Source
+	(*Deployment_Revision)(nil),   // 49: portcullis.v1.Deployment.Revision
+	(*timestamppb.Timestamp)(nil), // 50: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 51: google.protobuf.Duration
+	(*structpb.Struct)(nil),       // 52: google.protobuf.Struct
+	(*structpb.Value)(nil),        // 53: google.protobuf.Value
 }
 var file_portcullis_v1_resources_proto_depIdxs = []int32{
-	49, // 0: portcullis.v1.Meta.created_at:type_name -> google.protobuf.Timestamp
-	49, // 1: portcullis.v1.Meta.updated_at:type_name -> google.protobuf.Timestamp
+	50, // 0: portcullis.v1.Meta.created_at:type_name -> google.protobuf.Timestamp
+	50, // 1: portcullis.v1.Meta.updated_at:type_name -> google.protobuf.Timestamp
 	14, // 2: portcullis.v1.Issuer.keys:type_name -> portcullis.v1.Keys
 	16, // 3: portcullis.v1.Issuer.jwks:type_name -> portcullis.v1.JwksSettings
-	50, // 4: portcullis.v1.Issuer.clock_skew:type_name -> google.protobuf.Duration
-	50, // 5: portcullis.v1.Issuer.max_lifetime:type_name -> google.protobuf.Duration
+	51, // 4: portcullis.v1.Issuer.clock_skew:type_name -> google.protobuf.Duration
+	51, // 5: portcullis.v1.Issuer.max_lifetime:type_name -> google.protobuf.Duration
 	19, // 6: portcullis.v1.Issuer.claim_mappings:type_name -> portcullis.v1.ClaimMapping
 	1,  // 7: portcullis.v1.Issuer.profile:type_name -> portcullis.v1.Issuer.Profile
 	17, // 8: portcullis.v1.Issuer.introspection:type_name -> portcullis.v1.Introspection
 	11, // 9: portcullis.v1.Issuer.meta:type_name -> portcullis.v1.Meta
 	15, // 10: portcullis.v1.Keys.hmac_secrets:type_name -> portcullis.v1.HmacSecret
-	51, // 11: portcullis.v1.Keys.jwks:type_name -> google.protobuf.Struct
+	52, // 11: portcullis.v1.Keys.jwks:type_name -> google.protobuf.Struct
 	2,  // 12: portcullis.v1.HmacSecret.encoding:type_name -> portcullis.v1.HmacSecret.Encoding
-	50, // 13: portcullis.v1.JwksSettings.ttl:type_name -> google.protobuf.Duration
-	50, // 14: portcullis.v1.JwksSettings.timeout:type_name -> google.protobuf.Duration
-	50, // 15: portcullis.v1.JwksSettings.max_stale:type_name -> google.protobuf.Duration
+	51, // 13: portcullis.v1.JwksSettings.ttl:type_name -> google.protobuf.Duration
+	51, // 14: portcullis.v1.JwksSettings.timeout:type_name -> google.protobuf.Duration
+	51, // 15: portcullis.v1.JwksSettings.max_stale:type_name -> google.protobuf.Duration
 	18, // 16: portcullis.v1.Introspection.client_secret:type_name -> portcullis.v1.Secret
 	18, // 17: portcullis.v1.Introspection.private_key:type_name -> portcullis.v1.Secret
-	50, // 18: portcullis.v1.Introspection.timeout:type_name -> google.protobuf.Duration
-	50, // 19: portcullis.v1.Introspection.cache_ttl:type_name -> google.protobuf.Duration
+	51, // 18: portcullis.v1.Introspection.timeout:type_name -> google.protobuf.Duration
+	51, // 19: portcullis.v1.Introspection.cache_ttl:type_name -> google.protobuf.Duration
 	3,  // 20: portcullis.v1.Api.visibility:type_name -> portcullis.v1.Api.Visibility
 	4,  // 21: portcullis.v1.Api.error_format:type_name -> portcullis.v1.Api.ErrorFormat
 	22, // 22: portcullis.v1.Api.upstream:type_name -> portcullis.v1.Upstream
@@ -4187,8 +4311,8 @@ var file_portcullis_v1_resources_proto_depIdxs = []int32{
 	21, // 24: portcullis.v1.Api.protected_resource:type_name -> portcullis.v1.ProtectedResource
 	11, // 25: portcullis.v1.Api.meta:type_name -> portcullis.v1.Meta
 	23, // 26: portcullis.v1.Upstream.targets:type_name -> portcullis.v1.Target
-	50, // 27: portcullis.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
-	50, // 28: portcullis.v1.Upstream.response_timeout:type_name -> google.protobuf.Duration
+	51, // 27: portcullis.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
+	51, // 28: portcullis.v1.Upstream.response_timeout:type_name -> google.protobuf.Duration
 	12, // 29: portcullis.v1.Upstream.max_request_body:type_name -> portcullis.v1.ByteSize
 	24, // 30: portcullis.v1.Upstream.tls:type_name -> portcullis.v1.UpstreamTls
 	23, // 31: portcullis.v1.Upstream.sandbox_targets:type_name -> portcullis.v1.Target
@@ -4206,15 +4330,15 @@ var file_portcullis_v1_resources_proto_depIdxs = []int32{
 	30, // 43: portcullis.v1.JwtSettings.backend_jwt:type_name -> portcullis.v1.BackendJwt
 	32, // 44: portcullis.v1.JwtSettings.confirmation:type_name -> portcullis.v1.Confirmation
 	31, // 45: portcullis.v1.JwtSettings.signed_jwt:type_name -> portcullis.v1.SignedJwt
-	52, // 46: portcullis.v1.ClaimRule.equals:type_name -> google.protobuf.Value
-	50, // 47: portcullis.v1.SignedJwt.lifetime:type_name -> google.protobuf.Duration
+	53, // 46: portcullis.v1.ClaimRule.equals:type_name -> google.protobuf.Value
+	51, // 47: portcullis.v1.SignedJwt.lifetime:type_name -> google.protobuf.Duration
 	8,  // 48: portcullis.v1.Confirmation.mtls:type_name -> portcullis.v1.Confirmation.Mode
 	8,  // 49: portcullis.v1.Confirmation.dpop:type_name -> portcullis.v1.Confirmation.Mode
 	36, // 50: portcullis.v1.Restrictions.rate_limit:type_name -> portcullis.v1.Limit
 	36, // 51: portcullis.v1.Restrictions.quota:type_name -> portcullis.v1.Limit
 	36, // 52: portcullis.v1.Restrictions.spike_arrest:type_name -> portcullis.v1.Limit
 	37, // 53: portcullis.v1.Restrictions.resource_filter:type_name -> portcullis.v1.ResourceFilter
-	50, // 54: portcullis.v1.Limit.period:type_name -> google.protobuf.Duration
+	51, // 54: portcullis.v1.Limit.period:type_name -> google.protobuf.Duration
 	38, // 55: portcullis.v1.ResourceFilter.allow:type_name -> portcullis.v1.ResourcePattern
 	38, // 56: portcullis.v1.ResourceFilter.deny:type_name -> portcullis.v1.ResourcePattern
 	40, // 57: portcullis.v1.Application.clients:type_name -> portcullis.v1.Client
@@ -4222,30 +4346,33 @@ var file_portcullis_v1_resources_proto_depIdxs = []int32{
 	42, // 59: portcullis.v1.Application.certificates:type_name -> portcullis.v1.Certificate
 	11, // 60: portcullis.v1.Application.meta:type_name -> portcullis.v1.Meta
 	9,  // 61: portcullis.v1.Client.environment:type_name -> portcullis.v1.Client.Environment
-	49, // 62: portcullis.v1.ApiKey.expires_at:type_name -> google.protobuf.Timestamp
-	49, // 63: portcullis.v1.Certificate.expires_at:type_name -> google.protobuf.Timestamp
+	50, // 62: portcullis.v1.ApiKey.expires_at:type_name -> google.protobuf.Timestamp
+	50, // 63: portcullis.v1.Certificate.expires_at:type_name -> google.protobuf.Timestamp
 	10, // 64: portcullis.v1.Subscription.status:type_name -> portcullis.v1.Subscription.Status
-	49, // 65: portcullis.v1.Subscription.starts_at:type_name -> google.protobuf.Timestamp
-	49, // 66: portcullis.v1.Subscription.ends_at:type_name -> google.protobuf.Timestamp
+	50, // 65: portcullis.v1.Subscription.starts_at:type_name -> google.protobuf.Timestamp
+	50, // 66: portcullis.v1.Subscription.ends_at:type_name -> google.protobuf.Timestamp
 	11, // 67: portcullis.v1.Subscription.meta:type_name -> portcullis.v1.Meta
-	49, // 68: portcullis.v1.Revocation.issued_before:type_name -> google.protobuf.Timestamp
-	49, // 69: portcullis.v1.Revocation.expires_at:type_name -> google.protobuf.Timestamp
+	50, // 68: portcullis.v1.Revocation.issued_before:type_name -> google.protobuf.Timestamp
+	50, // 69: portcullis.v1.Revocation.expires_at:type_name -> google.protobuf.Timestamp
 	11, // 70: portcullis.v1.Revocation.meta:type_name -> portcullis.v1.Meta
-	47, // 71: portcullis.v1.KeySet.sources:type_name -> portcullis.v1.KeySet.Source
+	48, // 71: portcullis.v1.KeySet.sources:type_name -> portcullis.v1.KeySet.Source
 	11, // 72: portcullis.v1.KeySet.meta:type_name -> portcullis.v1.Meta
 	20, // 73: portcullis.v1.Deployment.api:type_name -> portcullis.v1.Api
-	49, // 74: portcullis.v1.Deployment.deployed_at:type_name -> google.protobuf.Timestamp
-	48, // 75: portcullis.v1.Deployment.previous:type_name -> portcullis.v1.Deployment.Revision
+	50, // 74: portcullis.v1.Deployment.deployed_at:type_name -> google.protobuf.Timestamp
+	49, // 75: portcullis.v1.Deployment.previous:type_name -> portcullis.v1.Deployment.Revision
 	11, // 76: portcullis.v1.Deployment.meta:type_name -> portcullis.v1.Meta
-	49, // 77: portcullis.v1.KeySet.Source.fetched_at:type_name -> google.protobuf.Timestamp
-	49, // 78: portcullis.v1.KeySet.Source.usable_until:type_name -> google.protobuf.Timestamp
-	20, // 79: portcullis.v1.Deployment.Revision.api:type_name -> portcullis.v1.Api
-	49, // 80: portcullis.v1.Deployment.Revision.deployed_at:type_name -> google.protobuf.Timestamp
-	81, // [81:81] is the sub-list for method output_type
-	81, // [81:81] is the sub-list for method input_type
-	81, // [81:81] is the sub-list for extension type_name
-	81, // [81:81] is the sub-list for extension extendee
-	0,  // [0:81] is the sub-list for field type_name
+	50, // 77: portcullis.v1.Member.joined_at:type_name -> google.protobuf.Timestamp
+	50, // 78: portcullis.v1.Member.heard_at:type_name -> google.protobuf.Timestamp
+	11, // 79: portcullis.v1.Member.meta:type_name -> portcullis.v1.Meta
+	50, // 80: portcullis.v1.KeySet.Source.fetched_at:type_name -> google.protobuf.Timestamp
+	50, // 81: portcullis.v1.KeySet.Source.usable_until:type_name -> google.protobuf.Timestamp
+	20, // 82: portcullis.v1.Deployment.Revision.api:type_name -> portcullis.v1.Api
+	50, // 83: portcullis.v1.Deployment.Revision.deployed_at:type_name -> google.protobuf.Timestamp
+	84, // [84:84] is the sub-list for method output_type
+	84, // [84:84] is the sub-list for method input_type
+	84, // [84:84] is the sub-list for extension type_name
+	84, // [84:84] is the sub-list for extension extendee
+	0,  // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_portcullis_v1_resources_proto_init() }
@@ -4253,6 +4380,7 @@ func file_portcullis_v1_resources_proto_init() {
 	if File_portcullis_v1_resources_proto != nil {
 		return
 	}
+	file_portcullis_v1_schema_proto_init()
 	file_portcullis_v1_resources_proto_msgTypes[2].OneofWrappers = []any{}
 	file_portcullis_v1_resources_proto_msgTypes[4].OneofWrappers = []any{
 		(*HmacSecret_Value)(nil),
@@ -4279,7 +4407,7 @@ func file_portcullis_v1_resources_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_portcullis_v1_resources_proto_rawDesc), len(file_portcullis_v1_resources_proto_rawDesc)),
 			NumEnums:      11,
-			NumMessages:   38,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

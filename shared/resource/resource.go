@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
-	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 // MaxFile bounds what DecodeYAML takes, in bytes. Scanner has no such limit.
@@ -104,11 +104,11 @@ func DecodeAnswer(data []byte, kind pb.Kind) (catalog.Resource, error) {
 	return r, nil
 }
 
-// Locate puts file and line to problems: each at its field in the document of
+// Locate puts file and line to faults: each at its field in the document of
 // its resource, at the document if the field is not written there, and without
-// a place if no document has the resource. The error is a fault.List; nil without problems.
-func Locate(docs []Document, ps rules.Problems) error {
-	if len(ps) == 0 {
+// a place if no document has the resource. The error is a fault.List; nil without faults.
+func Locate(docs []Document, found fault.List) error {
+	if len(found) == 0 {
 		return nil
 	}
 	byRef := make(map[catalog.Ref]*Document, len(docs))
@@ -116,12 +116,12 @@ func Locate(docs []Document, ps rules.Problems) error {
 		r := docs[i].Resource
 		byRef[catalog.Ref{Kind: catalog.KindOf(r), ID: r.GetId()}] = &docs[i]
 	}
-	es := make(fault.List, len(ps))
-	for i, p := range ps {
-		es[i] = p.Fault()
-		if d := byRef[p.Ref]; d != nil {
-			es[i].File = d.File
-			es[i].Line, es[i].Column = d.Position(p.Field)
+	es := slices.Clone(found)
+	for i := range es {
+		f := &es[i]
+		if d := byRef[catalog.Ref{Kind: catalog.KindByName(f.Kind), ID: f.ID}]; d != nil {
+			f.File = d.File
+			f.Line, f.Column = d.Position(f.Field)
 		}
 	}
 	return es

@@ -16,7 +16,6 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
-	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 func contract(t *testing.T) []resource.Document {
@@ -169,11 +168,11 @@ func TestFreeValues(t *testing.T) {
 
 func TestLocate(t *testing.T) {
 	docs := contract(t)
-	err := resource.Locate(docs, rules.Problems{
-		{Ref: catalog.Ref{Kind: pb.Kind_KIND_API, ID: "orders"}, Field: "upstream.targets[0].url", Message: "bad", Hint: "mend it"},
-		{Ref: catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: "orders-jwt"}, Field: "jwt.claim_rules[1].expression", Message: "bad"},
-		{Ref: catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: "orders-key"}, Field: "jwt.issuers", Message: "is missing"},
-		{Ref: catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: "absent"}, Field: "api", Message: "bad"},
+	err := resource.Locate(docs, fault.List{
+		{Kind: "Api", ID: "orders", Field: "upstream.targets[0].url", Message: "bad", Hint: "mend it"},
+		{Kind: "Plan", ID: "orders-jwt", Field: "jwt.claim_rules[1].expression", Message: "bad"},
+		{Kind: "Plan", ID: "orders-key", Field: "jwt.issuers", Message: "is missing"},
+		{Kind: "Plan", ID: "absent", Field: "api", Message: "bad"},
 	})
 	got, ok := errors.AsType[fault.List](err)
 	if !ok {

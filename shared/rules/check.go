@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
-
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/compile"
@@ -22,7 +20,8 @@ func (d *Draft) check(ref catalog.Ref, r catalog.Resource) {
 }
 
 func (d *Draft) fault(ref catalog.Ref, f fault.Fault) {
-	d.problem(ref, f.Field, Code(f.Code), f.Message, f.Hint)
+	f.Kind, f.ID = catalog.KindName(ref.Kind), ref.ID
+	d.problems = append(d.problems, f)
 }
 
 func (d *Draft) checkID(ref catalog.Ref) bool {
@@ -30,14 +29,14 @@ func (d *Draft) checkID(ref catalog.Ref) bool {
 		return true
 	}
 	if ref.ID == "" {
-		d.problem(ref, "id", Invalid, "is required", fmt.Sprintf("1 to %d characters of a-z, 0-9, '.', '_' and '-'", compile.MaxID))
+		d.problem(ref, "id", fault.Invalid, "is required", fmt.Sprintf("1 to %d characters of a-z, 0-9, '.', '_' and '-'", compile.MaxID))
 		return false
 	}
 	hint := ""
 	if lower := strings.ToLower(ref.ID); lower != ref.ID && compile.ValidID(lower) {
 		hint = fmt.Sprintf("write %q", lower)
 	}
-	d.problem(ref, "id", Invalid, fmt.Sprintf("%.140q is not an id: 1 to %d characters of a-z, 0-9, '.', '_' and '-'", ref.ID, compile.MaxID), hint)
+	d.problem(ref, "id", fault.Invalid, fmt.Sprintf("%.140q is not an id: 1 to %d characters of a-z, 0-9, '.', '_' and '-'", ref.ID, compile.MaxID), hint)
 	return false
 }
 
@@ -140,10 +139,9 @@ func (d *Draft) compileDefinition(dep *pb.Deployment) {
 func (d *Draft) faults(found, before fault.List) {
 	for _, f := range found {
 		ref := catalog.Ref{Kind: catalog.KindByName(f.Kind), ID: f.ID}
-		p := Problem{Ref: ref, Field: f.Field, Code: Code(f.Code), Message: f.Message, Hint: f.Hint}
 		known := d.puts[ref] == nil && slices.Contains(before, f)
-		if !known && !slices.Contains(d.problems, p) {
-			d.problems = append(d.problems, p)
+		if !known && !slices.Contains(d.problems, f) {
+			d.problems = append(d.problems, f)
 		}
 	}
 }
@@ -178,22 +176,14 @@ func (d *Draft) nearestHint(ref catalog.Ref) string {
 	if d.base.Len(ref.Kind) > compile.MaxList {
 		return ""
 	}
-	best, distance := "", 4
-	consider := func(id string) {
-		if n := levenshtein.ComputeDistance(id, ref.ID); n < distance {
-			best, distance = id, n
-		}
-	}
+	var known []string
 	for r := range d.base.All(ref.Kind) {
-		consider(r.Ref().ID)
+		known = append(known, strings.Clone(r.Ref().ID))
 	}
 	for p := range d.puts {
 		if p.Kind == ref.Kind {
-			consider(p.ID)
+			known = append(known, p.ID)
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("did you mean %q?", best)
+	return fault.DidYouMean(ref.ID, known)
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
@@ -35,7 +36,7 @@ func TestMessages(t *testing.T) {
 				d.Apply(r)
 			}
 			_, err := d.Finish()
-			problems, ok := errors.AsType[rules.Problems](err)
+			problems, ok := errors.AsType[fault.List](err)
 			if !ok {
 				t.Fatalf("got %v, want Problems", err)
 			}
@@ -60,7 +61,7 @@ func TestToldOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := rules.FromResources(resources(t, c.yaml), nil, now())
-			problems, ok := errors.AsType[rules.Problems](err)
+			problems, ok := errors.AsType[fault.List](err)
 			if !ok || len(problems) != 1 || !strings.HasPrefix(problems[0].Error(), c.want) {
 				t.Errorf("got %v, want %s… alone", err, c.want)
 			}

@@ -9,6 +9,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // MaxDependents is the number of resources that one removal or one closing may
@@ -28,7 +29,7 @@ type Draft struct {
 	applied  map[catalog.Ref]bool
 	faulty   map[catalog.Ref]bool // proposed, and refused for what they are
 	deploy   []string             // Apis whose draft shall be put in force
-	problems Problems
+	problems fault.List
 	notes    []Note
 }
 
@@ -52,7 +53,7 @@ func NewDraft(s *catalog.State, now time.Time) *Draft {
 
 // FromResources builds the state that a file describes: what is written is in
 // force, a Subscription is ACCEPTED and a Plan PUBLISHED unless they say
-// otherwise. The error is Problems. last is the state that will be replaced; nil: none.
+// otherwise. The error is a fault.List. last is the state that will be replaced; nil: none.
 func FromResources(resources []catalog.Resource, last *catalog.State, now time.Time) (*catalog.State, error) {
 	d := NewDraft(catalog.EmptyAfter(last), now)
 	d.file = true
@@ -86,7 +87,7 @@ func (d *Draft) Replace(r catalog.Resource) { d.put(r, replace) }
 func (d *Draft) Apply(r catalog.Resource) {
 	ref := catalog.Ref{Kind: catalog.KindOf(r), ID: r.GetId()}
 	if d.applied[ref] {
-		d.problem(ref, "id", Conflict, "is written twice", "keep one of the two documents")
+		d.problem(ref, "id", fault.Conflict, "is written twice", "keep one of the two documents")
 		return
 	}
 	d.applied[ref] = true
@@ -96,7 +97,7 @@ func (d *Draft) Apply(r catalog.Resource) {
 // SetKeySet proposes what an issuer's key URLs hold. For the control plane only.
 func (d *Draft) SetKeySet(k *pb.KeySet) {
 	if _, ok := get[*pb.Issuer](d, pb.Kind_KIND_ISSUER, k.GetId()); !ok {
-		d.problem(catalog.Ref{Kind: pb.Kind_KIND_KEY_SET, ID: k.GetId()}, "id", Dangling, fmt.Sprintf("no issuer %q", k.GetId()), "")
+		d.problem(catalog.Ref{Kind: pb.Kind_KIND_KEY_SET, ID: k.GetId()}, "id", fault.Dangling, fmt.Sprintf("no issuer %q", k.GetId()), "")
 		return
 	}
 	d.set(k)
@@ -106,7 +107,7 @@ func (d *Draft) SetKeySet(k *pb.KeySet) {
 func (d *Draft) SetMember(m *pb.Member) { d.set(m) }
 
 // Finish checks what the single proposals could not see, and returns the
-// changes. The error is Problems, all of them.
+// changes. The error is a fault.List, all of them.
 func (d *Draft) Finish() (*Proposal, error) {
 	for _, api := range d.deploy {
 		d.deployIfChanged(api)
@@ -138,7 +139,7 @@ func (d *Draft) put(r catalog.Resource, m mode) {
 	}
 	old := d.get(ref)
 	if m == create && old != nil {
-		d.problem(ref, "id", Exists, fmt.Sprintf("%s %q exists already", catalog.KindName(ref.Kind), ref.ID), "PUT replaces it")
+		d.problem(ref, "id", fault.Exists, fmt.Sprintf("%s %q exists already", catalog.KindName(ref.Kind), ref.ID), "PUT replaces it")
 		return
 	}
 	catalog.Identify(r, ref.ID, nil)
@@ -218,8 +219,8 @@ func (d *Draft) exists(ref catalog.Ref) bool {
 	return ok
 }
 
-func (d *Draft) problem(ref catalog.Ref, field string, code Code, message, hint string) {
-	d.problems = append(d.problems, Problem{Ref: ref, Field: field, Code: code, Message: message, Hint: hint})
+func (d *Draft) problem(ref catalog.Ref, field string, code fault.Code, message, hint string) {
+	d.fault(ref, fault.Fault{Field: field, Code: code, Message: message, Hint: hint})
 }
 
 func (d *Draft) note(ref catalog.Ref, text string) { d.notes = append(d.notes, Note{ref, text}) }

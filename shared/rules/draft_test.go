@@ -9,6 +9,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
@@ -103,6 +104,11 @@ func done(t testing.TB, s *catalog.State, what func(*rules.Draft)) *catalog.Stat
 	return next
 }
 
+// where is "plan/gold jwt.issuers[0]".
+func where(f fault.Fault) string {
+	return catalog.Ref{Kind: catalog.KindByName(f.Kind), ID: f.ID}.String() + " " + f.Field
+}
+
 func ref(text string) catalog.Ref {
 	kind, id, _ := strings.Cut(text, "/")
 	return catalog.Ref{Kind: catalog.KindByCollection(kind + "s"), ID: id}
@@ -155,105 +161,105 @@ func TestRefused(t *testing.T) {
 		name  string
 		do    func(*testing.T, *rules.Draft)
 		where string // ref and field
-		code  rules.Code
+		code  fault.Code
 	}{
-		{"id with capitals", apply(strings.Replace(app2, "two", "Two", 1)), "application/Two id", rules.Invalid},
-		{"id too long", apply(strings.Replace(app2, "two", strings.Repeat("x", 129), 1)), "application/" + strings.Repeat("x", 129) + " id", rules.Invalid},
-		{"the same twice", apply(app2 + "---\n" + app2), "application/two id", rules.Conflict},
-		{"create what exists", create("kind: Application\nid: web"), "application/web id", rules.Exists},
+		{"id with capitals", apply(strings.Replace(app2, "two", "Two", 1)), "application/Two id", fault.Invalid},
+		{"id too long", apply(strings.Replace(app2, "two", strings.Repeat("x", 129), 1)), "application/" + strings.Repeat("x", 129) + " id", fault.Invalid},
+		{"the same twice", apply(app2 + "---\n" + app2), "application/two id", fault.Conflict},
+		{"create what exists", create("kind: Application\nid: web"), "application/web id", fault.Exists},
 
-		{"alg none", apply(issuer2 + "algorithms: [none]"), "issuer/two algorithms[0]", rules.Invalid},
-		{"unknown alg", apply(issuer2 + "algorithms: [RS257]"), "issuer/two algorithms[0]", rules.Invalid},
-		{"issuer without keys", apply("kind: Issuer\nid: two\nissuer: https://two.test"), "issuer/two keys", rules.Invalid},
-		{"issuer without iss", apply("kind: Issuer\nid: two\nkeys: {jwks_urls: ['http://h/j']}"), "issuer/two issuer", rules.Invalid},
-		{"iss taken", apply(strings.Replace(issuer2, "https://two.test", "https://idp.acme.test", 1)), "issuer/two issuer", rules.Conflict},
-		{"jwks url without scheme", apply(strings.Replace(issuer2, "http://h/j", "h/j", 1)), "issuer/two keys.jwks_urls[0]", rules.Invalid},
-		{"jwks url with password", apply(strings.Replace(issuer2, "http://h/j", "http://u:p@h/j", 1)), "issuer/two keys.jwks_urls[0]", rules.Invalid},
-		{"ttl too short", apply(issuer2 + "jwks: {ttl: 1s}"), "issuer/two jwks.ttl", rules.Invalid},
-		{"skew too long", apply(issuer2 + "clock_skew: 1h"), "issuer/two clock_skew", rules.Invalid},
-		{"ca is no pem", apply(issuer2 + "jwks: {ca_pem: nonsense}"), "issuer/two jwks.ca_pem", rules.Invalid},
-		{"short hmac secret", apply("kind: Issuer\nid: two\nissuer: i\nkeys: {hmac_secrets: [{value: short}]}"), "issuer/two keys.hmac_secrets[0]", rules.Invalid},
-		{"mask instead of a secret", apply("kind: Issuer\nid: two\nissuer: i\nkeys: {hmac_secrets: [{value: '********'}]}"), "issuer/two keys.hmac_secrets[0].value", rules.Invalid},
-		{"claim mapped twice", apply(issuer2 + "claim_mappings: [{remote: a, local: x}, {remote: b, local: x}]"), "issuer/two claim_mappings[1].local", rules.Invalid},
+		{"alg none", apply(issuer2 + "algorithms: [none]"), "issuer/two algorithms[0]", fault.Invalid},
+		{"unknown alg", apply(issuer2 + "algorithms: [RS257]"), "issuer/two algorithms[0]", fault.Invalid},
+		{"issuer without keys", apply("kind: Issuer\nid: two\nissuer: https://two.test"), "issuer/two keys", fault.Invalid},
+		{"issuer without iss", apply("kind: Issuer\nid: two\nkeys: {jwks_urls: ['http://h/j']}"), "issuer/two issuer", fault.Invalid},
+		{"iss taken", apply(strings.Replace(issuer2, "https://two.test", "https://idp.acme.test", 1)), "issuer/two issuer", fault.Conflict},
+		{"jwks url without scheme", apply(strings.Replace(issuer2, "http://h/j", "h/j", 1)), "issuer/two keys.jwks_urls[0]", fault.Invalid},
+		{"jwks url with password", apply(strings.Replace(issuer2, "http://h/j", "http://u:p@h/j", 1)), "issuer/two keys.jwks_urls[0]", fault.Invalid},
+		{"ttl too short", apply(issuer2 + "jwks: {ttl: 1s}"), "issuer/two jwks.ttl", fault.Invalid},
+		{"skew too long", apply(issuer2 + "clock_skew: 1h"), "issuer/two clock_skew", fault.Invalid},
+		{"ca is no pem", apply(issuer2 + "jwks: {ca_pem: nonsense}"), "issuer/two jwks.ca_pem", fault.Invalid},
+		{"short hmac secret", apply("kind: Issuer\nid: two\nissuer: i\nkeys: {hmac_secrets: [{value: short}]}"), "issuer/two keys.hmac_secrets[0]", fault.Invalid},
+		{"mask instead of a secret", apply("kind: Issuer\nid: two\nissuer: i\nkeys: {hmac_secrets: [{value: '********'}]}"), "issuer/two keys.hmac_secrets[0].value", fault.Invalid},
+		{"claim mapped twice", apply(issuer2 + "claim_mappings: [{remote: a, local: x}, {remote: b, local: x}]"), "issuer/two claim_mappings[1].local", fault.Invalid},
 
-		{"no context path", apply(strings.Replace(api2, "context_path: /two", "", 1)), "api/two context_path", rules.Invalid},
-		{"relative context path", apply(strings.Replace(api2, "/two", "two", 1)), "api/two context_path", rules.Invalid},
-		{"trailing slash", apply(strings.Replace(api2, "/two", "/two/", 1)), "api/two context_path", rules.Invalid},
-		{"dot segment", apply(strings.Replace(api2, "/two", "/a/../two", 1)), "api/two context_path", rules.Invalid},
-		{"encoded path", apply(strings.Replace(api2, "/two", "/t%2fwo", 1)), "api/two context_path", rules.Invalid},
-		{"reserved path", apply(strings.Replace(api2, "/two", "/.well-known/oauth-protected-resource/orders", 1)), "api/two context_path", rules.Invalid},
-		{"the gateway's path", apply(strings.Replace(api2, "/two", "/.well-known/portcullis", 1)), "api/two context_path", rules.Invalid},
-		{"path taken", apply(strings.Replace(api2, "/two", "/orders", 1)), "api/two context_path", rules.Conflict},
-		{"path taken in the file", apply(api2 + "---\n" + strings.Replace(api2, "id: two", "id: three", 1)), "api/three context_path", rules.Conflict},
-		{"host with port", apply(api2 + "hosts: ['a.test:80']"), "api/two hosts[0]", rules.Invalid},
-		{"no target", apply("kind: Api\nid: two\ncontext_path: /two"), "api/two upstream.targets", rules.Invalid},
-		{"target without scheme", apply(strings.Replace(api2, "http://h", "h:80", 1)), "api/two upstream.targets[0].url", rules.Invalid},
-		{"target with query", apply(strings.Replace(api2, "http://h", "http://h/?a=b", 1)), "api/two upstream.targets[0].url", rules.Invalid},
-		{"weights zero", apply(strings.Replace(api2, "'http://h'", "'http://h', weight: 0", 1)), "api/two upstream.targets", rules.Invalid},
-		{"timeout zero", apply(strings.Replace(api2, "targets:", "response_timeout: 0s, targets:", 1)), "api/two upstream.response_timeout", rules.Invalid},
+		{"no context path", apply(strings.Replace(api2, "context_path: /two", "", 1)), "api/two context_path", fault.Invalid},
+		{"relative context path", apply(strings.Replace(api2, "/two", "two", 1)), "api/two context_path", fault.Invalid},
+		{"trailing slash", apply(strings.Replace(api2, "/two", "/two/", 1)), "api/two context_path", fault.Invalid},
+		{"dot segment", apply(strings.Replace(api2, "/two", "/a/../two", 1)), "api/two context_path", fault.Invalid},
+		{"encoded path", apply(strings.Replace(api2, "/two", "/t%2fwo", 1)), "api/two context_path", fault.Invalid},
+		{"reserved path", apply(strings.Replace(api2, "/two", "/.well-known/oauth-protected-resource/orders", 1)), "api/two context_path", fault.Invalid},
+		{"the gateway's path", apply(strings.Replace(api2, "/two", "/.well-known/portcullis", 1)), "api/two context_path", fault.Invalid},
+		{"path taken", apply(strings.Replace(api2, "/two", "/orders", 1)), "api/two context_path", fault.Conflict},
+		{"path taken in the file", apply(api2 + "---\n" + strings.Replace(api2, "id: two", "id: three", 1)), "api/three context_path", fault.Conflict},
+		{"host with port", apply(api2 + "hosts: ['a.test:80']"), "api/two hosts[0]", fault.Invalid},
+		{"no target", apply("kind: Api\nid: two\ncontext_path: /two"), "api/two upstream.targets", fault.Invalid},
+		{"target without scheme", apply(strings.Replace(api2, "http://h", "h:80", 1)), "api/two upstream.targets[0].url", fault.Invalid},
+		{"target with query", apply(strings.Replace(api2, "http://h", "http://h/?a=b", 1)), "api/two upstream.targets[0].url", fault.Invalid},
+		{"weights zero", apply(strings.Replace(api2, "'http://h'", "'http://h', weight: 0", 1)), "api/two upstream.targets", fault.Invalid},
+		{"timeout zero", apply(strings.Replace(api2, "targets:", "response_timeout: 0s, targets:", 1)), "api/two upstream.response_timeout", fault.Invalid},
 
-		{"plan without api", apply(strings.Replace(plan2, "orders", "order", 1)), "plan/two api", rules.Dangling},
-		{"plan without issuer", apply(strings.Replace(plan2, "[acme]", "[]", 1)), "plan/two jwt.issuers", rules.Invalid},
-		{"plan of unknown issuer", apply(strings.Replace(plan2, "[acme]", "[acne]", 1)), "plan/two jwt.issuers[0]", rules.Dangling},
-		{"plan without security", apply("kind: Plan\nid: two\napi: orders"), "plan/two security", rules.Invalid},
-		{"keyless with jwt", apply(strings.Replace(plan2, "security: JWT", "security: KEYLESS", 1)), "plan/two jwt", rules.Invalid},
-		{"bad selection rule", apply(plan2 + "selection_rule: 'request.headers['"), "plan/two selection_rule", rules.Invalid},
-		{"selection rule is no bool", apply(plan2 + "selection_rule: request.method"), "plan/two selection_rule", rules.Invalid},
-		{"bad claim expression", apply(strings.Replace(plan2, "[acme]", "[acme], claim_rules: [{claim: a, expression: 'claims.a >'}]", 1)), "plan/two jwt.claim_rules[0].expression", rules.Invalid},
-		{"claim rule asks nothing", apply(strings.Replace(plan2, "[acme]", "[acme], claim_rules: [{claim: a}]", 1)), "plan/two jwt.claim_rules[0]", rules.Invalid},
-		{"signed claim of ours", apply(strings.Replace(plan2, "[acme]", "[acme], signed_jwt: {claims: [a, exp]}", 1)), "plan/two jwt.signed_jwt.claims[1]", rules.Invalid},
-		{"signed claim in our namespace", apply(strings.Replace(plan2, "[acme]", "[acme], signed_jwt: {claims: ['urn:portcullis:plan']}", 1)), "plan/two jwt.signed_jwt.claims[0]", rules.Invalid},
-		{"signed header is a claim's", apply(strings.Replace(plan2, "[acme]", "[acme], signed_jwt: {}, claims_to_headers: [{claim: a, header: x-jwt-assertion}]", 1)), "plan/two jwt.signed_jwt.header", rules.Invalid},
-		{"bad header", apply(strings.Replace(plan2, "[acme]", "[acme], claims_to_headers: [{claim: a, header: 'X Y'}]", 1)), "plan/two jwt.claims_to_headers[0].header", rules.Invalid},
-		{"hop-by-hop header", apply(strings.Replace(plan2, "[acme]", "[acme], claims_to_headers: [{claim: a, header: Connection}]", 1)), "plan/two jwt.claims_to_headers[0].header", rules.Invalid},
-		{"limit without period", apply(plan2 + "restrictions: {rate_limit: {requests: 1}}"), "plan/two restrictions.rate_limit.period", rules.Invalid},
-		{"limit of nothing", apply(plan2 + "restrictions: {quota: {requests: 0, period: 1s}}"), "plan/two restrictions.quota.requests", rules.Invalid},
-		{"bad limit key", apply(plan2 + "restrictions: {rate_limit: {requests: 1, period: 1s, key: '1 +'}}"), "plan/two restrictions.rate_limit.key", rules.Invalid},
-		{"half a wildcard", apply(plan2 + "restrictions: {resource_filter: {allow: [{path: /a*}]}}"), "plan/two restrictions.resource_filter.allow[0].path", rules.Invalid},
-		{"method in small letters", apply(plan2 + "restrictions: {resource_filter: {deny: [{path: /a, methods: [get]}]}}"), "plan/two restrictions.resource_filter.deny[0].methods[0]", rules.Invalid},
-		{"plan back to staging", apply(strings.Replace(plan2, "id: two", "id: gold", 1) + "status: STAGING"), "plan/gold status", rules.Lifecycle},
-		{"plan moved by PUT", replace(strings.Replace(plan2, "id: two", "id: gold", 1) + "status: DEPRECATED"), "plan/gold status", rules.Lifecycle},
-		{"plan changes its kind", apply("kind: Plan\nid: gold\napi: orders\nsecurity: API_KEY"), "plan/gold security", rules.Conflict},
+		{"plan without api", apply(strings.Replace(plan2, "orders", "order", 1)), "plan/two api", fault.Dangling},
+		{"plan without issuer", apply(strings.Replace(plan2, "[acme]", "[]", 1)), "plan/two jwt.issuers", fault.Invalid},
+		{"plan of unknown issuer", apply(strings.Replace(plan2, "[acme]", "[acne]", 1)), "plan/two jwt.issuers[0]", fault.Dangling},
+		{"plan without security", apply("kind: Plan\nid: two\napi: orders"), "plan/two security", fault.Invalid},
+		{"keyless with jwt", apply(strings.Replace(plan2, "security: JWT", "security: KEYLESS", 1)), "plan/two jwt", fault.Invalid},
+		{"bad selection rule", apply(plan2 + "selection_rule: 'request.headers['"), "plan/two selection_rule", fault.Invalid},
+		{"selection rule is no bool", apply(plan2 + "selection_rule: request.method"), "plan/two selection_rule", fault.Invalid},
+		{"bad claim expression", apply(strings.Replace(plan2, "[acme]", "[acme], claim_rules: [{claim: a, expression: 'claims.a >'}]", 1)), "plan/two jwt.claim_rules[0].expression", fault.Invalid},
+		{"claim rule asks nothing", apply(strings.Replace(plan2, "[acme]", "[acme], claim_rules: [{claim: a}]", 1)), "plan/two jwt.claim_rules[0]", fault.Invalid},
+		{"signed claim of ours", apply(strings.Replace(plan2, "[acme]", "[acme], signed_jwt: {claims: [a, exp]}", 1)), "plan/two jwt.signed_jwt.claims[1]", fault.Invalid},
+		{"signed claim in our namespace", apply(strings.Replace(plan2, "[acme]", "[acme], signed_jwt: {claims: ['urn:portcullis:plan']}", 1)), "plan/two jwt.signed_jwt.claims[0]", fault.Invalid},
+		{"signed header is a claim's", apply(strings.Replace(plan2, "[acme]", "[acme], signed_jwt: {}, claims_to_headers: [{claim: a, header: x-jwt-assertion}]", 1)), "plan/two jwt.signed_jwt.header", fault.Invalid},
+		{"bad header", apply(strings.Replace(plan2, "[acme]", "[acme], claims_to_headers: [{claim: a, header: 'X Y'}]", 1)), "plan/two jwt.claims_to_headers[0].header", fault.Invalid},
+		{"hop-by-hop header", apply(strings.Replace(plan2, "[acme]", "[acme], claims_to_headers: [{claim: a, header: Connection}]", 1)), "plan/two jwt.claims_to_headers[0].header", fault.Invalid},
+		{"limit without period", apply(plan2 + "restrictions: {rate_limit: {requests: 1}}"), "plan/two restrictions.rate_limit.period", fault.Invalid},
+		{"limit of nothing", apply(plan2 + "restrictions: {quota: {requests: 0, period: 1s}}"), "plan/two restrictions.quota.requests", fault.Invalid},
+		{"bad limit key", apply(plan2 + "restrictions: {rate_limit: {requests: 1, period: 1s, key: '1 +'}}"), "plan/two restrictions.rate_limit.key", fault.Invalid},
+		{"half a wildcard", apply(plan2 + "restrictions: {resource_filter: {allow: [{path: /a*}]}}"), "plan/two restrictions.resource_filter.allow[0].path", fault.Invalid},
+		{"method in small letters", apply(plan2 + "restrictions: {resource_filter: {deny: [{path: /a, methods: [get]}]}}"), "plan/two restrictions.resource_filter.deny[0].methods[0]", fault.Invalid},
+		{"plan back to staging", apply(strings.Replace(plan2, "id: two", "id: gold", 1) + "status: STAGING"), "plan/gold status", fault.Lifecycle},
+		{"plan moved by PUT", replace(strings.Replace(plan2, "id: two", "id: gold", 1) + "status: DEPRECATED"), "plan/gold status", fault.Lifecycle},
+		{"plan changes its kind", apply("kind: Plan\nid: gold\napi: orders\nsecurity: API_KEY"), "plan/gold security", fault.Conflict},
 
-		{"client_id taken", apply(app2 + "clients: [{issuer: acme, client_id: mobile-app}]"), "application/two clients[0].client_id", rules.Conflict},
-		{"client_id twice in the file", apply(app2 + "clients: [{issuer: acme, client_id: n}]\n---\n" + strings.Replace(app2, "two", "three", 1) + "clients: [{issuer: acme, client_id: n}]"), "application/three clients[0].client_id", rules.Conflict},
-		{"client of unknown issuer", apply(app2 + "clients: [{issuer: nobody, client_id: n}]"), "application/two clients[0].issuer", rules.Dangling},
-		{"api key taken", apply(app2 + "api_keys: [{id: k, sha256: 2CF24DBA5FB0A30E26E83B2AC5B9E29E1B161E5C1FA7425E73043362938B9824}]"), "application/two api_keys[0].sha256", rules.Conflict},
-		{"api key is no hash", apply(app2 + "api_keys: [{id: k, sha256: secret}]"), "application/two api_keys[0].sha256", rules.Invalid},
+		{"client_id taken", apply(app2 + "clients: [{issuer: acme, client_id: mobile-app}]"), "application/two clients[0].client_id", fault.Conflict},
+		{"client_id twice in the file", apply(app2 + "clients: [{issuer: acme, client_id: n}]\n---\n" + strings.Replace(app2, "two", "three", 1) + "clients: [{issuer: acme, client_id: n}]"), "application/three clients[0].client_id", fault.Conflict},
+		{"client of unknown issuer", apply(app2 + "clients: [{issuer: nobody, client_id: n}]"), "application/two clients[0].issuer", fault.Dangling},
+		{"api key taken", apply(app2 + "api_keys: [{id: k, sha256: 2CF24DBA5FB0A30E26E83B2AC5B9E29E1B161E5C1FA7425E73043362938B9824}]"), "application/two api_keys[0].sha256", fault.Conflict},
+		{"api key is no hash", apply(app2 + "api_keys: [{id: k, sha256: secret}]"), "application/two api_keys[0].sha256", fault.Invalid},
 
-		{"subscription of nobody", apply(strings.Replace(sub2, "web", "wep", 1)), "subscription/two application", rules.Dangling},
-		{"subscription to nothing", apply(strings.Replace(sub2, "gold", "goldd", 1)), "subscription/two plan", rules.Dangling},
-		{"subscription to keyless", apply(strings.Replace(sub2, "gold", "open", 1)), "subscription/two plan", rules.Invalid},
-		{"second subscription", apply(strings.Replace(sub2, "web", "mobile", 1)), "subscription/two ", rules.Conflict},
-		{"second in the file", apply(sub2 + "---\n" + strings.Replace(sub2, "id: two", "id: three", 1)), "subscription/three ", rules.Conflict},
-		{"ends before it starts", apply(sub2 + "starts_at: 2026-02-01T00:00:00Z\nends_at: 2026-01-01T00:00:00Z"), "subscription/two ends_at", rules.Invalid},
-		{"subscription moves to another plan", apply("kind: Subscription\nid: mobile-gold\napplication: mobile\nplan: silver"), "subscription/mobile-gold plan", rules.Conflict},
-		{"create on a plan in staging", create(strings.Replace(sub2, "gold", "staging", 1)), "subscription/two plan", rules.Lifecycle},
-		{"pause what is pending", step("subscription/web-silver", "pause"), "subscription/web-silver ", rules.Lifecycle},
-		{"resume what is accepted", step("subscription/mobile-gold", "resume"), "subscription/mobile-gold ", rules.Lifecycle},
-		{"unknown step", step("subscription/mobile-gold", "fly"), "subscription/mobile-gold ", rules.NotFound},
-		{"step of nothing", step("subscription/none", "pause"), "subscription/none ", rules.NotFound},
+		{"subscription of nobody", apply(strings.Replace(sub2, "web", "wep", 1)), "subscription/two application", fault.Dangling},
+		{"subscription to nothing", apply(strings.Replace(sub2, "gold", "goldd", 1)), "subscription/two plan", fault.Dangling},
+		{"subscription to keyless", apply(strings.Replace(sub2, "gold", "open", 1)), "subscription/two plan", fault.Invalid},
+		{"second subscription", apply(strings.Replace(sub2, "web", "mobile", 1)), "subscription/two ", fault.Conflict},
+		{"second in the file", apply(sub2 + "---\n" + strings.Replace(sub2, "id: two", "id: three", 1)), "subscription/three ", fault.Conflict},
+		{"ends before it starts", apply(sub2 + "starts_at: 2026-02-01T00:00:00Z\nends_at: 2026-01-01T00:00:00Z"), "subscription/two ends_at", fault.Invalid},
+		{"subscription moves to another plan", apply("kind: Subscription\nid: mobile-gold\napplication: mobile\nplan: silver"), "subscription/mobile-gold plan", fault.Conflict},
+		{"create on a plan in staging", create(strings.Replace(sub2, "gold", "staging", 1)), "subscription/two plan", fault.Lifecycle},
+		{"pause what is pending", step("subscription/web-silver", "pause"), "subscription/web-silver ", fault.Lifecycle},
+		{"resume what is accepted", step("subscription/mobile-gold", "resume"), "subscription/mobile-gold ", fault.Lifecycle},
+		{"unknown step", step("subscription/mobile-gold", "fly"), "subscription/mobile-gold ", fault.NotFound},
+		{"step of nothing", step("subscription/none", "pause"), "subscription/none ", fault.NotFound},
 
-		{"revocation of nothing", apply(rev2), "revocation/two ", rules.Invalid},
-		{"revocation of unknown issuer", apply(strings.Replace(rev2, "acme", "acne", 1) + "jti: x"), "revocation/two issuer", rules.Dangling},
-		{"revoked hash is no hash", apply("kind: Revocation\nid: two\ntoken_sha256: x"), "revocation/two token_sha256", rules.Invalid},
-		{"introspection in use", apply("kind: Issuer\nid: asked\nissuer: https://as.test\nkeys: {jwks_urls: ['http://h/j']}"), "issuer/asked introspection", rules.InUse},
-		{"revocation names another token", apply("kind: Revocation\nid: held\nissuer: acme\njti: other"), "revocation/held ", rules.Conflict},
-		{"revocation ends earlier", apply("kind: Revocation\nid: held\nissuer: acme\njti: x\nexpires_at: 2026-12-01T00:00:00Z"), "revocation/held expires_at", rules.Conflict},
-		{"PUT on a plan in staging", replace(strings.Replace(sub2, "gold", "staging", 1)), "subscription/two plan", rules.Lifecycle},
-		{"issued_before with jti", apply(rev2 + "jti: x\nissued_before: 2026-01-01T00:00:00Z"), "revocation/two issued_before", rules.Invalid},
+		{"revocation of nothing", apply(rev2), "revocation/two ", fault.Invalid},
+		{"revocation of unknown issuer", apply(strings.Replace(rev2, "acme", "acne", 1) + "jti: x"), "revocation/two issuer", fault.Dangling},
+		{"revoked hash is no hash", apply("kind: Revocation\nid: two\ntoken_sha256: x"), "revocation/two token_sha256", fault.Invalid},
+		{"introspection in use", apply("kind: Issuer\nid: asked\nissuer: https://as.test\nkeys: {jwks_urls: ['http://h/j']}"), "issuer/asked introspection", fault.InUse},
+		{"revocation names another token", apply("kind: Revocation\nid: held\nissuer: acme\njti: other"), "revocation/held ", fault.Conflict},
+		{"revocation ends earlier", apply("kind: Revocation\nid: held\nissuer: acme\njti: x\nexpires_at: 2026-12-01T00:00:00Z"), "revocation/held expires_at", fault.Conflict},
+		{"PUT on a plan in staging", replace(strings.Replace(sub2, "gold", "staging", 1)), "subscription/two plan", fault.Lifecycle},
+		{"issued_before with jti", apply(rev2 + "jti: x\nissued_before: 2026-01-01T00:00:00Z"), "revocation/two issued_before", fault.Invalid},
 
-		{"deploy without published plan", step("api/lonely", "deploy"), "api/lonely ", rules.Lifecycle},
-		{"stop what is not deployed", step("api/lonely", "stop"), "api/lonely ", rules.Lifecycle},
-		{"start what runs", step("api/orders", "start"), "api/orders ", rules.Lifecycle},
-		{"unpublish what is not published", step("api/orders", "unpublish"), "api/orders ", rules.Lifecycle},
-		{"rollback to nothing", step("api/orders", "rollback"), "api/orders revision", rules.NotFound},
+		{"deploy without published plan", step("api/lonely", "deploy"), "api/lonely ", fault.Lifecycle},
+		{"stop what is not deployed", step("api/lonely", "stop"), "api/lonely ", fault.Lifecycle},
+		{"start what runs", step("api/orders", "start"), "api/orders ", fault.Lifecycle},
+		{"unpublish what is not published", step("api/orders", "unpublish"), "api/orders ", fault.Lifecycle},
+		{"rollback to nothing", step("api/orders", "rollback"), "api/orders revision", fault.NotFound},
 
-		{"remove an issuer in use", removal("issuer/acme", true), "issuer/acme ", rules.InUse},
-		{"remove an api in use", removal("api/orders", false), "api/orders ", rules.InUse},
-		{"remove a plan in use", removal("plan/gold", false), "plan/gold ", rules.InUse},
-		{"remove an application in use", removal("application/mobile", false), "application/mobile ", rules.InUse},
-		{"remove nothing", removal("application/none", false), "application/none ", rules.NotFound},
+		{"remove an issuer in use", removal("issuer/acme", true), "issuer/acme ", fault.InUse},
+		{"remove an api in use", removal("api/orders", false), "api/orders ", fault.InUse},
+		{"remove a plan in use", removal("plan/gold", false), "plan/gold ", fault.InUse},
+		{"remove an application in use", removal("application/mobile", false), "application/mobile ", fault.InUse},
+		{"remove nothing", removal("application/none", false), "application/none ", fault.NotFound},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := applied(t, applied(t, catalog.Empty(), world), `
@@ -293,12 +299,12 @@ upstream: {targets: [{url: "http://127.0.0.1:2"}]}
 			d := rules.NewDraft(s, now())
 			c.do(t, d)
 			_, err := d.Finish()
-			problems, ok := errors.AsType[rules.Problems](err)
+			problems, ok := errors.AsType[fault.List](err)
 			if !ok || len(problems) != 1 {
 				t.Fatalf("error %v, want one problem", err)
 			}
 			p := problems[0]
-			if got := fmt.Sprint(p.Ref, " ", p.Field); got != c.where || p.Code != c.code || p.Message == "" {
+			if got := where(p); got != c.where || p.Code != c.code || p.Message == "" {
 				t.Fatalf("got  %s: %s: %s\nwant %s: %s", got, p.Code, p.Message, c.where, c.code)
 			}
 		})

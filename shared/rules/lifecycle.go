@@ -12,6 +12,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // MaxPreviousRevisions is how many earlier definitions a Deployment keeps for rollback.
@@ -98,7 +99,7 @@ func reachable[S comparable](moves []move[S], from, to S) bool {
 func (d *Draft) Step(ref catalog.Ref, verb string, revision uint64) {
 	old := d.get(ref)
 	if old == nil {
-		d.problem(ref, "", NotFound, fmt.Sprintf("no %s %q", strings.ToLower(catalog.KindName(ref.Kind)), ref.ID), "")
+		d.problem(ref, "", fault.NotFound, fmt.Sprintf("no %s %q", strings.ToLower(catalog.KindName(ref.Kind)), ref.ID), "")
 		return
 	}
 	k := kindOf(ref.Kind)
@@ -107,7 +108,7 @@ func (d *Draft) Step(ref catalog.Ref, verb string, revision uint64) {
 		if len(k.verbs) > 0 {
 			hint = "steps: " + strings.Join(k.verbs, ", ")
 		}
-		d.problem(ref, "", NotFound, fmt.Sprintf("has no step %q", verb), hint)
+		d.problem(ref, "", fault.NotFound, fmt.Sprintf("has no step %q", verb), hint)
 		return
 	}
 	k.step(d, ref, clone(old), verb, revision)
@@ -139,7 +140,7 @@ func stepOf[S interface {
 		if len(legal) > 0 {
 			hint = "from here: " + strings.Join(legal, ", ")
 		}
-		d.problem(ref, "", Lifecycle, fmt.Sprintf("cannot %s what is %s", verb, from), hint)
+		d.problem(ref, "", fault.Lifecycle, fmt.Sprintf("cannot %s what is %s", verb, from), hint)
 	}
 	return to, ok
 }
@@ -164,13 +165,13 @@ func (d *Draft) startStop(ref catalog.Ref, api *pb.Api, stop bool) {
 	dep, ok := get[*pb.Deployment](d, pb.Kind_KIND_DEPLOYMENT, ref.ID)
 	switch {
 	case !ok:
-		d.problem(ref, "", Lifecycle, "is not deployed", "from here: deploy")
+		d.problem(ref, "", fault.Lifecycle, "is not deployed", "from here: deploy")
 		return
 	case dep.GetStopped() == stop && stop:
-		d.problem(ref, "", Lifecycle, "is stopped already", "from here: start")
+		d.problem(ref, "", fault.Lifecycle, "is stopped already", "from here: start")
 		return
 	case dep.GetStopped() == stop:
-		d.problem(ref, "", Lifecycle, "is started already", "from here: stop")
+		d.problem(ref, "", fault.Lifecycle, "is started already", "from here: stop")
 		return
 	}
 	dep = clone(dep)
@@ -182,7 +183,7 @@ func (d *Draft) startStop(ref catalog.Ref, api *pb.Api, stop bool) {
 // putInForce deploys an Api's draft as the next revision.
 func (d *Draft) putInForce(ref catalog.Ref, api *pb.Api) {
 	if !d.file && !d.hasServingPlan(ref.ID) {
-		d.problem(ref, "", Lifecycle, "has no published plan, so nobody could call it", "publish a plan of this Api first")
+		d.problem(ref, "", fault.Lifecycle, "has no published plan, so nobody could call it", "publish a plan of this Api first")
 		return
 	}
 	before, deployed := get[*pb.Deployment](d, pb.Kind_KIND_DEPLOYMENT, ref.ID)
@@ -218,7 +219,7 @@ func (d *Draft) rollback(ref catalog.Ref, api *pb.Api, revision uint64) {
 	if len(kept) > 0 {
 		hint = "earlier revisions: " + strings.Join(kept, ", ")
 	}
-	d.problem(ref, "revision", NotFound, fmt.Sprintf("no earlier revision %d", revision), hint)
+	d.problem(ref, "revision", fault.NotFound, fmt.Sprintf("no earlier revision %d", revision), hint)
 }
 
 // DeployTouched puts the drafts in force of every Api that the draft touches so
@@ -343,7 +344,7 @@ func (d *Draft) prepareSubscription(ref catalog.Ref, n, old *pb.Subscription, m 
 		}
 	}
 	if m != apply && plan != nil && plan.GetStatus() != pb.Plan_PUBLISHED {
-		d.problem(ref, "plan", Lifecycle, fmt.Sprintf("plan %q is %s and takes no new subscriptions", plan.GetId(), plan.GetStatus()), "")
+		d.problem(ref, "plan", fault.Lifecycle, fmt.Sprintf("plan %q is %s and takes no new subscriptions", plan.GetId(), plan.GetStatus()), "")
 	}
 }
 
@@ -358,17 +359,17 @@ func moveTo[S interface {
 	case to == unset || to == from:
 		return from
 	case fixed:
-		d.problem(ref, "status", Lifecycle, fmt.Sprintf("is %s; PUT does not move it to %s", from, to),
+		d.problem(ref, "status", fault.Lifecycle, fmt.Sprintf("is %s; PUT does not move it to %s", from, to),
 			"use the verbs: "+strings.Join(verbsOf(moves), ", "))
 	case !reachable(moves, from, to):
-		d.problem(ref, "status", Lifecycle, fmt.Sprintf("no steps lead from %s to %s", from, to), "")
+		d.problem(ref, "status", fault.Lifecycle, fmt.Sprintf("no steps lead from %s to %s", from, to), "")
 	}
 	return to
 }
 
 func (d *Draft) fixed(ref catalog.Ref, field, now, before string) {
 	if now != before {
-		d.problem(ref, field, Conflict, fmt.Sprintf("is %q and cannot become %q", before, now),
+		d.problem(ref, field, fault.Conflict, fmt.Sprintf("is %q and cannot become %q", before, now),
 			"create another "+catalog.KindName(ref.Kind))
 	}
 }
@@ -430,11 +431,11 @@ func (d *Draft) prepareRevocation(ref catalog.Ref, n, old *pb.Revocation, m mode
 	if old != nil {
 		d.fixed(ref, "issuer", n.GetIssuer(), old.GetIssuer())
 		if n.GetIssuer() == old.GetIssuer() && !sameTarget(n, old) {
-			d.problem(ref, "", Conflict, "names something else than before, and revocations are never taken back by overwriting",
+			d.problem(ref, "", fault.Conflict, "names something else than before, and revocations are never taken back by overwriting",
 				"create another Revocation, or delete this one")
 		}
 		if end := n.GetExpiresAt(); end != nil && (old.GetExpiresAt() == nil || end.AsTime().Before(old.GetExpiresAt().AsTime())) {
-			d.problem(ref, "expires_at", Conflict, "is earlier than before", "delete the revocation if it shall end")
+			d.problem(ref, "expires_at", fault.Conflict, "is earlier than before", "delete the revocation if it shall end")
 		}
 	}
 	if (n.GetClientId() == "" && n.GetSubject() == "") || n.GetIssuedBefore() != nil {

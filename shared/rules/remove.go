@@ -7,6 +7,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // Remove proposes that a resource ends. What refers to it stands in the way,
@@ -14,7 +15,7 @@ import (
 // never taken from under them.
 func (d *Draft) Remove(ref catalog.Ref, cascade bool) {
 	if !d.exists(ref) {
-		d.problem(ref, "", NotFound, fmt.Sprintf("no %s %q", strings.ToLower(catalog.KindName(ref.Kind)), ref.ID), "")
+		d.problem(ref, "", fault.NotFound, fmt.Sprintf("no %s %q", strings.ToLower(catalog.KindName(ref.Kind)), ref.ID), "")
 		return
 	}
 	var users, own []catalog.Ref
@@ -27,10 +28,10 @@ func (d *Draft) Remove(ref catalog.Ref, cascade bool) {
 		if ref.Kind == pb.Kind_KIND_ISSUER {
 			hint = "take the issuer out of them first"
 		}
-		d.problem(ref, "", InUse, "is used by "+listed(users), hint)
+		d.problem(ref, "", fault.InUse, "is used by "+listed(users), hint)
 		return
 	case len(users)+len(own) > MaxDependents:
-		d.problem(ref, "", InUse, fmt.Sprintf("has %d dependents, more than %d", len(users)+len(own), MaxDependents),
+		d.problem(ref, "", fault.InUse, fmt.Sprintf("has %d dependents, more than %d", len(users)+len(own), MaxDependents),
 			"remove them first, in several steps")
 		return
 	}

@@ -5,6 +5,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // maskedSecret is what answers show instead of a secret.
@@ -23,7 +24,7 @@ func (d *Draft) keepSecrets(ref catalog.Ref, r, previous catalog.Resource) {
 			continue
 		}
 		if i >= len(before) || before[i].GetValue() == "" {
-			d.problem(ref, fmt.Sprintf("keys.hmac_secrets[%d].value", i), Invalid,
+			d.problem(ref, fmt.Sprintf("keys.hmac_secrets[%d].value", i), fault.Invalid,
 				"is the mask that answers show instead of a secret, and there is no secret to keep", "write the secret itself")
 			continue
 		}
@@ -38,7 +39,7 @@ func (d *Draft) keepSecret(ref catalog.Ref, field string, n, old *pb.Secret) {
 	switch {
 	case n.GetValue() != maskedSecret:
 	case old.GetValue() == "":
-		d.problem(ref, field+".value", Invalid,
+		d.problem(ref, field+".value", fault.Invalid,
 			"is the mask that answers show instead of a secret, and there is no secret to keep", "write the secret itself")
 	default:
 		n.Source = &pb.Secret_Value{Value: old.GetValue()}

@@ -20,6 +20,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
@@ -210,7 +211,7 @@ func (s *story) file(body string) string {
 // told is a refusal, one problem a line.
 func told(t *testing.T, err error) string {
 	t.Helper()
-	problems, ok := errors.AsType[rules.Problems](err)
+	problems, ok := errors.AsType[fault.List](err)
 	if !ok {
 		t.Fatalf("error %v, want Problems", err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // checkTogether checks references and uniqueness in the picture that all
@@ -40,7 +41,7 @@ func (t *together) refers(from catalog.Ref, field string, to catalog.Ref) bool {
 	if t.exists(to) || t.faulty[to] { // what is wrong with a resource is told once, there
 		return true
 	}
-	t.problem(from, field, Dangling, fmt.Sprintf("no %s %q", catalog.KindSlug(to.Kind), to.ID), t.nearestHint(to))
+	t.problem(from, field, fault.Dangling, fmt.Sprintf("no %s %q", catalog.KindSlug(to.Kind), to.ID), t.nearestHint(to))
 	return false
 }
 
@@ -71,7 +72,7 @@ func (t *together) issuer(ref catalog.Ref, n *pb.Issuer) {
 		}
 	}
 	if other, taken := t.issuers[n.GetIssuer()]; taken {
-		t.problem(ref, "issuer", Conflict, fmt.Sprintf("%q is the iss of issuer %q already", n.GetIssuer(), other),
+		t.problem(ref, "issuer", fault.Conflict, fmt.Sprintf("%q is the iss of issuer %q already", n.GetIssuer(), other),
 			"one Issuer holds all keys and settings of an iss")
 	}
 	t.issuers[n.GetIssuer()] = ref.ID
@@ -86,7 +87,7 @@ func (t *together) keepsIntrospection(ref catalog.Ref, n *pb.Issuer) {
 	for r := range t.base.All(pb.Kind_KIND_PLAN) {
 		p, ok := get[*pb.Plan](t.Draft, pb.Kind_KIND_PLAN, r.Ref().ID)
 		if ok && slices.Contains(p.GetOauth2().GetIssuers(), ref.ID) {
-			t.problem(ref, "introspection", InUse, "is used by "+r.Ref().String(), "take the issuer out of that plan first")
+			t.problem(ref, "introspection", fault.InUse, "is used by "+r.Ref().String(), "take the issuer out of that plan first")
 			return
 		}
 	}
@@ -105,8 +106,8 @@ func (t *together) hostPaths(ref catalog.Ref, api *pb.Api, proposed map[catalog.
 			if at.Host != "" {
 				host = "host " + at.Host
 			}
-			p := Problem{
-				Ref: catalog.Ref{Kind: pb.Kind_KIND_API, ID: ref.ID}, Field: "context_path", Code: Conflict,
+			p := fault.Fault{
+				Kind: "Api", ID: ref.ID, Field: "context_path", Code: fault.Conflict,
 				Message: fmt.Sprintf("%s on %s is taken by api %q", at.Path, host, other),
 				Hint:    "choose another context_path or host",
 			}
@@ -153,7 +154,7 @@ func (t *together) application(ref catalog.Ref, n *pb.Application) {
 			other, taken = held.Application, found && t.untouched(held.Application)
 		}
 		if taken && other != ref.ID {
-			t.problem(ref, field+".client_id", Conflict,
+			t.problem(ref, field+".client_id", fault.Conflict,
 				fmt.Sprintf("%q of issuer %q belongs to application %q", key.id, key.issuer, other),
 				"a client_id is unique within its issuer")
 		}
@@ -161,12 +162,12 @@ func (t *together) application(ref catalog.Ref, n *pb.Application) {
 	}
 	for i, k := range n.GetApiKeys() {
 		if t.held(ref, k.GetSha256(), t.keys, t.base.APIKey) {
-			t.problem(ref, fmt.Sprintf("api_keys[%d].sha256", i), Conflict, "another application has the same key", "make a new key")
+			t.problem(ref, fmt.Sprintf("api_keys[%d].sha256", i), fault.Conflict, "another application has the same key", "make a new key")
 		}
 	}
 	for i, c := range n.GetCertificates() {
 		if t.held(ref, c.GetSha256(), t.certs, t.base.Certificate) {
-			t.problem(ref, fmt.Sprintf("certificates[%d].sha256", i), Conflict, "another application has the same certificate", "")
+			t.problem(ref, fmt.Sprintf("certificates[%d].sha256", i), fault.Conflict, "another application has the same certificate", "")
 		}
 	}
 }
@@ -198,9 +199,9 @@ func (t *together) subscription(ref catalog.Ref, n *pb.Subscription) {
 	if plan, ok := get[*pb.Plan](t.Draft, pb.Kind_KIND_PLAN, n.GetPlan()); ok {
 		switch {
 		case plan.GetSecurity() == pb.Plan_KEYLESS:
-			t.problem(ref, "plan", Invalid, fmt.Sprintf("plan %q is keyless and has no subscriptions", plan.GetId()), "")
+			t.problem(ref, "plan", fault.Invalid, fmt.Sprintf("plan %q is keyless and has no subscriptions", plan.GetId()), "")
 		case plan.GetStatus() == pb.Plan_CLOSED:
-			t.problem(ref, "plan", Lifecycle, fmt.Sprintf("plan %q is CLOSED", plan.GetId()), "subscribe to another plan")
+			t.problem(ref, "plan", fault.Lifecycle, fmt.Sprintf("plan %q is CLOSED", plan.GetId()), "subscribe to another plan")
 		}
 	}
 	pair := [2]string{n.GetApplication(), n.GetPlan()}
@@ -209,7 +210,7 @@ func (t *together) subscription(ref catalog.Ref, n *pb.Subscription) {
 		other, taken = t.openSubscription(ref, pair)
 	}
 	if taken && other != ref.ID {
-		t.problem(ref, "", Conflict, fmt.Sprintf("application %q has the open subscription %q to plan %q already", pair[0], other, pair[1]),
+		t.problem(ref, "", fault.Conflict, fmt.Sprintf("application %q has the open subscription %q to plan %q already", pair[0], other, pair[1]),
 			"close that one first")
 	}
 	t.pairs[pair] = ref.ID

@@ -14,6 +14,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
@@ -181,8 +182,8 @@ func fromFiles(files, contents []string, last *catalog.State) (*catalog.State, e
 		all[i] = d.Resource
 	}
 	s, err := rules.FromResources(all, last, time.Now())
-	if problems, ok := errors.AsType[rules.Problems](err); ok {
-		return nil, resource.Locate(docs, problems)
+	if faults, ok := errors.AsType[fault.List](err); ok {
+		return nil, resource.Locate(docs, faults)
 	}
 	return s, err
 }

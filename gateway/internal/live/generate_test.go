@@ -21,6 +21,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
@@ -261,9 +262,9 @@ func (g *generator) propose(m catalog.Resource) ([]*pb.Change, error) {
 
 // invalid reports whether a definition was refused for what it says alone.
 func (g *generator) invalid(err error) bool {
-	problems, _ := errors.AsType[rules.Problems](err)
+	problems, _ := errors.AsType[fault.List](err)
 	for _, p := range problems {
-		if p.Code == rules.Invalid && !strings.Contains(p.Message, "mask") || p.Code == rules.Dangling && p.Field != "api" {
+		if p.Code == fault.Invalid && !strings.Contains(p.Message, "mask") || p.Code == fault.Dangling && p.Field != "api" {
 			return true
 		}
 	}

@@ -108,7 +108,7 @@ type CloseOrphans struct {
 }
 
 // Decide finds the changes that carry cmd out against s. No changes: there is
-// nothing to do. The error is rules.Problems, or a *PreconditionError.
+// nothing to do. The error is fault.List, or a *PreconditionError.
 func Decide(s *catalog.State, cmd Command, now time.Time) (*rules.Proposal, error) {
 	ref, condition := cmd.condition()
 	if err := condition.check(s, ref); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
-	"github.com/portcullis-gateway/portcullis/shared/rules"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
@@ -230,7 +230,7 @@ func TestPutKeySet(t *testing.T) {
 		}
 	}
 	_, err := command.Decide(s, command.PutKeySet{Issuer: "nobody"}, now())
-	if ps, ok := errors.AsType[rules.Problems](err); !ok || !ps.Has(rules.Dangling) {
+	if ps, ok := errors.AsType[fault.List](err); !ok || !ps.Has(fault.Dangling) {
 		t.Errorf("of no issuer: %v", err)
 	}
 	s = after(t, s, command.Remove{Ref: ref(pb.Kind_KIND_ISSUER, "idp")})

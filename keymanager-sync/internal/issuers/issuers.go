@@ -24,9 +24,9 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/jwks"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
-	"github.com/portcullis-gateway/portcullis/shared/rules"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
 
@@ -284,7 +284,7 @@ func (k *Keeper) put(ctx context.Context, inbox *inbox, id string, sources []*pb
 	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
 	defer cancel()
 	result, err := k.cfg.Ledger.Submit(ctx, command.PutKeySet{Issuer: id, Sources: sources, RenewAfter: ttl / 2}, ledger.Meta{Actor: actor})
-	if ps, ok := errors.AsType[rules.Problems](err); ok && ps.Has(rules.Dangling) {
+	if ps, ok := errors.AsType[fault.List](err); ok && ps.Has(fault.Dangling) {
 		return nil // removed meanwhile
 	}
 	if err != nil {

@@ -132,7 +132,7 @@ func (r *request) answer(result Result, err error) {
 // Submit decides a command, appends it, and returns when it stands on this
 // replica's disk. It waits at most until ctx ends, and never more than 30 s.
 //
-// Errors: what Config.Understood returns, rules.Problems and *command.PreconditionError (refused by the
+// Errors: what Config.Understood returns, fault.List and *command.PreconditionError (refused by the
 // rules), *TooLarge, *KeyReuse, ErrKeyTooLong, *Unavailable, ErrTimeout,
 // ErrContended, ErrInternal (in all these cases nothing was changed),
 // ErrUncertain (it may have been).

@@ -17,7 +17,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
-	"github.com/portcullis-gateway/portcullis/shared/rules"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
 )
@@ -114,7 +114,7 @@ func TestSubmitAnswersWhenDurable(t *testing.T) {
 		t.Errorf("a replacement by the same: sequence %d, %d changes; want 1, none", again.Sequence, len(again.Changes))
 	}
 	_, err := r.submit(command.Create{Resource: issuer()}, "")
-	if ps, ok := errors.AsType[rules.Problems](err); !ok || !ps.Has(rules.Exists) {
+	if ps, ok := errors.AsType[fault.List](err); !ok || !ps.Has(fault.Exists) {
 		t.Errorf("second create: %v, want Exists", err)
 	}
 	_, err = r.submit(command.Replace{Resource: issuer(), If: command.Precondition{Versions: []command.Version{{Number: 7}}}}, "")
@@ -157,7 +157,7 @@ func TestUniqueAcrossReplicas(t *testing.T) {
 		for _, err := range errs {
 			if err == nil {
 				won++
-			} else if ps, ok := errors.AsType[rules.Problems](err); ok && ps.Has(rules.Conflict) {
+			} else if ps, ok := errors.AsType[fault.List](err); ok && ps.Has(fault.Conflict) {
 				conflicts++
 			} else {
 				t.Fatalf("round %d: %v", i, err)
@@ -209,7 +209,7 @@ func TestConcurrentCommandsTravelTogether(t *testing.T) {
 				id = "same" // all but one of these must fail, and harm nobody else
 			}
 			_, err := r.submit(command.Create{Resource: application(id, id)}, "")
-			if ps, ok := errors.AsType[rules.Problems](err); err != nil && (!ok || !ps.Has(rules.Exists)) {
+			if ps, ok := errors.AsType[fault.List](err); err != nil && (!ok || !ps.Has(fault.Exists)) {
 				t.Errorf("%s: %v", id, err)
 			}
 		})

@@ -177,16 +177,14 @@ func writeApplied(w http.ResponseWriter, status int, answer api.Applied) error {
 // located gives problems the places of their documents, so that the answer can
 // name lines. In a file every problem is a fault of the file: always 422.
 func located(docs []resource.Document, err error) error {
-	ps, ok := errors.AsType[rules.Problems](err)
+	found, ok := errors.AsType[fault.List](err)
 	if !ok {
 		return err
 	}
-	found := resource.Locate(docs, ps)
-	faults, ok := errors.AsType[fault.List](found)
-	if !ok {
-		return found
+	if located, ok := errors.AsType[fault.List](resource.Locate(docs, found)); ok {
+		return unreadable(located)
 	}
-	return unreadable(faults)
+	return err
 }
 
 func refOf(r catalog.Resource) catalog.Ref {

@@ -12,7 +12,6 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/fleet"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
-	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 // problem is a refusal, with the headers that go with it.
@@ -67,11 +66,8 @@ func toProblem(err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
 	}
-	if ps, ok := errors.AsType[rules.Problems](err); ok {
-		return refused(ps)
-	}
 	if faults, ok := errors.AsType[fault.List](err); ok {
-		return unreadable(faults)
+		return refused(faults)
 	}
 	if failed, ok := errors.AsType[*command.PreconditionError](err); ok {
 		return newProblem(http.StatusPreconditionFailed, "precondition-failed", failed.Error())
@@ -112,22 +108,20 @@ func ledgerProblem(err error) *problem {
 
 // refused chooses the status for what the rules say: a fault of the body weighs
 // more than a fault of the state, and an absent resource more than its conflicts.
-func refused(ps rules.Problems) *problem {
-	status, word := http.StatusConflict, string(ps[0].Code)
+func refused(faults fault.List) *problem {
+	status, word := http.StatusConflict, string(faults[0].Code)
 	switch {
-	case ps.Has(rules.Invalid) || ps.Has(rules.Dangling):
-		status, word = http.StatusUnprocessableEntity, "invalid"
-	case ps.Has(rules.NotFound):
+	case faults.Has("") || faults.Has(fault.Invalid) || faults.Has(fault.Dangling): // no code: it cannot be read
+		return unreadable(faults)
+	case faults.Has(fault.NotFound):
 		status, word = http.StatusNotFound, "not-found"
 	}
-	p := newProblem(status, wordOf(word), summary(len(ps), ps[0].Error()))
-	for _, problem := range ps {
-		p.Errors = append(p.Errors, problem.Fault())
-	}
+	p := newProblem(status, wordOf(word), summary(len(faults), faults[0].Error()))
+	p.Errors = faults
 	return p
 }
 
-// unreadable tells what is wrong with a text, line by line.
+// unreadable says what is wrong with a body.
 func unreadable(faults fault.List) *problem {
 	p := newProblem(http.StatusUnprocessableEntity, "invalid", summary(len(faults), faults[0].Error()))
 	p.Errors = faults

@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/edge"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/front"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 )
@@ -61,14 +61,14 @@ func (c *Config) checkClientCertHeader() string {
 }
 
 // openFront reads what the listener for consumers needs from files.
-func openFront(cfg *Config) (pair *edge.Keypair, proxies []netip.Prefix, err error) {
+func openFront(cfg *Config) (pair *front.Keypair, proxies []netip.Prefix, err error) {
 	if proxies, err = parseProxies(cfg.TrustedProxies); err != nil {
 		return nil, nil, fmt.Errorf("trusted-proxies: %w", err)
 	}
 	if cfg.TLSCert == "" {
 		return nil, proxies, nil
 	}
-	if pair, err = edge.OpenKeypair(cfg.TLSCert, cfg.TLSKey, cfg.Logger); err != nil {
+	if pair, err = front.OpenKeypair(cfg.TLSCert, cfg.TLSKey, cfg.Logger); err != nil {
 		return nil, nil, fmt.Errorf("tls-cert: %w", err)
 	}
 	expiry := prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -20,10 +20,11 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/admin"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/edge"
+	fastforward "github.com/portcullis-gateway/portcullis/gateway/internal/forward/fast"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/front"
+	fastfront "github.com/portcullis-gateway/portcullis/gateway/internal/front/fast"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/live"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	"github.com/portcullis-gateway/portcullis/shared/config"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
@@ -90,7 +91,7 @@ type Config struct {
 // DefaultConfig works on one machine with the control plane and NATS at their
 // usual addresses.
 func DefaultConfig() Config {
-	e := edge.DefaultConfig()
+	e := front.DefaultConfig()
 	return Config{
 		Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:9090",
 		Control: []string{"http://127.0.0.1:8081"}, NATS: []string{"nats://127.0.0.1:4222"},
@@ -155,38 +156,38 @@ func (c *Config) Check() error {
 // Run is a node. It returns when ctx has ended and everything it started has.
 func Run(ctx context.Context, cfg Config) error {
 	var listen net.ListenConfig
-	front, err := listen.Listen(ctx, "tcp", cfg.Listen)
+	consumers, err := listen.Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	defer front.Close() // closed by the server before
+	defer consumers.Close() // closed by the server before
 	back, err := listen.Listen(ctx, "tcp", cfg.AdminListen)
 	if err != nil {
 		return fmt.Errorf("admin-listen: %w", err)
 	}
 	defer back.Close() // closed by the server before
-	n, err := build(cfg, front.Addr().String())
+	n, err := build(cfg, consumers.Addr().String())
 	if err != nil {
 		return err
 	}
 	defer n.upstreams.Close()
 	if cfg.Listening != nil {
-		cfg.Listening(front.Addr().String(), back.Addr().String())
+		cfg.Listening(consumers.Addr().String(), back.Addr().String())
 	}
-	return n.run(ctx, front, back)
+	return n.run(ctx, consumers, back)
 }
 
 // node is the wired parts.
 type node struct {
-	upstreams *proxy.Pool
+	upstreams *fastforward.Pool
 	live      *live.Live
-	edge      *edge.Server
+	front     *fastfront.Server
 	admin     admin.Config
 }
 
 // run ends in the order: no new requests, requests in flight, then the feed,
 // which saves the state, then admin, so that the end can be watched.
-func (n *node) run(ctx context.Context, front, back net.Listener) error {
+func (n *node) run(ctx context.Context, consumers, back net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
 	feed, endFeed := context.WithCancel(context.WithoutCancel(ctx))
 	defer endFeed()
@@ -194,7 +195,7 @@ func (n *node) run(ctx context.Context, front, back net.Listener) error {
 	defer endWatch()
 	g.Go(func() error {
 		defer endFeed() // requests in flight are decided by the newest state
-		err := n.edge.Run(ctx, front)
+		err := n.front.Run(ctx, consumers)
 		if err == nil { // else some may still be in flight
 			n.live.Leave()
 		}
@@ -228,7 +229,7 @@ func build(cfg Config, addr string) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &node{upstreams: proxy.NewPool()}
+	n := &node{upstreams: fastforward.NewPool()}
 	var disk *snapshot.Dir
 	if len(cfg.Resources) == 0 {
 		if disk, err = snapshot.OpenDir(filepath.Join(cfg.DataDir, "snapshots")); err != nil {
@@ -246,13 +247,13 @@ func build(cfg Config, addr string) (*node, error) {
 		},
 		Resources: cfg.Resources, Control: cfg.Control, Token: firstOf(cfg.NodeToken, cfg.AdminToken),
 		Connect: connector(cfg), Disk: disk, Sized: cfg.Sized,
-		Counters: func() (uint64, uint64) { return n.edge.Totals() },
+		Counters: func() (uint64, uint64) { return n.front.Totals() },
 	})
 	n.live.Register(cfg.Registry)
 	registerTokenCache(cfg.Registry, tokens)
 	limits := restrict.NewStore(cfg.LimitKeys)
 	decider := pipeline.New(tokens, limits)
-	n.edge, err = edge.New(n.front(&cfg, decider, pair, proxies, signer))
+	n.front, err = fastfront.New(n.frontConfig(&cfg, decider, pair, proxies, signer))
 	if err != nil {
 		return nil, err
 	}
@@ -263,9 +264,9 @@ func build(cfg Config, addr string) (*node, error) {
 	return n, nil
 }
 
-// front is what the listener for consumers works by.
-func (n *node) front(cfg *Config, decider *pipeline.Pipeline, pair *edge.Keypair, proxies []netip.Prefix, signer *assertion.Signer) edge.Config {
-	return edge.Config{
+// frontConfig is what the listener for consumers works by.
+func (n *node) frontConfig(cfg *Config, decider *pipeline.Pipeline, pair *front.Keypair, proxies []netip.Prefix, signer *assertion.Signer) front.Config {
+	return front.Config{
 		Decide: func(r *request.Request, d *pipeline.Decision) error {
 			view := n.live.View()
 			if view == nil {

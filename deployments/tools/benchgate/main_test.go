@@ -137,7 +137,7 @@ func TestBaseline(t *testing.T) {
 	}{
 		{figure{"gateway/internal/pipeline", "Decide/token/repeated", "allocs/op"}, 0},
 		{figure{"gateway/internal/authn", "Token/repeated", "allocs/op"}, 0},
-		{figure{"gateway/internal/edge", "Forward/token", "gateway-allocs/op"}, 0.5},
+		{figure{"gateway/internal/front/fast", "Forward/token", "gateway-allocs/op"}, 0.5},
 		{figure{"shared/catalog", "Grant/subscriptions=1000000", "B/subscription"}, 250},
 	} {
 		if got, ok := accepted[must.figure]; !ok || got > must.most {

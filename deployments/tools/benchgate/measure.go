@@ -7,7 +7,6 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -74,8 +73,20 @@ func build(ctx context.Context, dir string) (*bench, error) {
 		}
 	}
 	slices.Sort(b.packages)
-	_, err = output(exec.CommandContext(ctx, "go", append([]string{"test", "-c", "-vet", "off", "-o", dir + "/"}, b.packages...)...))
-	return b, err
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.NumCPU())
+	for _, p := range b.packages {
+		g.Go(func() error {
+			_, err := output(exec.CommandContext(ctx, "go", "test", "-c", "-vet", "off", "-o", b.binary(p), p))
+			return err
+		})
+	}
+	return b, g.Wait()
+}
+
+// binary is the test binary of a package. Packages may have the same last name.
+func (b *bench) binary(pkg string) string {
+	return filepath.Join(b.dir, strings.ReplaceAll(strings.TrimPrefix(pkg, module), "/", "-")+".test")
 }
 
 // measure runs the benchmarks of packages and returns the figures. As many run at
@@ -104,7 +115,7 @@ func (b *bench) run(ctx context.Context, pkg string, s series) (figures, error) 
 	if s.skip != "" {
 		args = append(args, "-test.skip", s.skip)
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(b.dir, path.Base(pkg)+".test"), args...)
+	cmd := exec.CommandContext(ctx, b.binary(pkg), args...)
 	cmd.Dir = filepath.FromSlash(strings.TrimPrefix(pkg, module))
 	// The limit is for the collector to come back before a machine has no memory left.
 	cmd.Env = append(os.Environ(), "GOGC=off", "GOMEMLIMIT=600MiB")

@@ -76,7 +76,7 @@ func explain(w http.ResponseWriter, r *http.Request, config Config) {
 	writeJSON(w, http.StatusOK, answer)
 }
 
-// request makes of q what the edge would make of such a request.
+// request makes of q what a front would make of such a request.
 func (q *question) request(now time.Time) (*request.Request, error) {
 	r := &request.Request{Method: []byte(q.Method), Now: now.Unix()}
 	if q.Method == "" {

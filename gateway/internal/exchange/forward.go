@@ -8,6 +8,8 @@ import (
 // Forward is what was decided about a request that goes upstream: what of it
 // goes on, and what is added. It is plain data, valid as long as its request.
 type Forward struct {
+	// To is where the request goes.
+	To Upstream
 	// Path is the canonical path, exactly as it was matched.
 	Path []byte
 	// Rest is the offset in Path of what follows the Api's context path.

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/forward/fast"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
@@ -43,7 +43,7 @@ func BenchmarkApplyBatch(b *testing.B) {
 	}
 	for _, size := range []int{1, 4, 20, 100} {
 		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
-			pool := proxy.NewPool()
+			pool := fast.NewPool()
 			defer pool.Close()
 			l := New(Config{
 				Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()), Compiler: &Compiler{Upstreams: pool.Prepare},

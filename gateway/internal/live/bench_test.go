@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/forward/fast"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
@@ -39,7 +39,7 @@ func BenchmarkCompile(b *testing.B) {
 		{"everything", nil},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			pool := proxy.NewPool()
+			pool := fast.NewPool()
 			defer pool.Close()
 			compiler := &Compiler{Upstreams: pool.Prepare}
 			compile := func(touched []Touch) {

@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/forward/fast"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
@@ -152,7 +152,7 @@ func newGenerator(t *testing.T) *generator {
 		t.Fatal(err)
 	}
 	// The node has every variable and file; each is good as a secret and as a private key.
-	g.compiler = &Compiler{Upstreams: proxy.NewPool().Prepare, Signer: testSigner(t, key), Secrets: keyset.Secrets{
+	g.compiler = &Compiler{Upstreams: fast.NewPool().Prepare, Signer: testSigner(t, key), Secrets: keyset.Secrets{
 		Env:  func(string) (string, bool) { return key, true },
 		File: func(string) ([]byte, error) { return []byte(key), nil },
 	}}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/forward/fast"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
@@ -70,7 +70,7 @@ type inForce struct {
 
 func newInForce(t *testing.T) *inForce {
 	t.Helper()
-	w := &inForce{t: t, state: catalog.Empty(), compiler: &Compiler{Upstreams: proxy.NewPool().Prepare}}
+	w := &inForce{t: t, state: catalog.Empty(), compiler: &Compiler{Upstreams: fast.NewPool().Prepare}}
 	w.environment("ACME_SECRET")
 	w.change(twoApis)
 	w.answers(denial.MissingCredentials, nil)

@@ -19,8 +19,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/forward/fast"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
@@ -233,7 +233,7 @@ func start(t *testing.T, cfg Config) *node {
 	cfg.Logger = slog.New(slog.NewTextHandler(n.log, nil))
 	n.registry = prometheus.NewRegistry()
 	cfg.Metrics = NewMetrics(n.registry)
-	pool := proxy.NewPool()
+	pool := fast.NewPool()
 	cfg.Compiler = &Compiler{Upstreams: pool.Prepare}
 	cfg.Counters = func() (uint64, uint64) { return 0, 0 }
 	n.Live = New(cfg)
@@ -550,7 +550,7 @@ func TestBadFilesAtTheStart(t *testing.T) {
 	}
 	l := New(Config{
 		Resources: []string{file}, Logger: slog.New(slog.DiscardHandler),
-		Metrics: NewMetrics(prometheus.NewRegistry()), Compiler: &Compiler{Upstreams: proxy.NewPool().Prepare},
+		Metrics: NewMetrics(prometheus.NewRegistry()), Compiler: &Compiler{Upstreams: fast.NewPool().Prepare},
 	})
 	err := l.Run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "resources.yaml:18") || !strings.Contains(err.Error(), "acme") {

@@ -6,7 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/forward/fast"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
@@ -69,7 +69,7 @@ const metadataPath = "/.well-known/oauth-protected-resource/orders"
 
 // The metadata tells of issuers, so it is made anew when one of them changes.
 func TestMetadataFollowsTheIssuers(t *testing.T) {
-	c := &Compiler{Upstreams: proxy.NewPool().Prepare}
+	c := &Compiler{Upstreams: fast.NewPool().Prepare}
 	s := folded(t, catalog.Empty(), 1, describedWorld)
 	view, faults := c.Compile(s, nil, nil)
 	before, _, ok := view.Routes.Match([]byte("a"), []byte(metadataPath))
@@ -85,7 +85,7 @@ func TestMetadataFollowsTheIssuers(t *testing.T) {
 
 // An Api cannot be where another one's metadata is.
 func TestMetadataKeepsItsPlace(t *testing.T) {
-	c := &Compiler{Upstreams: proxy.NewPool().Prepare}
+	c := &Compiler{Upstreams: fast.NewPool().Prepare}
 	s := folded(t, catalog.Empty(), 1, describedWorld+`
 ---
 kind: Api

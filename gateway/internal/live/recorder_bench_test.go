@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/forward/fast"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/snapshot"
@@ -68,7 +68,7 @@ func pausesOf(b *testing.B, n int, awaited bool) []stream.Message {
 
 func newBenched(b *testing.B, state *catalog.State, journal bool) *Live {
 	b.Helper()
-	pool := proxy.NewPool()
+	pool := fast.NewPool()
 	b.Cleanup(pool.Close)
 	cfg := Config{
 		NodeID: "gw-1", Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()),

@@ -16,7 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/forward/fast"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/snapshot"
@@ -204,7 +204,7 @@ func TestHeartbeatNamesWhatIsOnDisk(t *testing.T) {
 	}
 	l := New(Config{
 		Disk: disk, Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()),
-		Compiler: &Compiler{Upstreams: proxy.NewPool().Prepare}, Counters: func() (uint64, uint64) { return 0, 0 },
+		Compiler: &Compiler{Upstreams: fast.NewPool().Prepare}, Counters: func() (uint64, uint64) { return 0, 0 },
 	})
 	breath, err := newBreather()
 	if err != nil {

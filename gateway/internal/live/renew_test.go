@@ -6,7 +6,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/forward/fast"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
@@ -22,7 +22,7 @@ func TestRenewedKeySetKeepsTheIssuer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool := proxy.NewPool()
+	pool := fast.NewPool()
 	defer pool.Close()
 	c := &Compiler{Upstreams: pool.Prepare}
 	c.Compile(s, nil, nil)

@@ -95,7 +95,7 @@ func sized(sign func(...string) string, claims ...string) string {
 	}
 }
 
-// block is a header section as the edge brings it: that of an API client, and more.
+// block is a header section as a front brings it: that of an API client, and more.
 func block(t testing.TB, fields ...string) *request.Block {
 	t.Helper()
 	b := &request.Block{}
@@ -106,7 +106,7 @@ func block(t testing.TB, fields ...string) *request.Block {
 	return b
 }
 
-// from is a request with header fields as the edge brings it.
+// from is a request with header fields as a front brings it.
 func from(t testing.TB, target string, fields ...string) *request.Request {
 	t.Helper()
 	r := get(target)

@@ -54,7 +54,8 @@ func (p *Pipeline) Decide(v *View, r *request.Request, d *Decision) error {
 func match(v *View, r *request.Request, d *Decision) (err error) {
 	api, rest, ok := v.Routes.Match(r.Host, r.Path)
 	if ok {
-		d.Api, d.Forward.Path, d.Forward.Rest, d.Forward.Query = api, r.Path, rest, r.Query
+		d.Api = api
+		d.Forward.To, d.Forward.Path, d.Forward.Rest, d.Forward.Query = api.Upstream, r.Path, rest, r.Query
 	}
 	switch {
 	case !ok, api.def.Stopped:

@@ -37,7 +37,7 @@ type Api struct {
 	Upstream exchange.Upstream
 	// ResourceMetadata is the URL of the metadata of RFC 9728; empty: there is none.
 	ResourceMetadata string
-	// Attached is for the edge to keep what it has for this Api, such as counters.
+	// Attached is for the front to keep what it has for this Api, such as counters.
 	Attached atomic.Value
 
 	def         *compile.Api

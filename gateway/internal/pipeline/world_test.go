@@ -15,8 +15,8 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/forward/fast"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/proxy"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
@@ -102,7 +102,7 @@ type world struct {
 	state    *catalog.State
 	pipeline *pipeline.Pipeline
 	view     *pipeline.View
-	pool     *proxy.Pool
+	pool     *fast.Pool
 	signer   *assertion.Signer
 }
 
@@ -122,7 +122,7 @@ func newSigner(t testing.TB) *assertion.Signer {
 func newWorld(t testing.TB, yaml ...string) *world {
 	t.Helper()
 	w := &world{
-		t: t, state: catalog.Empty(), pool: proxy.NewPool(),
+		t: t, state: catalog.Empty(), pool: fast.NewPool(),
 		pipeline: pipeline.New(authn.New(authn.Config{}), restrict.NewStore(0)), signer: newSigner(t),
 	}
 	w.put(yaml...)

@@ -1,7 +1,7 @@
 // Package request is an HTTP request as the steps of the pipeline see it, free
 // of any HTTP stack.
 //
-// An edge fills a Request from whatever stack it serves, after it has brought
+// A front fills a Request from whatever stack it serves, after it has brought
 // the target and the host into the one canonical form of this package: what is
 // matched is what is forwarded, so a target that could be read in two ways is
 // refused (Canonical), not repaired.

@@ -4,7 +4,7 @@ package socket
 
 import "errors"
 
-const byHand = false
+const hasRawCalls = false
 
 func read(uintptr, []byte) (int, bool, error) { return 0, false, errors.ErrUnsupported }
 

@@ -1,4 +1,4 @@
-//go:build linux && (amd64 || arm64)
+//go:build linux && (amd64 || arm64) && !ordinarycalls
 
 package socket
 
@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-const byHand = true
+const hasRawCalls = true
 
 // The sockets are non-blocking, so none of these calls keeps its thread longer
 // than it works: the scheduler need not know about it.

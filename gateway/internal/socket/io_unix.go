@@ -1,4 +1,4 @@
-//go:build unix && !(linux && (amd64 || arm64))
+//go:build unix && (ordinarycalls || !(linux && (amd64 || arm64)))
 
 package socket
 
@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const byHand = true
+const hasRawCalls = true
 
 // read reads from a non-blocking descriptor; again: there is nothing yet.
 func read(fd uintptr, p []byte) (n int, again bool, err error) { return transfer(unix.Read, fd, p) }

@@ -106,14 +106,13 @@ func TestReadDeadlineTakenBack(t *testing.T) {
 	}
 }
 
-// Who reads nothing is waited for as long as WriteTimeout says, for each Write anew,
+// A peer that reads nothing is waited for as long as WriteTimeout says in each Write,
 // or until the write deadline.
 func TestWritesThatHaveToWait(t *testing.T) {
 	const limit = 100 * time.Millisecond
 	for name, set := range map[string]func(*Conn){
-		"timeout":            func(c *Conn) { c.WriteTimeout = limit },
-		"deadline":           func(c *Conn) { _ = c.SetWriteDeadline(time.Now().Add(limit)) },
-		"deadline, moved on": func(c *Conn) { c.WriteTimeout = time.Millisecond; _ = c.SetWriteDeadline(time.Now().Add(limit)) },
+		"timeout":  func(c *Conn) { c.WriteTimeout = limit },
+		"deadline": func(c *Conn) { c.WriteTimeout = 0; _ = c.SetWriteDeadline(time.Now().Add(limit)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			ours, theirs := pair(t)
@@ -130,7 +129,7 @@ func TestWritesThatHaveToWait(t *testing.T) {
 			}
 			go func() { _, _ = io.Copy(io.Discard, theirs) }()
 			ours.WriteTimeout = 10 * time.Second
-			ours.SetWriteDue(0)
+			_ = ours.SetWriteDeadline(time.Time{})
 			if n, err := ours.Write(big); n != len(big) || err != nil {
 				t.Errorf("they read again, and of the write came %d bytes, %v", n, err)
 			}
@@ -138,93 +137,49 @@ func TestWritesThatHaveToWait(t *testing.T) {
 	}
 }
 
-func TestExchange(t *testing.T) {
+func TestQuiet(t *testing.T) {
 	ours, theirs := pair(t)
-	ours.Turns = new(Turns)
-	if !ours.ByHand() {
+	if !ours.CanBeQuiet() {
 		t.Skip("not on this system")
 	}
-	p := make([]byte, 64)
-	t.Run("answered", func(t *testing.T) {
-		for range 200 { // with turns given, and not
-			go func() {
-				b := []byte("????!")
-				_, _ = io.ReadFull(theirs, b[:4])
-				_, _ = theirs.Write(b)
-			}()
-			n, sent, err := ours.Exchange([]byte("ping"), p)
-			if string(p[:n]) != "ping!" || !sent || err != nil {
-				t.Fatalf("got %q, sent: %t, %v", p[:n], sent, err)
+	if !ours.Quiet() {
+		t.Fatal("a new connection is not quiet")
+	}
+	until := func() {
+		t.Helper()
+		for deadline := time.Now().Add(3 * time.Second); ours.Quiet(); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("it stays quiet")
 			}
 		}
-	})
-	t.Run("late", func(t *testing.T) {
-		_ = ours.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-		_ = ours.SetReadDeadline(time.Now().Add(150 * time.Millisecond))
-		began := time.Now()
-		_, sent, err := ours.Exchange([]byte("ping"), p)
-		if took := time.Since(began); !sent || !errors.Is(err, os.ErrDeadlineExceeded) || took < 150*time.Millisecond {
-			t.Errorf("sent: %t, %v after %s", sent, err, took)
-		}
-		_ = ours.SetReadDeadline(time.Time{})
-		_, _ = io.ReadFull(theirs, make([]byte, 4))
-	})
-	t.Run("bytes that nobody asked for", func(t *testing.T) {
-		_, _ = theirs.Write([]byte("poison"))
-		for ours.Quiet() {
-			time.Sleep(time.Millisecond)
-		}
-		if _, sent, err := ours.Exchange([]byte("ping"), p); sent || !errors.Is(err, ErrNotQuiet) {
-			t.Errorf("sent: %t, %v", sent, err)
-		}
-		_, _ = ours.Read(p)
-	})
-	t.Run("long request", func(t *testing.T) {
-		request := make([]byte, 8<<20)
-		go func() {
-			_, _ = io.ReadFull(theirs, make([]byte, len(request)))
-			_, _ = theirs.Write([]byte("ok"))
-		}()
-		n, _, err := ours.Exchange(request, p)
-		if string(p[:n]) != "ok" || err != nil {
-			t.Errorf("got %q, %v", p[:n], err)
-		}
-	})
-	t.Run("closed", func(t *testing.T) {
-		_ = theirs.Close()
-		for ours.Quiet() {
-			time.Sleep(time.Millisecond)
-		}
-		if _, sent, err := ours.Exchange([]byte("ping"), p); sent || !errors.Is(err, ErrNotQuiet) {
-			t.Errorf("sent: %t, %v", sent, err)
-		}
-	})
+	}
+	_, _ = theirs.Write([]byte("x"))
+	until()
+	if n, err := ours.Read(make([]byte, 2)); n != 1 || err != nil {
+		t.Fatalf("the look took what there was: %d bytes, %v", n, err)
+	}
+	if !ours.Quiet() {
+		t.Error("not quiet after all was read")
+	}
+	_ = theirs.Close()
+	until()
+	if below := New(below{ours.Conn}); below.CanBeQuiet() || below.Quiet() {
+		t.Error("quiet, although nobody can look")
+	}
 }
 
-// However busy the processor is, somebody waits, so that the runtime looks for what is ready.
-func TestTurnsEnd(t *testing.T) {
-	var turns Turns
-	given := 0
-	for range 1000 {
-		if turns.take() {
-			given++
-		}
+// The deadline of a Write that had to wait does not end a later one.
+func TestWriteDeadlinesDoNotStay(t *testing.T) {
+	ours, theirs := pair(t)
+	ours.WriteTimeout = 300 * time.Millisecond
+	big := make([]byte, 32<<20)
+	go func() { _, _ = io.Copy(io.Discard, theirs) }()
+	if _, err := ours.Write(big); err != nil {
+		t.Fatal(err)
 	}
-	if given != maxStreak {
-		t.Errorf("%d turns given in a row, want %d", given, maxStreak)
-	}
-	turns.woken()
-	if !turns.take() {
-		t.Error("none given after a wait")
-	}
-	turns.inVain()
-	for range vainSkip {
-		if turns.take() {
-			t.Fatal("a turn given right after one in vain")
-		}
-	}
-	if !turns.take() {
-		t.Error("none given ever after")
+	time.Sleep(ours.WriteTimeout + 50*time.Millisecond)
+	if _, err := ours.Write(big[:1]); err != nil {
+		t.Errorf("the next write: %v", err)
 	}
 }
 
@@ -249,7 +204,7 @@ func TestReadAndWriteDoNotAllocate(t *testing.T) {
 		_, _ = ours.Write(b)
 		_, _ = io.ReadFull(theirs, b)
 		_, _ = theirs.Write(b)
-		_ = ours.SetReadDue(Now() + int64(time.Minute))
+		_ = ours.SetReadDeadline(time.Now().Add(time.Minute))
 		_, _ = io.ReadFull(ours, b)
 	}); n > 0 {
 		t.Errorf("%.1f allocations", n)

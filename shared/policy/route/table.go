@@ -123,14 +123,14 @@ func check[T any](e Entry[T]) error {
 // canonical form. rest is where the part of path below the context path begins:
 // path[rest:] is empty or begins with a slash.
 func (t *Table[T]) Match(host, path []byte) (target *T, rest int, ok bool) {
-	if t.exact.used > 0 {
+	if len(t.exact.values) > 0 {
 		if paths := t.exact.get(host); paths != nil {
 			if target, rest = paths.longest(path); target != nil {
 				return target, rest, true
 			}
 		}
 	}
-	if t.wildcard.used > 0 {
+	if len(t.wildcard.values) > 0 {
 		if target, rest = t.matchWildcard(host, path); target != nil {
 			return target, rest, true
 		}

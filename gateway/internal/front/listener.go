@@ -1,0 +1,127 @@
+package front
+
+import (
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/portcullis-gateway/portcullis/gateway/internal/socket"
+)
+
+// Conn is a client's connection.
+type Conn struct {
+	*socket.Conn
+	// Client is the peer's address; the zero Addr: it has none.
+	Client netip.Addr
+	// State is what a front keeps with the connection.
+	State any
+
+	listener *listener
+	closing  sync.Once
+}
+
+// Close implements net.Conn.
+func (c *Conn) Close() error {
+	c.closing.Do(func() { c.listener.leave(c.Client) })
+	return c.Conn.Close()
+}
+
+// ConnOf returns the Conn that c is, or that is below its TLS.
+func ConnOf(c net.Conn) *Conn {
+	if secure, ok := c.(*tls.Conn); ok {
+		c = secure.NetConn()
+	}
+	ours, _ := c.(*Conn)
+	return ours
+}
+
+// listener makes connections Conns, and bounds how many one client has.
+type listener struct {
+	net.Listener
+	write     time.Duration
+	perClient int // bounds a client's connections; 0: it does not
+	refused   func()
+
+	mu    sync.Mutex
+	conns map[netip.Addr]int // open ones, if they are bounded
+}
+
+// Listen makes the connections of ln Conns with the limits of the configuration,
+// and speaks TLS on them if it has a certificate.
+func (c *Core) Listen(ln net.Listener) net.Listener {
+	ln = &listener{
+		Listener: ln, write: c.Config.WriteTimeout, perClient: c.Config.MaxConnsPerIP,
+		refused: c.metrics.refused.Inc, conns: map[netip.Addr]int{},
+	}
+	if c.Config.TLS != nil {
+		ln = tls.NewListener(ln, tlsConfig(c.Config.TLS))
+	}
+	return ln
+}
+
+// tlsConfig asks clients for a certificate without judging it: whether one is
+// needed, and of whom, is for the plans to say. Session tickets are on; their keys
+// are the node's own, are replaced each day, and bring back the client's certificate.
+func tlsConfig(pair *Keypair) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, GetCertificate: pair.Certificate, ClientAuth: tls.RequestClientCert, NextProtos: []string{"http/1.1"},
+	}
+}
+
+// tooManyConns is all that a client with too many connections is told, which may not
+// even speak TLS.
+const tooManyConns = "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+// Accept implements net.Listener.
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		accepted, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := &Conn{Conn: socket.New(accepted), Client: addressOf(accepted), listener: l}
+		c.WriteTimeout = l.write
+		if !l.enter(c.Client) {
+			l.refused()
+			_, _ = accepted.Write([]byte(tooManyConns)) // fits into any new connection's buffer
+			_ = accepted.Close()
+			continue
+		}
+		return c, nil
+	}
+}
+
+// enter counts a client's new connection, unless it has too many.
+func (l *listener) enter(client netip.Addr) bool {
+	if l.perClient == 0 {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conns[client] >= l.perClient {
+		return false
+	}
+	l.conns[client]++
+	return true
+}
+
+func (l *listener) leave(client netip.Addr) {
+	if l.perClient == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conns[client]--; l.conns[client] == 0 {
+		delete(l.conns, client)
+	}
+}
+
+// addressOf returns a client's address; the zero Addr: it has none.
+func addressOf(c net.Conn) netip.Addr {
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}

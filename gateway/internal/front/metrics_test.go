@@ -1,0 +1,36 @@
+package front
+
+import (
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
+	"github.com/portcullis-gateway/portcullis/shared/denial"
+)
+
+func TestWithMetadata(t *testing.T) {
+	both := withMetadata(denial.MissingAnyCredentials.Answer(0).Challenge, "u")
+	if want := `Bearer realm="portcullis", resource_metadata="u", ApiKey realm="portcullis", resource_metadata="u"`; both != want {
+		t.Errorf("got %s, want %s", both, want)
+	}
+}
+
+func TestCountedApisAreBounded(t *testing.T) {
+	m, err := newMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := make([]byte, 0, 8)
+	for i := range maxCountedApis + 100 {
+		ids = append(ids[:0], byte('a'+i%26), byte('a'+i/26%26), byte('a'+i/676%26), byte('a'+i/17576))
+		m.answered(&pipeline.Api{ID: string(ids)}, 200, 0)
+	}
+	if len(m.apis) > maxCountedApis+1 {
+		t.Errorf("%d Apis have counters", len(m.apis))
+	}
+	other := &pipeline.Api{ID: "new"}
+	if m.of(other) != m.apis[otherApis] || m.of(other) != m.of(&pipeline.Api{ID: "newer"}) {
+		t.Error("later ones do not share counters")
+	}
+}

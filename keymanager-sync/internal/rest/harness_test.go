@@ -31,12 +31,13 @@ const (
 
 // control is a whole replica behind a real listener, on a real log.
 type control struct {
-	t    *testing.T
-	url  string
-	bus  *stream.Bus
-	view *view.View
-	book *ledger.Ledger
-	nats *streamtest.Server
+	t     *testing.T
+	url   string
+	bus   *stream.Bus
+	view  *view.View
+	book  *ledger.Ledger
+	nodes *fleet.Fleet
+	nats  *streamtest.Server
 	// stop ends Serve, as a signal to the process would.
 	stop context.CancelFunc
 	// ended is closed when Serve has returned.
@@ -74,7 +75,7 @@ func start(t *testing.T, opts options) *control {
 	}
 	nodes := fleet.New(fleet.Config{Bus: c.bus, View: v, Replica: "cp-1", Logger: logger})
 	book := ledger.New(ledger.Config{View: v, Logger: logger, Understood: nodes.Understands})
-	c.book = book
+	c.book, c.nodes = book, nodes
 	server, err := rest.New(rest.Config{
 		View: v, Ledger: book, Fleet: nodes, Logger: logger, Registry: registry,
 		AdminTokens: map[string]string{"admin": adminToken, "ci": "second-token"}, NodeToken: nodeToken, DrainDelay: opts.drainDelay,

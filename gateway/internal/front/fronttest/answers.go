@@ -192,9 +192,11 @@ func (s suite) slowBodies(t *testing.T) {
 		want       string
 		within     time.Duration
 	}{
-		"stalls":          {chunked, "5\r\nhello\r\n", 100, time.Second, "request_timeout", 900 * time.Millisecond},
-		"trickles":        {chunked, strings.Repeat("1\r\nx\r\n", 100), 6, 50 * time.Millisecond, "request_timeout", 900 * time.Millisecond},
-		"fast enough":     {chunked, "5\r\nhello\r\n5\r\nhello\r\n0\r\n\r\n", 10, 100 * time.Millisecond, `"hellohello"`, 3 * time.Second},
+		"stalls":      {chunked, "5\r\nhello\r\n", 100, time.Second, "request_timeout", 900 * time.Millisecond},
+		"trickles":    {chunked, strings.Repeat("1\r\nx\r\n", 100), 6, 50 * time.Millisecond, "request_timeout", 900 * time.Millisecond},
+		"fast enough": {chunked, "5\r\nhello\r\n5\r\nhello\r\n0\r\n\r\n", 10, 100 * time.Millisecond, `"hellohello"`, 3 * time.Second},
+		// Longer than ReadTimeout, which a long body moves on.
+		"at rate":         {chunked, strings.Repeat("96\r\n"+strings.Repeat("x", 150)+"\r\n", 6) + "0\r\n\r\n", 156, 120 * time.Millisecond, strings.Repeat("x", 900), 3 * time.Second},
 		"short, trickles": {short, strings.Repeat("x", 100), 1, 50 * time.Millisecond, "request_timeout", 900 * time.Millisecond},
 		"short":           {short, strings.Repeat("x", 100), 50, 50 * time.Millisecond, "xxx", time.Second},
 	} {

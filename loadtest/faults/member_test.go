@@ -44,12 +44,12 @@ func TestSilentNodeIsNotForgotten(t *testing.T) {
 	f.Controls[0].Kill()
 	do(f.Controls[0].Start(t.Context()))
 	silent := "; silent=" + f.Gateways[2].Name
-	if err := written("in_force; nodes=2" + silent)(); err != nil {
+	if err := written("pending; applied=2" + silent)(); err != nil {
 		t.Errorf("just after the start: %v", err)
 	}
 	do(f.Gateways[1].Stop(t.Context()))
 	// Within less time than a silent gateway would be taken for a live one.
-	if err := written("in_force; nodes=1" + silent)(); err != nil {
+	if err := written("pending; applied=1" + silent)(); err != nil {
 		t.Errorf("after a gateway has left: %v", err)
 	}
 	do(f.Gateways[2].Resume())

@@ -29,8 +29,8 @@ const (
 //	not_in_force; applied=2; failed=gw-3; reason="gw-3: plan/gold: …"
 //
 // Before the reason may stand, in this order: behind=, silent= (nodes of the fleet
-// that are not heard) and duplicate= (ids that several processes use). notInForce:
-// it is not known to be in force on every live node.
+// that are not heard, and may go on serving by what they had before) and duplicate= (ids that several processes use). notInForce:
+// it is not known to be in force on every node of the fleet.
 func (s *Server) waitFleet(ctx context.Context, timeout time.Duration, change fleet.Change) (text string, notInForce bool) {
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -49,8 +49,8 @@ func fleetText(a *fleet.Applied, late bool) (text string, notInForce bool) {
 	case late:
 		// The time was up before the table of nodes was complete: no laggard is known, which proves nothing.
 		parts = append(parts, "behind=unknown")
-	case len(a.Nodes) == 0 && len(a.Silent) > 0:
-		// Nobody who could have it in force is heard.
+	case len(a.Silent) > 0:
+		// A node that is not heard may go on serving by what it had before.
 	default:
 		parts = []string{"in_force", fmt.Sprintf("nodes=%d", len(a.Nodes))}
 	}

@@ -22,7 +22,7 @@ type answer struct {
 
 func (a answer) String() string { return fmt.Sprintf("%d %s", a.status, a.body) }
 
-// ok tells whether a write was acknowledged.
+// ok reports whether a write was acknowledged.
 func (a answer) ok() bool { return a.status/100 == 2 }
 
 // problem is the part of RFC 9457 that the tests look at.

@@ -42,9 +42,9 @@ func (b *Batch) Apply(sequence uint64, raw []byte) (Effects, error) {
 		return Effects{}, fmt.Errorf("sequence %d: %w", sequence, err)
 	}
 	p := &b.ed.position
-	if sequence != p.Sequence+1 || e.Epoch != p.Epoch || e.Founding != p.Founding {
+	if sequence != p.Sequence+1 || e.Epoch != p.Epoch || e.EpochID != p.EpochID {
 		return Effects{}, fmt.Errorf("%w: sequence %d of epoch %d (%s), state is at %s (%s)",
-			ErrPosition, sequence, e.Epoch, e.Founding, p, p.Founding)
+			ErrPosition, sequence, e.Epoch, e.EpochID, p, p.EpochID)
 	}
 	p.Sequence = sequence
 	b.ed.effects = Effects{Awaited: e.Awaited}

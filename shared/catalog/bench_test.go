@@ -86,7 +86,7 @@ func BenchmarkGrant(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				c, _ := s.Client("acme", clients[i])
-				if g, ok := s.Grant(c.Handle, plans[i]); !ok || !g.Live(1) {
+				if g, ok := s.Grant(c.Handle, plans[i]); !ok || !g.Active(1) {
 					b.Fatal("no grant")
 				}
 				if i++; i == apps {

@@ -69,7 +69,7 @@ func (s *State) addressesByChunk(pause func()) [][]heap.Address {
 // says who writes it, for people to read.
 func (s *State) SnapshotHeader(at time.Time, writer string) *pb.SnapshotHeader {
 	return &pb.SnapshotHeader{
-		Epoch: s.position.Epoch, Founding: s.position.Founding, Sequence: s.position.Sequence,
+		Epoch: s.position.Epoch, Founding: s.position.EpochID, Sequence: s.position.Sequence,
 		Changes: uint64(s.ChangeCount()), Counts: s.Counts(), SetHash: s.setHash,
 		WrittenAt: at.UnixMilli(), Writer: writer,
 	}

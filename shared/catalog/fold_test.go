@@ -14,16 +14,16 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 )
 
-const founding = "test"
+const epochID = "test"
 
 func at(sequence uint64) catalog.Position {
-	return catalog.Position{Epoch: 1, Founding: founding, Sequence: sequence}
+	return catalog.Position{Epoch: 1, EpochID: epochID, Sequence: sequence}
 }
 
 // entry encodes changes as the log would hold them.
 func entry(t testing.TB, changes ...*pb.Change) []byte {
 	t.Helper()
-	b, err := proto.Marshal(&pb.Entry{Epoch: 1, Founding: founding, Transactions: []*pb.Transaction{{Changes: changes}}})
+	b, err := proto.Marshal(&pb.Entry{Epoch: 1, Founding: epochID, Transactions: []*pb.Transaction{{Changes: changes}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,8 +171,8 @@ func TestApplyRefusesWhatDoesNotFollow(t *testing.T) {
 	}{
 		"gap":            {s, 9},
 		"repetition":     {s, 7},
-		"other epoch":    {catalog.Empty().At(catalog.Position{Epoch: 2, Founding: founding, Sequence: 7}), 8},
-		"other founding": {catalog.Empty().At(catalog.Position{Epoch: 1, Founding: "other", Sequence: 7}), 8},
+		"other epoch":    {catalog.Empty().At(catalog.Position{Epoch: 2, EpochID: epochID, Sequence: 7}), 8},
+		"other epoch id": {catalog.Empty().At(catalog.Position{Epoch: 1, EpochID: "other", Sequence: 7}), 8},
 	} {
 		if _, _, err := try.state.Apply(try.sequence, e); !errors.Is(err, catalog.ErrPosition) {
 			t.Errorf("%s: error %v, want ErrPosition", name, err)
@@ -188,7 +188,7 @@ func TestUndecodableResource(t *testing.T) {
 	s := fold(t, catalog.Empty().At(at(0)), entry(t, put(t, 1, sub)))
 	granted := func(s *catalog.State) bool {
 		g, _ := s.Grant(s.Handle(pb.Kind_KIND_APPLICATION, "a"), s.Handle(pb.Kind_KIND_PLAN, "p"))
-		return g.Live(1)
+		return g.Active(1)
 	}
 	if !granted(s) {
 		t.Fatal("an accepted subscription grants nothing")
@@ -273,12 +273,12 @@ func TestRevocationsByEveryTarget(t *testing.T) {
 func TestGrantDates(t *testing.T) {
 	g := catalog.Grant{Status: pb.Subscription_ACCEPTED, StartsAt: 10, EndsAt: 20}
 	for now, want := range map[int64]bool{9: false, 10: true, 19: true, 20: false} {
-		if g.Live(now) != want {
+		if g.Active(now) != want {
 			t.Errorf("at %d: live %v", now, !want)
 		}
 	}
 	g.Status = pb.Subscription_PAUSED
-	if g.Live(15) {
+	if g.Active(15) {
 		t.Error("a paused subscription is live")
 	}
 }
@@ -290,7 +290,7 @@ func TestLookupsDoNotAllocate(t *testing.T) {
 	plan := s.Handle(pb.Kind_KIND_PLAN, "p")
 	n := testing.AllocsPerRun(100, func() {
 		c, _ := s.Client("i", "c")
-		if g, _ := s.Grant(c.Handle, plan); !g.Live(time.Now().Unix()) {
+		if g, _ := s.Grant(c.Handle, plan); !g.Active(time.Now().Unix()) {
 			t.Fatal("not live")
 		}
 	})

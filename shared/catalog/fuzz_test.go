@@ -91,7 +91,7 @@ func FuzzApply(f *testing.F) {
 			}
 			return
 		}
-		s, _, err := Empty().At(Position{Epoch: e.Epoch, Founding: e.Founding}).Apply(1, raw)
+		s, _, err := Empty().At(Position{Epoch: e.Epoch, EpochID: e.EpochID}).Apply(1, raw)
 		if err != nil {
 			t.Fatal(err)
 		}

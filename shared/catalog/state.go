@@ -15,7 +15,7 @@ import (
 // Position is a point in a log.
 type Position struct {
 	Epoch    uint64
-	Founding string
+	EpochID  string
 	Sequence uint64
 }
 
@@ -91,7 +91,7 @@ func EmptyAfter(last *State) *State {
 	return s
 }
 
-// At is the same state at another position: for a log that was just founded or joined.
+// At is the same state at another position: for a log that was just created or joined.
 func (s *State) At(p Position) *State {
 	c := *s
 	c.position = p

@@ -40,7 +40,7 @@ func id(thumbprint, jti string) [16]byte {
 	return [16]byte(sum[:16])
 }
 
-// Used tells whether a proof was used before, at now (Unix seconds).
+// Used reports whether a proof was used before, at now (Unix seconds).
 func (r *Replays) Used(thumbprint, jti string, now int64) bool {
 	key := id(thumbprint, jti)
 	s := &r.shards[key[0]%replayShards]

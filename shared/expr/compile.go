@@ -132,7 +132,7 @@ func isLookup(e ast.NavigableExpr) bool {
 		e.AsSelect().Operand().AsIdent() == "request" && e.Type().Kind() == types.MapKind
 }
 
-// fine tells whether e stands where a field or a key is taken from it.
+// fine reports whether e stands where a field or a key is taken from it.
 func fine(e ast.NavigableExpr) bool {
 	parent, ok := e.Parent()
 	if !ok {
@@ -151,7 +151,7 @@ func fine(e ast.NavigableExpr) bool {
 	return false
 }
 
-// mayCostTooMuch tells whether the expression's worst case passes the limit.
+// mayCostTooMuch reports whether the expression's worst case passes the limit.
 // Only then its cost is counted while it runs, which takes longer than most
 // expressions themselves.
 func mayCostTooMuch(env *cel.Env, checked *cel.Ast) bool {

@@ -41,7 +41,7 @@ func readAnswer(body []byte) (*Answer, error) {
 	return &Answer{Claims: claims, Registered: registered}, nil
 }
 
-// isListOfText tells whether scope is a list, as some servers write it.
+// isListOfText reports whether scope is a list, as some servers write it.
 func isListOfText(claims *token.Claims) bool {
 	_, ok := claims.Strings("scope")
 	return ok

@@ -32,7 +32,7 @@ type breaker struct {
 	openings uint64
 }
 
-// allow tells whether the server may be asked; if so, done must be called.
+// allow reports whether the server may be asked; if so, done must be called.
 func (b *breaker) allow(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -83,7 +83,7 @@ func (b *breaker) open(now time.Time) {
 	b.probing = false
 }
 
-// state tells whether the breaker is open, and how often it has opened.
+// state reports whether the breaker is open, and how often it has opened.
 func (b *breaker) state() (open bool, openings uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

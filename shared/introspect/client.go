@@ -59,7 +59,7 @@ func NewClient(s *Settings) *Client {
 // Close drops idle connections. The Client can still be used.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Circuit tells whether the circuit breaker is open (or half open), and how often it has opened.
+// Circuit reports whether the circuit breaker is open (or half open), and how often it has opened.
 func (c *Client) Circuit() (open bool, openings uint64) { return c.breaker.state() }
 
 // Ask asks about a token, which must consist of characters that RFC 6750 section

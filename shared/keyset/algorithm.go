@@ -89,7 +89,7 @@ func unknownAlgorithm(name string) error {
 	return fmt.Errorf("%q is not one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA (Ed25519), HS256, HS384, HS512", name)
 }
 
-// Has tells whether a is in the set.
+// Has reports whether a is in the set.
 func (s Algorithms) Has(a Algorithm) bool { return a != 0 && s&(1<<a) != 0 }
 
 // String lists the names, separated by commas.

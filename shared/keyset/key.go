@@ -48,7 +48,7 @@ func (k *Key) Algorithms() Algorithms { return k.algorithms }
 // for a shared secret, []byte. It must not be changed.
 func (k *Key) Material() any { return k.material }
 
-// Verify tells whether sig is the signature by alg of the message signed, if that
+// Verify reports whether sig is the signature by alg of the message signed, if that
 // can be told faster than from the Material. If it is not decided, it cannot. It does
 // not ask whether the key may be used with alg, nor when.
 func (k *Key) Verify(alg Algorithm, signed, sig []byte) (valid, decided bool) {
@@ -71,12 +71,12 @@ func (k *Key) Verify(alg Algorithm, signed, sig []byte) (valid, decided bool) {
 // key was fetched with.
 func (k *Key) Validity() (from, until int64) { return k.notBefore, k.notAfter }
 
-// ValidAt tells whether the key may be used at now (Unix seconds).
+// ValidAt reports whether the key may be used at now (Unix seconds).
 func (k *Key) ValidAt(now int64) bool {
 	return now >= k.notBefore && (k.notAfter == 0 || now <= k.notAfter)
 }
 
-// extends tells whether k is old, usable for at least as long.
+// extends reports whether k is old, usable for at least as long.
 func (k *Key) extends(old *Key) bool {
 	longer := k.notAfter == 0 || old.notAfter != 0 && k.notAfter >= old.notAfter
 	return longer && k.notBefore == old.notBefore && k.ID == old.ID && k.Origin == old.Origin &&

@@ -59,14 +59,14 @@ func (s *Set) Keys() []*Key { return s.keys }
 // Len returns the number of keys.
 func (s *Set) Len() int { return len(s.keys) }
 
-// Extends tells whether s has the keys of old, in the same order and each with
+// Extends reports whether s has the keys of old, in the same order and each with
 // the same name, origin, algorithms and beginning, and none may be used for a
 // shorter time.
 func (s *Set) Extends(old *Set) bool {
 	return slices.EqualFunc(s.keys, old.keys, (*Key).extends)
 }
 
-// HasID tells whether a key of the set has this `kid`.
+// HasID reports whether a key of the set has this `kid`.
 func (s *Set) HasID(kid string) bool { _, ok := s.ids[kid]; return ok }
 
 // Candidates returns the keys to try for a token of this `kid` and `alg`, at

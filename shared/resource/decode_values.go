@@ -18,7 +18,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
-// isValue tells whether null is a value of the field and not its absence.
+// isValue reports whether null is a value of the field and not its absence.
 func isValue(fd protoreflect.FieldDescriptor) bool {
 	return fd.Kind() == protoreflect.MessageKind && fd.Message().FullName() == "google.protobuf.Value"
 }

@@ -85,7 +85,7 @@ func (e *encoder) fields(m protoreflect.Message, first bool) {
 	}
 }
 
-// secret tells whether a field holds a secret itself.
+// secret reports whether a field holds a secret itself.
 func secret(fd protoreflect.FieldDescriptor) bool {
 	switch fd.FullName() {
 	case "portcullis.v1.HmacSecret.value", "portcullis.v1.Secret.value":

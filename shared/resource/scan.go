@@ -180,7 +180,7 @@ func (s *Scanner) cutYAML(faults *faults) int {
 	}
 }
 
-// marker tells whether the line at offset i is a document marker.
+// marker reports whether the line at offset i is a document marker.
 func (s *Scanner) marker(i int, mark string) bool {
 	if !s.in.has(i, mark) {
 		return false
@@ -323,7 +323,7 @@ func (w *window) at(i int) (byte, bool) {
 	return w.buf[w.start+i], true
 }
 
-// has tells whether s stands i after the position.
+// has reports whether s stands i after the position.
 func (w *window) has(i int, s string) bool {
 	for j := range len(s) {
 		if c, ok := w.at(i + j); !ok || c != s[j] {

@@ -376,11 +376,11 @@ func TestSubscriptionLifecycle(t *testing.T) {
 	s = done(t, s, func(d *rules.Draft) { d.Step(ref("subscription/mobile-gold"), "close", 0) })
 	s = applied(t, s, "kind: Subscription\nid: next\napplication: mobile\nplan: gold")
 	app, plan := s.Handle(pb.Kind_KIND_APPLICATION, "mobile"), s.Handle(pb.Kind_KIND_PLAN, "gold")
-	if g, _ := s.Grant(app, plan); !g.Live(now().Unix()) {
+	if g, _ := s.Grant(app, plan); !g.Active(now().Unix()) {
 		t.Error("the next subscription grants nothing")
 	}
 	s = done(t, s, func(d *rules.Draft) { d.Remove(ref("subscription/mobile-gold"), false) })
-	if g, _ := s.Grant(app, plan); !g.Live(now().Unix()) {
+	if g, _ := s.Grant(app, plan); !g.Active(now().Unix()) {
 		t.Error("removing the closed one took the grant of the open one")
 	}
 	// Closing the plan ends its subscriptions.

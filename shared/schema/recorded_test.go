@@ -71,7 +71,7 @@ func amount(t *testing.T, version uint32, raw []byte) string {
 			t.Fatal(err)
 		}
 		if sequence == 1 {
-			state = state.At(catalog.Position{Epoch: entry.GetEpoch(), Founding: entry.GetFounding()})
+			state = state.At(catalog.Position{Epoch: entry.GetEpoch(), EpochID: entry.GetFounding()})
 		}
 		understood(t, version, entry)
 		encoded, err := proto.Marshal(entry)
@@ -132,7 +132,7 @@ func entries(t *testing.T, version uint32) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	now := time.Unix(1_800_000_000, 0)
-	p := catalog.Position{Epoch: 1, Founding: "01JZZZZZZZZZZZZZZZZZZZZZZZ"}
+	p := catalog.Position{Epoch: 1, EpochID: "01JZZZZZZZZZZZZZZZZZZZZZZZ"}
 	state := catalog.Empty().At(p)
 	for _, s := range steps(t) {
 		if s.since > version {
@@ -151,7 +151,7 @@ func entries(t *testing.T, version uint32) []byte {
 		if state, err = state.WithChanges(proposal.Changes); err != nil {
 			t.Fatal(err)
 		}
-		entry := &pb.Entry{Epoch: p.Epoch, Founding: p.Founding, Transactions: []*pb.Transaction{{
+		entry := &pb.Entry{Epoch: p.Epoch, Founding: p.EpochID, Transactions: []*pb.Transaction{{
 			Actor: "recorder", Time: now.UnixMilli(), Command: s.what, IdempotencyKey: "key of " + s.what, Changes: proposal.Changes,
 		}}}
 		if _, err := protodelim.MarshalTo(&out, entry); err != nil {

@@ -64,7 +64,7 @@ func newP256(public *ecdsa.PublicKey, b *budget) *P256 {
 	return &P256{point: point, budget: b}
 }
 
-// Verify tells whether signature, r and s of 32 bytes each (RFC 7518 section 3.4),
+// Verify reports whether signature, r and s of 32 bytes each (RFC 7518 section 3.4),
 // is that of the SHA-256 of the message signed. It is not decided if k is nil or has
 // no table; the TableAfter-th call makes the table.
 func (k *P256) Verify(signed, signature []byte) (valid, decided bool) {

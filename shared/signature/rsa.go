@@ -51,7 +51,7 @@ func NewRSA(public *rsa.PublicKey) *RSA {
 
 const maxBits = 4096
 
-// Verify tells whether signature is that of the message signed, by RFC 8017 section
+// Verify reports whether signature is that of the message signed, by RFC 8017 section
 // 8.2.2. It is not decided if k is nil or the hash is not SHA-256, SHA-384 or SHA-512.
 func (k *RSA) Verify(hash crypto.Hash, signed, signature []byte) (valid, decided bool) {
 	if k == nil {

@@ -22,10 +22,10 @@ const (
 	keep = 2
 )
 
-// Dir keeps the newest snapshots in a directory of its own. Files are named by
+// Dir keeps the newest snapshots in a directory that holds nothing else. Files are named by
 // a running number, epoch and sequence, such as 000000000007-e1-s812.pcsnap;
-// the running number says which is newest, because after the log was founded
-// anew a newer state may have a lower sequence. Only one process may use a
+// the running number says which is newest, because in the next
+// epoch a newer state may have a lower sequence. Only one process may use a
 // directory; a Dir is safe for concurrent use.
 type Dir struct {
 	path string
@@ -54,7 +54,7 @@ func OpenDir(path string) (*Dir, error) {
 	return &Dir{path: path, bad: make(map[string]bool)}, nil
 }
 
-// file is a snapshot or a journal, as its name tells: such as 000000000007-e1-s812.pcsnap.
+// file is a snapshot or a journal, as its name says: such as 000000000007-e1-s812.pcsnap.
 type file struct {
 	entry                   os.DirEntry
 	name                    string
@@ -218,7 +218,7 @@ func (d *Dir) Load(use func(*Reader) error) (Loaded, error) {
 	return Loaded{}, errors.Join(skipped...)
 }
 
-// damaged tells whether a file is of no use to anybody, unlike one of another
+// damaged reports whether a file can never be read, unlike one of another
 // format, or one that could not be read just now.
 func damaged(err error) bool {
 	for _, e := range []error{ErrMagic, ErrTruncated, ErrCorrupt, ErrChecksum} {

@@ -73,7 +73,7 @@ func TestDirKeepsTwoGenerations(t *testing.T) {
 	}
 	save(t, d, 10, "a")
 	save(t, d, 20, "b")
-	save(t, d, 5, "c") // founded anew: newer with a lower sequence
+	save(t, d, 5, "c") // of the next epoch: newer with a lower sequence
 	if got, want := names(t, path), []string{"000000000002-e1-s20.pcsnap", "000000000003-e1-s5.pcsnap"}; !slices.Equal(got, want) {
 		t.Errorf("files %v", got)
 	}

@@ -11,18 +11,18 @@
 //
 // A length is an unsigned varint. Nothing that Reader hands out counts before
 // it has reported io.EOF: only then are number and checksum known to be right.
-// So a state must be built aside and put in place afterwards.
+// So a state must be built apart, and used only afterwards.
 //
 // Dir keeps snapshots on disk, two generations of them, such that a crash at
 // any moment leaves a valid one.
 //
 // Journal keeps the entries of the log that came after them, so that a node can
-// come back to where it was. A journal is a file of its own beside the snapshots:
+// come back to where it was. A journal is a file in the same directory:
 //
 //	"PCJRNL", one byte with the format's number
 //	epoch                               8 bytes
 //	base                                8 bytes: the sequence before the first entry
-//	founding                            one byte with its length, and its bytes
+//	id of the epoch                     one byte with its length, and its bytes
 //	checksum                            4 bytes, of all before it
 //	frame …                             one for each write that was waited for:
 //	    size of the body                4 bytes
@@ -33,8 +33,8 @@
 //	    entries                         length-delimited, verbatim; sequences count up by one
 //
 // Numbers are little endian, lengths unsigned varints, checksums CRC-32C. They go
-// on from frame to frame, so that a frame is right only in its place in its file.
+// on from frame to frame, so that a frame is right only at its offset in its file.
 // A frame is begun when the one before it is on disk: damage at the end of a file
-// is a write that was cut short, and of which nobody was told; elsewhere it is a
+// is a write that was cut short and never reported as done; elsewhere it is a
 // fault of the disk.
 package snapshot

@@ -29,10 +29,10 @@ const (
 	maxJournals = 1 << 30
 )
 
-// Position is a place in one log: after the entry with the given sequence.
+// Position is a point in one log: after the entry with the given sequence.
 type Position struct {
 	Epoch    uint64
-	Founding string
+	EpochID  string
 	Sequence uint64
 }
 
@@ -40,10 +40,10 @@ func (p Position) String() string {
 	return fmt.Sprintf("epoch %d, sequence %d", p.Epoch, p.Sequence)
 }
 
-// sameLog reports whether both positions are places in one log.
-func (p Position) sameLog(q Position) bool { return p.Epoch == q.Epoch && p.Founding == q.Founding }
+// sameLog reports whether both positions are points in one log.
+func (p Position) sameLog(q Position) bool { return p.Epoch == q.Epoch && p.EpochID == q.EpochID }
 
-// Journal writes entries of the log to files beside the snapshots, so that what
+// Journal writes entries of the log to files next to the snapshots, so that what
 // was applied after the newest snapshot is on disk, too. It never writes to a file
 // that it did not begin itself. It is not safe for concurrent use; Dir.Save and
 // Dir.Replay may be called meanwhile.
@@ -165,16 +165,16 @@ func castagnoli(sum uint32, p []byte) uint32 {
 }
 
 func appendJournalHeader(buf []byte, base Position) (data []byte, sum uint32, err error) {
-	if len(base.Founding) > 255 {
-		return buf, 0, fmt.Errorf("the founding has %d bytes, more than 255", len(base.Founding))
+	if len(base.EpochID) > 255 {
+		return buf, 0, fmt.Errorf("the epoch's id has %d bytes, more than 255", len(base.EpochID))
 	}
 	begin := len(buf)
 	buf = append(buf, journalMagic...)
 	buf = append(buf, journalFormat)
 	buf = binary.LittleEndian.AppendUint64(buf, base.Epoch)
 	buf = binary.LittleEndian.AppendUint64(buf, base.Sequence)
-	buf = append(buf, byte(len(base.Founding)))
-	buf = append(buf, base.Founding...)
+	buf = append(buf, byte(len(base.EpochID)))
+	buf = append(buf, base.EpochID...)
 	sum = castagnoli(0, buf[begin:])
 	return binary.LittleEndian.AppendUint32(buf, sum), sum, nil
 }

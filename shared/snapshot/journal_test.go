@@ -17,7 +17,7 @@ import (
 
 // at is a place in the log of these tests.
 func at(sequence uint64) snapshot.Position {
-	return snapshot.Position{Epoch: 1, Founding: "01JABCDEFGHJKMNPQRSTVWXYZ0", Sequence: sequence}
+	return snapshot.Position{Epoch: 1, EpochID: "01JABCDEFGHJKMNPQRSTVWXYZ0", Sequence: sequence}
 }
 
 var written = time.UnixMilli(1_767_225_600_123)
@@ -113,7 +113,7 @@ func TestJournalOfAnotherLog(t *testing.T) {
 	d := open(t, t.TempDir())
 	j := d.Journal()
 	other, later := at(10), at(10)
-	other.Founding, later.Epoch = "another", 2
+	other.EpochID, later.Epoch = "another", 2
 	appendTo(t, j, other, 12)
 	appendTo(t, j, later, 13)
 	appendTo(t, j, at(10), 11)
@@ -194,9 +194,9 @@ func TestAppendRefuses(t *testing.T) {
 		t.Errorf("a large entry: %v", err)
 	}
 	long := at(0)
-	long.Founding = strings.Repeat("x", 256)
-	if err := j.Append(long, [][]byte{nil}, written); err == nil || !strings.Contains(err.Error(), "the founding has 256 bytes") {
-		t.Errorf("a long founding: %v", err)
+	long.EpochID = strings.Repeat("x", 256)
+	if err := j.Append(long, [][]byte{nil}, written); err == nil || !strings.Contains(err.Error(), "the epoch's id has 256 bytes") {
+		t.Errorf("a long id: %v", err)
 	}
 	if got, r := replayed(t, d, at(0)); len(got) > 0 || len(r.Faults) > 0 {
 		t.Errorf("%v %v", got, r.Faults)
@@ -236,7 +236,7 @@ func TestJournalsOfTheEpochBefore(t *testing.T) {
 	defer j.Close()
 	save(t, d, 10, "change")
 	appendTo(t, j, at(10), 20)
-	next := snapshot.Position{Epoch: 2, Founding: "next", Sequence: 5}
+	next := snapshot.Position{Epoch: 2, EpochID: "next", Sequence: 5}
 	data := encode(t, "change")
 	saveNext := func(sequence uint64) {
 		t.Helper()
@@ -271,7 +271,7 @@ func journal(t testing.TB, frames ...uint64) (data []byte, ends []int) {
 	defer j.Close()
 	after := at(100)
 	file := filepath.Join(path, "000000000001-e1-s100.pcjournal")
-	ends = []int{7 + 8 + 8 + 1 + len(after.Founding) + 4}
+	ends = []int{7 + 8 + 8 + 1 + len(after.EpochID) + 4}
 	for _, n := range frames {
 		appendTo(t, j, after, after.Sequence+n)
 		after.Sequence += n
@@ -332,7 +332,7 @@ func TestJournalCutAtEveryByte(t *testing.T) {
 	}
 }
 
-// Damage before the end is a fault that is told, and nothing behind it is believed.
+// Damage before the end is reported, and nothing behind it is read.
 func TestJournalDamage(t *testing.T) {
 	data, ends := journal(t, 3, 1, 4)
 	for i := range ends[2] {

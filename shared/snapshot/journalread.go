@@ -57,7 +57,7 @@ func (j *JournalReader) readHeader() error {
 	}
 	numbers := covered[len(journalMagic)+1:]
 	j.base = Position{
-		Epoch: binary.LittleEndian.Uint64(numbers), Sequence: binary.LittleEndian.Uint64(numbers[8:]), Founding: string(covered[fixed:]),
+		Epoch: binary.LittleEndian.Uint64(numbers), Sequence: binary.LittleEndian.Uint64(numbers[8:]), EpochID: string(covered[fixed:]),
 	}
 	j.next = j.base.Sequence + 1
 	return nil
@@ -78,7 +78,7 @@ func (j *JournalReader) At() time.Time { return j.at }
 
 // Next returns the next entry, whose bytes stay as they are until the next call.
 // io.EOF is the journal's end, and so is ErrTruncated: then a last write was cut
-// short, of which Append never said that it is on disk. After ErrCorrupt and
+// short, which Append never reported as on disk. After ErrCorrupt and
 // ErrChecksum there is more that cannot be read. The error stays.
 func (j *JournalReader) Next() (sequence uint64, entry []byte, err error) {
 	for j.err == nil && len(j.rest) == 0 {

@@ -138,7 +138,7 @@ func (r *Reader) Close() {
 	}
 }
 
-// verified tells whether everything was read and found right.
+// verified reports whether everything was read and the checksum is right.
 func (r *Reader) verified() bool { return errors.Is(r.err, io.EOF) }
 
 // message cuts the next length-delimited message out of the blocks.

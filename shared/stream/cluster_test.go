@@ -146,7 +146,7 @@ func TestClusterAcrossKills(t *testing.T) {
 	urls := streamtest.URLs(processes...)
 	bus := streamtest.Connect(t, urls, "writer")
 	log, _, err := retry(func() (*stream.Log, bool, error) {
-		log, err := bus.Found(t.Context(), 1, 1, 3)
+		log, err := bus.CreateLog(t.Context(), 1, 1, 3)
 		return log, true, err
 	})
 	must(t, err)

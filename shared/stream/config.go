@@ -43,19 +43,19 @@ func (l *Log) config(replicas int) jetstream.StreamConfig {
 		MaxBytes:          -1,
 		MaxMsgsPerSubject: -1,
 		MaxMsgSize:        -1,
-		Discard:           jetstream.DiscardNew, // should anybody set a limit: refuse, never forget
+		Discard:           jetstream.DiscardNew, // should a limit be set: refuse, never forget
 		Duplicates:        duplicates,
 		FirstSeq:          firstSeq,
 		DenyDelete:        true,
 		DenyPurge:         true,
 		Metadata: map[string]string{
-			foundingKey: l.identity.Founding,
-			firstKey:    strconv.FormatUint(l.first, 10),
+			epochIDKey: l.identity.EpochID,
+			firstKey:   strconv.FormatUint(l.first, 10),
 		},
 	}
 }
 
-// Audit compares the stream's configuration with the one it was founded with,
+// Audit compares the stream's configuration with the one it was created with,
 // and says what differs; all differences in one error. It also looks at what the
 // server allows a message to weigh. It cannot see whether the servers sync every
 // write.

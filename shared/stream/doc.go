@@ -11,9 +11,9 @@
 // nature, so a reader cannot tell a message that was compacted from one that was
 // lost. Ours has few subjects and no per-subject limit, and refuses deletes and
 // purges; only age removes messages, at the front. Sequences therefore have no
-// gaps, and a reader that meets one knows that something is wrong.
+// gaps, and a reader that sees one knows that something is wrong.
 //
-// Nothing may come back from the dead. Removing the newest message of a subject
+// Nothing that was removed may come back. Removing the newest message of a subject
 // is not safe against crashes in the servers we build on: after an unclean stop
 // the message before it can be the newest again, which for us would be a revoked
 // key that works. In a log that is only ever appended to there is nothing to
@@ -25,18 +25,19 @@
 //
 // # Identity
 //
-// A log has an epoch, which is in the stream's name, and a founding, which is
-// drawn at random when the stream is created, kept in the stream's metadata and
-// part of every subject. Two streams of one name are thus told apart by every
-// message they hold, and a writer that still believes in a stream that was
-// deleted and made anew cannot write into its successor, whose subjects differ.
+// A log has an epoch, whose number is in the stream's name, and the epoch's id, which
+// is drawn at random when the stream is created, kept in the stream's metadata and
+// part of every subject. In the schema and in the metadata the id is called
+// `founding`, a name that stays because old logs have it. Two streams of one name
+// are thus told apart by every message they hold, and a writer that still believes in a stream that was
+// deleted and created again cannot write into its successor, whose subjects differ.
 //
 // # Following
 //
 // A consumer of the server notices neither that its stream was replaced nor that
 // it was cut back: it goes on at its old position in whatever it finds, or waits
-// for ever. So [Log.Follow] trusts it with nothing. It checks that every message
-// has the next sequence and belongs to this founding; when it resumes it asks for
+// without end. So [Log.Follow] trusts it with nothing. It checks that every message
+// has the next sequence and belongs to this epoch; when it resumes it asks for
 // the last message again and compares; and every few seconds it asks the stream's
 // leader where the log begins and ends, whether it is still the same, and whether
 // a newer epoch exists. A suspicion that an election could explain is looked at
@@ -63,7 +64,7 @@
 //
 // and to subscribe to _INBOX.gw-1.> and portcullis.head. The control plane also
 // publishes to portcullis.*.log.> and portcullis.head, and subscribes to
-// portcullis.heartbeat.* and portcullis.keys.refresh; to found a log it needs
+// portcullis.heartbeat.* and portcullis.keys.refresh; to create a log it needs
 // $JS.API.STREAM.CREATE.*. Nobody needs more. In names, other bytes than letters,
 // digits, - and _ are written =XX in subjects.
 package stream

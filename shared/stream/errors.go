@@ -26,7 +26,7 @@ var (
 	// ErrRolledBack says that the log ends before the position that was reached,
 	// or holds something else there.
 	ErrRolledBack = errors.New("the log was rolled back")
-	// ErrReplaced says that the log is gone, was founded anew, or that a later
+	// ErrReplaced says that the log is gone, was created again, or that a later
 	// epoch has begun.
 	ErrReplaced = errors.New("the log was replaced")
 )

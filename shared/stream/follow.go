@@ -51,7 +51,7 @@ type Message struct {
 //   - ErrTooOld: message after+1 is no longer, or never was, in the log;
 //   - ErrRolledBack: the log ends before the position reached, or its last
 //     message is not the one that was delivered;
-//   - ErrReplaced: the log is gone, was founded anew, or a later epoch exists;
+//   - ErrReplaced: the log is gone, was created again, or a later epoch exists;
 //   - *GapError: the log has a hole.
 //
 // Outages are not errors: Follow waits, retries and resumes where it was. These
@@ -62,7 +62,7 @@ func (l *Log) Follow(ctx context.Context, after uint64, fn func([]Message) error
 	f := &follower{
 		log:     l,
 		fn:      fn,
-		verdict: make(chan error, 1),
+		unfit:   make(chan error, 1),
 		stalled: make(chan uint64, 1),
 	}
 	f.position.Store(after)
@@ -116,7 +116,7 @@ type follower struct {
 	fn  func([]Message) error
 
 	position   atomic.Uint64 // the last sequence that fn has taken
-	verdict    chan error    // the watch has found the log unfit
+	unfit      chan error    // why the log can be followed no further, from the watch
 	stalled    chan uint64   // the position at which the watch saw nothing arrive
 	background sync.WaitGroup
 
@@ -172,7 +172,7 @@ func (f *follower) loop(ctx context.Context, arrived <-chan jetstream.Msg, lost 
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case err := <-f.verdict:
+		case err := <-f.unfit:
 			return err
 		case err := <-lost:
 			return &renewalError{err}

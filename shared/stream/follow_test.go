@@ -324,7 +324,7 @@ func TestLaterEpochIsNoticed(t *testing.T) {
 	appendAll(t, log, 0, 3)
 	r := follow(t, log, 0)
 	r.wait(t, 0, 3)
-	if _, err := bus.Found(t.Context(), 2, 4, 0); err != nil {
+	if _, err := bus.CreateLog(t.Context(), 2, 4, 0); err != nil {
 		t.Fatal(err)
 	}
 	r.ends(t, stream.ErrReplaced, soon)
@@ -341,7 +341,7 @@ func TestPositionBeforeTheBeginning(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
 	bus := server.Connect(t, "both")
-	log, err := bus.Found(t.Context(), 1, 11, 0)
+	log, err := bus.CreateLog(t.Context(), 1, 11, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

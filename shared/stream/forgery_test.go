@@ -35,7 +35,7 @@ func TestMessagesOutOfTurn(t *testing.T) {
 			r.wait(t, 0, 3)
 
 			id := log.Identity()
-			subject := test.prefix + id.Founding + ".mixed"
+			subject := test.prefix + id.EpochID + ".mixed"
 			pull := regexp.MustCompile(`PUB \$JS\.API\.CONSUMER\.MSG\.NEXT\.\S+\.(\S+) (\S+) `).FindStringSubmatch(wire.upstream())
 			sid := regexp.MustCompile(`SUB ` + regexp.QuoteMeta(pull[2]) + ` +(\d+)`).FindStringSubmatch(wire.upstream())
 			ack := fmt.Sprintf("$JS.ACK.%s.%s.1.4.%d.%d.0", id.Stream, pull[1], 4+test.skip, time.Now().UnixNano())

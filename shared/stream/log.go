@@ -24,8 +24,8 @@ const (
 	maxPayload = 8 << 20
 	headroom   = 4 << 10
 
-	foundingKey = "founding"       // in the stream's metadata
-	firstKey    = "first_sequence" // in the stream's metadata
+	epochIDKey = "founding"       // in the stream's metadata
+	firstKey   = "first_sequence" // in the stream's metadata
 
 	answerTimeout  = time.Second      // after which a question is asked again
 	requestTimeout = 5 * time.Second  // of one request to JetStream
@@ -34,9 +34,9 @@ const (
 
 // Identity tells one log from every other.
 type Identity struct {
-	Epoch    uint64
-	Founding string // 26 characters, drawn at random when the stream was created
-	Stream   string // PORTCULLIS- and the epoch in six digits
+	Epoch   uint64
+	EpochID string // 26 characters, drawn at random when the stream was created
+	Stream  string // PORTCULLIS- and the epoch in six digits
 }
 
 // Log is the log of one epoch. It is safe for concurrent use.
@@ -47,12 +47,12 @@ type Log struct {
 	subject  string // the prefix of all its subjects
 }
 
-func newLog(b *Bus, epoch, first uint64, founding string) *Log {
+func newLog(b *Bus, epoch, first uint64, id string) *Log {
 	return &Log{
 		bus:      b,
-		identity: Identity{Epoch: epoch, Founding: founding, Stream: streamName(epoch)},
+		identity: Identity{Epoch: epoch, EpochID: id, Stream: streamName(epoch)},
 		first:    first,
-		subject:  fmt.Sprintf("%s%06d.log.%s.", subjectPrefix, epoch, founding),
+		subject:  fmt.Sprintf("%s%06d.log.%s.", subjectPrefix, epoch, id),
 	}
 }
 
@@ -81,22 +81,22 @@ func (b *Bus) Find(ctx context.Context) (*Log, error) {
 	return log, nil
 }
 
-// Found creates the log of an epoch (1 to 999999), whose first message will have
+// CreateLog creates the log of an epoch (1 to 999999), whose first message will have
 // the sequence first (at least 1), with the given number of replicas; 0 stands
 // for 3 on a cluster and 1 otherwise.
 //
 // A log of a later epoch, or of this epoch with another first sequence, makes it
-// fail with ErrExists. If the same founding is asked for twice, by replicas that
-// start together, both get the one log that was created.
-func (b *Bus) Found(ctx context.Context, epoch, first uint64, replicas int) (*Log, error) {
-	log, err := b.found(ctx, epoch, first, replicas)
+// fail with ErrExists. If replicas that start together create the same log, all of
+// them get the one that was created first.
+func (b *Bus) CreateLog(ctx context.Context, epoch, first uint64, replicas int) (*Log, error) {
+	log, err := b.createLog(ctx, epoch, first, replicas)
 	if err != nil {
-		return nil, fmt.Errorf("found epoch %d at sequence %d: %w", epoch, first, err)
+		return nil, fmt.Errorf("begin epoch %d at sequence %d: %w", epoch, first, err)
 	}
 	return log, nil
 }
 
-func (b *Bus) found(ctx context.Context, epoch, first uint64, replicas int) (*Log, error) {
+func (b *Bus) createLog(ctx context.Context, epoch, first uint64, replicas int) (*Log, error) {
 	switch {
 	case epoch == 0 || epoch > maxEpoch:
 		return nil, fmt.Errorf("the epoch must be between 1 and %d", maxEpoch)
@@ -208,20 +208,20 @@ func (b *Bus) open(ctx context.Context, epoch uint64) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	founding, first, err := foundingOf(info)
+	id, first, err := epochIDOf(info)
 	if err != nil {
 		return nil, err
 	}
-	return newLog(b, epoch, first, founding), nil
+	return newLog(b, epoch, first, id), nil
 }
 
-func foundingOf(info *jetstream.StreamInfo) (founding string, first uint64, err error) {
-	founding = info.Config.Metadata[foundingKey]
+func epochIDOf(info *jetstream.StreamInfo) (id string, first uint64, err error) {
+	id = info.Config.Metadata[epochIDKey]
 	first, err = strconv.ParseUint(info.Config.Metadata[firstKey], 10, 64)
-	if err != nil || !regexp.MustCompile(`^[0-9A-Z]{26}$`).MatchString(founding) {
-		return "", 0, fmt.Errorf("stream %s was not founded by Portcullis: its metadata name no founding", info.Config.Name)
+	if err != nil || !regexp.MustCompile(`^[0-9A-Z]{26}$`).MatchString(id) {
+		return "", 0, fmt.Errorf("stream %s was not created by Portcullis: its metadata has no id of an epoch in %q", info.Config.Name, epochIDKey)
 	}
-	return founding, first, nil
+	return id, first, nil
 }
 
 // info asks the leader of a stream. Without a leader any replica may answer,
@@ -266,13 +266,13 @@ func (l *Log) ours(ctx context.Context) (*jetstream.StreamInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	founding, _, err := foundingOf(info)
+	id, _, err := epochIDOf(info)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrReplaced, err)
 	}
-	if founding != l.identity.Founding {
-		return nil, fmt.Errorf("%w: stream %s has founding %s instead of %s",
-			ErrReplaced, l.identity.Stream, founding, l.identity.Founding)
+	if id != l.identity.EpochID {
+		return nil, fmt.Errorf("%w: stream %s is of the epoch with the id %s, not %s",
+			ErrReplaced, l.identity.Stream, id, l.identity.EpochID)
 	}
 	return info, nil
 }

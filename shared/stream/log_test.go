@@ -31,13 +31,13 @@ func TestFindAndFound(t *testing.T) {
 		}
 	}
 	log := found(t, bus)
-	if id := log.Identity(); id.Epoch != 1 || id.Stream != "PORTCULLIS-000001" || len(id.Founding) != 26 {
+	if id := log.Identity(); id.Epoch != 1 || id.Stream != "PORTCULLIS-000001" || len(id.EpochID) != 26 {
 		t.Errorf("identity is %+v", id)
 	}
 	if first, last, err := log.Bounds(t.Context()); err != nil || first != 1 || last != 0 {
 		t.Errorf("bounds of an empty log are %d, %d, %v; want 1, 0", first, last, err)
 	}
-	second, err := bus.Found(t.Context(), 12, 1001, 1)
+	second, err := bus.CreateLog(t.Context(), 12, 1001, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestFindAndFound(t *testing.T) {
 func TestFoundRefuses(t *testing.T) {
 	t.Parallel()
 	bus := streamtest.New(t).Connect(t, "founder")
-	log, err := bus.Found(t.Context(), 5, 7, 0)
+	log, err := bus.CreateLog(t.Context(), 5, 7, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,13 +76,13 @@ func TestFoundRefuses(t *testing.T) {
 		"a negative number of replicas":     {6, 1, -1, "replicas"},
 		"more replicas than NATS can do it": {6, 1, 6, "replicas"},
 	} {
-		if _, err := bus.Found(t.Context(), test.epoch, test.first, test.replicas); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := bus.CreateLog(t.Context(), test.epoch, test.first, test.replicas); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want an error about %q", name, err, test.want)
 		}
 	}
-	again, err := bus.Found(t.Context(), 5, 7, 0)
+	again, err := bus.CreateLog(t.Context(), 5, 7, 0)
 	if err != nil || again.Identity() != log.Identity() {
-		t.Errorf("the same founding again: got %v, %v; want the log that exists", again, err)
+		t.Errorf("the same log again: got %v, %v; want the log that exists", again, err)
 	}
 }
 
@@ -99,7 +99,7 @@ func foundersRace(t *testing.T, connect func() *stream.Bus) {
 	for i := range identities {
 		bus := connect()
 		wg.Go(func() {
-			log, err := bus.Found(t.Context(), 1, 1, 0)
+			log, err := bus.CreateLog(t.Context(), 1, 1, 0)
 			if err != nil {
 				t.Error(err)
 				return
@@ -147,7 +147,7 @@ func TestNothingCanBeTakenOut(t *testing.T) {
 func TestAudit(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	log, err := server.Connect(t, "auditor").Found(t.Context(), 3, 100, 0)
+	log, err := server.Connect(t, "auditor").CreateLog(t.Context(), 3, 100, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestForeignStreamIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := server.Connect(t, "reader").Find(t.Context()); err == nil || !strings.Contains(err.Error(), "founding") {
-			t.Errorf("metadata %v: got %v, want an error about the founding", metadata, err)
+			t.Errorf("metadata %v: got %v, want an error about the epoch's id", metadata, err)
 		}
 	}
 }

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 func found(tb testing.TB, bus *stream.Bus) *stream.Log {
 	tb.Helper()
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		log, err := bus.Found(tb.Context(), 1, 1, 0)
+		log, err := bus.CreateLog(tb.Context(), 1, 1, 0)
 		if err == nil {
 			return log
 		}

@@ -12,7 +12,7 @@ import (
 // What servers answer that cannot be brought about at will.
 func TestOutcome(t *testing.T) {
 	t.Parallel()
-	log := newLog(nil, 1, 1, "founding")
+	log := newLog(nil, 1, 1, "id")
 	other := errors.New("")
 	for name, test := range map[string]struct {
 		ack  *jetstream.PubAck

@@ -31,7 +31,7 @@ func (f *follower) watch(ctx context.Context) {
 			err = f.log.superseded(ctx, position)
 		}
 		if fatal(err) {
-			f.verdict <- err
+			f.unfit <- err
 			return
 		}
 		behind := err == nil && last > position
@@ -45,7 +45,7 @@ func (f *follower) watch(ctx context.Context) {
 	}
 }
 
-// fatal says whether an error means that the log can be followed no further.
+// fatal reports whether an error means that the log can be followed no further.
 func fatal(err error) bool {
 	return errors.Is(err, ErrReplaced) || errors.Is(err, ErrRolledBack) || errors.Is(err, ErrTooOld)
 }

@@ -18,7 +18,7 @@ type Claims struct {
 	decoded map[string]any
 }
 
-// Has tells whether there is a claim at path, null included.
+// Has reports whether there is a claim at path, null included.
 func (c *Claims) Has(path string) bool { _, ok := c.Raw(path); return ok }
 
 // Raw returns a claim as the JSON that stands in the token.

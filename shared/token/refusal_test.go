@@ -55,7 +55,7 @@ func segment(t *testing.T, part string) string {
 	return string(b)
 }
 
-// isTextRefusal tells whether the reason lies in the JSON itself.
+// isTextRefusal reports whether the reason lies in the JSON itself.
 func isTextRefusal(refusal error, text string) bool {
 	var object map[string]json.RawMessage
 	broken := json.Unmarshal([]byte(text), &object) != nil || object == nil

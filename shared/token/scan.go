@@ -128,7 +128,7 @@ func (s *scanner) object(depth int) error {
 	return nil
 }
 
-// more tells whether a comma follows, which it skips, or the closing byte.
+// more reports whether a comma follows, which it skips, or the closing byte.
 func (s *scanner) more(closing byte) (bool, error) {
 	s.space()
 	switch s.peek() {
@@ -343,7 +343,7 @@ func (s *scanner) exponent() (there, ok bool) {
 	return true, s.digits()
 }
 
-// digits reads digits and tells whether there was one.
+// digits reads digits and reports whether there was one.
 func (s *scanner) digits() bool {
 	start := s.pos
 	for s.pos < len(s.text) && s.text[s.pos] >= '0' && s.text[s.pos] <= '9' {

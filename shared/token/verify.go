@@ -36,7 +36,7 @@ func (u *Unverified) Verify(set *keyset.Set, now int64) (*keyset.Key, error) {
 	return nil, outcome
 }
 
-// signedBy tells whether key made the signature. What is kept with the key answers
+// signedBy reports whether key made the signature. What is kept with the key answers
 // fastest; what it does not decide, the standard library does.
 func (u *Unverified) signedBy(key *keyset.Key) bool {
 	valid, decided := key.Verify(u.Algorithm, u.signed, u.signature)

@@ -19,7 +19,7 @@ import (
 // they have arrived: fold, compile, publish; over a million subscriptions. An
 // operation is one change.
 func BenchmarkApplyBatch(b *testing.B) {
-	builder := catalog.NewBuilder(catalog.Position{Epoch: 1, Founding: "f"}, nil)
+	builder := catalog.NewBuilder(catalog.Position{Epoch: 1, EpochID: "f"}, nil)
 	for i := range 100_000 {
 		builder.Add(encoded(b, &pb.Application{Clients: []*pb.Client{{Issuer: "acme", ClientId: fmt.Sprint("client-", i)}}}, fmt.Sprint("app-", i)))
 		for j := range 10 {

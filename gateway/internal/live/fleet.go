@@ -113,8 +113,8 @@ func (l *Live) followOnce(ctx context.Context, bus *stream.Bus) error {
 		return err
 	}
 	p, id := s.Position(), log.Identity()
-	if p.Epoch != id.Epoch || p.Founding != id.Founding {
-		return resyncBecause("the state is of %s (%s), the log of epoch %d (%s)", p, p.Founding, id.Epoch, id.Founding)
+	if p.Epoch != id.Epoch || p.EpochID != id.EpochID {
+		return resyncBecause("the state is of %s (%s), the log of epoch %d (%s)", p, p.EpochID, id.Epoch, id.EpochID)
 	}
 	_, last, err := log.Bounds(ctx)
 	if err != nil {

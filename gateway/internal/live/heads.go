@@ -42,9 +42,9 @@ func (l *Live) headSeen(h *pb.Head) {
 		// A replica that slept through the founding of our epoch.
 		l.cfg.Metrics.oldHeads.Inc()
 		return
-	case h.GetEpoch() > p.Epoch || h.GetFounding() != p.Founding:
+	case h.GetEpoch() > p.Epoch || h.GetFounding() != p.EpochID:
 		l.endFollowing(resyncBecause("replica %s is at epoch %d (%s), the state at %s (%s)",
-			h.GetReplica(), h.GetEpoch(), h.GetFounding(), p, p.Founding))
+			h.GetReplica(), h.GetEpoch(), h.GetFounding(), p, p.EpochID))
 		return
 	}
 	l.status.headSeen(h.GetSequence(), p.Sequence, time.Now())

@@ -88,7 +88,7 @@ func newFleet(t *testing.T) *fleet {
 
 func (f *fleet) found(epoch, first uint64) {
 	f.Helper()
-	log, err := f.bus.Found(f.Context(), epoch, first, 1)
+	log, err := f.bus.CreateLog(f.Context(), epoch, first, 1)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func (f *fleet) found(epoch, first uint64) {
 	}
 	f.log = log
 	id := log.Identity()
-	f.state = f.state.At(catalog.Position{Epoch: id.Epoch, Founding: id.Founding, Sequence: first - 1})
+	f.state = f.state.At(catalog.Position{Epoch: id.Epoch, EpochID: id.EpochID, Sequence: first - 1})
 }
 
 func (f *fleet) snapshot(w http.ResponseWriter, r *http.Request) {
@@ -139,7 +139,7 @@ func (f *fleet) encode(awaited bool, changes ...*pb.Change) []byte {
 	f.Helper()
 	id := f.log.Identity()
 	data, err := proto.Marshal(&pb.Entry{
-		Epoch: id.Epoch, Founding: id.Founding, Awaited: awaited,
+		Epoch: id.Epoch, Founding: id.EpochID, Awaited: awaited,
 		Transactions: []*pb.Transaction{{Changes: changes}},
 	})
 	if err != nil {
@@ -178,7 +178,7 @@ func (f *fleet) step(verb string, awaited bool) uint64 {
 func (f *fleet) head(hash uint64) {
 	f.Helper()
 	p := f.state.Position()
-	err := f.bus.PublishHead(&pb.Head{Epoch: p.Epoch, Founding: p.Founding, Sequence: p.Sequence, SetHash: hash, Replica: "test"})
+	err := f.bus.PublishHead(&pb.Head{Epoch: p.Epoch, Founding: p.EpochID, Sequence: p.Sequence, SetHash: hash, Replica: "test"})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func (n *node) live() bool {
 	c, _ := v.State.Client("acme", "mobile-app")
 	g, _ := v.State.Grant(c.Handle, v.State.Handle(pb.Kind_KIND_PLAN, "gold"))
 	_, _, routed := v.Routes.Match([]byte("any.test"), []byte("/orders/1"))
-	return routed && g.Live(time.Now().Unix())
+	return routed && g.Active(time.Now().Unix())
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -430,7 +430,7 @@ func TestNextEpoch(t *testing.T) {
 		t.Errorf("epoch %d, want 2", got)
 	}
 	// A replica of the old epoch is not listened to.
-	if err := f.bus.PublishHead(&pb.Head{Epoch: 1, Founding: old.Founding, Sequence: 99}); err != nil {
+	if err := f.bus.PublishHead(&pb.Head{Epoch: 1, Founding: old.EpochID, Sequence: 99}); err != nil {
 		t.Fatal(err)
 	}
 	taken := f.snapshots()
@@ -442,20 +442,20 @@ func TestNextEpoch(t *testing.T) {
 
 // A snapshot must never undo what is in force.
 func TestMayReplace(t *testing.T) {
-	old := catalog.Position{Epoch: 2, Founding: "a", Sequence: 10}
+	old := catalog.Position{Epoch: 2, EpochID: "a", Sequence: 10}
 	for _, c := range []struct {
 		next catalog.Position
 		may  bool
 	}{
-		{catalog.Position{Epoch: 2, Founding: "a", Sequence: 10}, true},
-		{catalog.Position{Epoch: 2, Founding: "a", Sequence: 11}, true},
-		{catalog.Position{Epoch: 2, Founding: "a", Sequence: 9}, false},
-		{catalog.Position{Epoch: 3, Founding: "b", Sequence: 1}, true},
-		{catalog.Position{Epoch: 1, Founding: "c", Sequence: 99}, false},
-		{catalog.Position{Epoch: 2, Founding: "b", Sequence: 99}, false},
+		{catalog.Position{Epoch: 2, EpochID: "a", Sequence: 10}, true},
+		{catalog.Position{Epoch: 2, EpochID: "a", Sequence: 11}, true},
+		{catalog.Position{Epoch: 2, EpochID: "a", Sequence: 9}, false},
+		{catalog.Position{Epoch: 3, EpochID: "b", Sequence: 1}, true},
+		{catalog.Position{Epoch: 1, EpochID: "c", Sequence: 99}, false},
+		{catalog.Position{Epoch: 2, EpochID: "b", Sequence: 99}, false},
 	} {
 		if err := mayReplace(old, c.next); (err == nil) != c.may {
-			t.Errorf("%s (%s) after %s (%s): error %v", c.next, c.next.Founding, old, old.Founding, err)
+			t.Errorf("%s (%s) after %s (%s): error %v", c.next, c.next.EpochID, old, old.EpochID, err)
 		}
 	}
 }
@@ -468,7 +468,7 @@ func TestSilentConsumer(t *testing.T) {
 	eventually(t, "live", n.live)
 	for range 20 {
 		p := f.state.Position()
-		_ = f.bus.PublishHead(&pb.Head{Epoch: p.Epoch, Founding: p.Founding, Sequence: p.Sequence + 5})
+		_ = f.bus.PublishHead(&pb.Head{Epoch: p.Epoch, Founding: p.EpochID, Sequence: p.Sequence + 5})
 		time.Sleep(150 * time.Millisecond)
 	}
 	eventually(t, "a resync", func() bool { return f.snapshots() >= 2 })

@@ -214,7 +214,7 @@ func (r *recorder) reachWritten() {
 	}
 }
 
-func sameLog(p, q catalog.Position) bool { return p.Epoch == q.Epoch && p.Founding == q.Founding }
+func sameLog(p, q catalog.Position) bool { return p.Epoch == q.Epoch && p.EpochID == q.EpochID }
 
 // fail ends the chain.
 func (r *recorder) fail(err error) {

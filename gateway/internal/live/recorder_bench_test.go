@@ -31,7 +31,7 @@ import (
 // one processor, and the time from an entry's arrival to its heartbeat. Run them
 // with -benchtime 5x or more: they report medians.
 func BenchmarkJournal(b *testing.B) {
-	builder := catalog.NewBuilder(catalog.Position{Epoch: 1, Founding: "f"}, nil)
+	builder := catalog.NewBuilder(catalog.Position{Epoch: 1, EpochID: "f"}, nil)
 	for i := range 10_000 {
 		builder.Add(encoded(b, &pb.Application{Clients: []*pb.Client{{Issuer: "acme", ClientId: fmt.Sprint("client-", i)}}}, fmt.Sprint("app-", i)))
 		for j := range 10 {

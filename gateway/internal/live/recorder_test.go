@@ -48,7 +48,7 @@ func newRecord(t *testing.T) *record {
 }
 
 func position(epoch, sequence uint64) catalog.Position {
-	return catalog.Position{Epoch: epoch, Founding: fmt.Sprint("founding-", epoch), Sequence: sequence}
+	return catalog.Position{Epoch: epoch, EpochID: fmt.Sprint("founding-", epoch), Sequence: sequence}
 }
 
 // apply applies so many entries.
@@ -73,7 +73,7 @@ func (r *record) snapshot(meanwhile func()) {
 	r.saving(p)
 	meanwhile()
 	err := r.disk.Save(p.Epoch, p.Sequence, func(w io.Writer) error {
-		return snapshot.Write(w, &pb.SnapshotHeader{Epoch: p.Epoch, Founding: p.Founding, Sequence: p.Sequence}, slices.Values([]string(nil)))
+		return snapshot.Write(w, &pb.SnapshotHeader{Epoch: p.Epoch, Founding: p.EpochID, Sequence: p.Sequence}, slices.Values([]string(nil)))
 	})
 	r.saved(p, err)
 }
@@ -97,7 +97,7 @@ func (r *record) fromDisk() catalog.Position {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	p := catalog.Position{Epoch: loaded.Header.GetEpoch(), Founding: loaded.Header.GetFounding(), Sequence: loaded.Header.GetSequence()}
+	p := catalog.Position{Epoch: loaded.Header.GetEpoch(), EpochID: loaded.Header.GetFounding(), Sequence: loaded.Header.GetSequence()}
 	// A hole is a fault that Replay tells of: where a chain was never anchored there is one.
 	_, err = disk.Replay(snapshot.Position(p), func(sequence uint64, entry []byte) error {
 		if p.Sequence++; p.Sequence != sequence || string(entry) != fmt.Sprint(p) {
@@ -215,7 +215,7 @@ func TestHeartbeatNamesWhatIsOnDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.recorder.loaded(position(1, 10))
-	entry, err := proto.Marshal(&pb.Entry{Epoch: 1, Founding: position(1, 0).Founding, Awaited: true})
+	entry, err := proto.Marshal(&pb.Entry{Epoch: 1, Founding: position(1, 0).EpochID, Awaited: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -413,9 +413,9 @@ func TestJournalAheadOfTheLog(t *testing.T) {
 	ahead := f.state.Position()
 	entry := f.encode(false, &pb.Change{Kind: pb.Kind_KIND_SUBSCRIPTION, Id: "s", Version: 9, Removed: true})
 	j := disk.Journal()
-	for _, founding := range []string{"another", ahead.Founding} {
+	for _, founding := range []string{"another", ahead.EpochID} {
 		p := snapshot.Position(ahead)
-		p.Founding = founding
+		p.EpochID = founding
 		if err := j.Append(p, [][]byte{entry}, time.Now()); err != nil {
 			t.Fatal(err)
 		}

@@ -112,7 +112,7 @@ func (s *status) startedFrom(written time.Time) {
 // build makes the state that a snapshot holds. last is the one it will replace.
 func build(r *snapshot.Reader, last *catalog.State) (*catalog.State, error) {
 	h := r.Header()
-	b := catalog.NewBuilder(catalog.Position{Epoch: h.GetEpoch(), Founding: h.GetFounding(), Sequence: h.GetSequence()}, last)
+	b := catalog.NewBuilder(catalog.Position{Epoch: h.GetEpoch(), EpochID: h.GetFounding(), Sequence: h.GetSequence()}, last)
 	// Reading and folding take about as long: they go on at the same time.
 	batches := make(chan []string, 4)
 	var g errgroup.Group
@@ -223,12 +223,12 @@ func mayReplace(old, next catalog.Position) error {
 	switch {
 	case next.Epoch > old.Epoch:
 		return nil
-	case next.Epoch < old.Epoch || next.Founding == old.Founding && next.Sequence < old.Sequence:
+	case next.Epoch < old.Epoch || next.EpochID == old.EpochID && next.Sequence < old.Sequence:
 		return fmt.Errorf("the snapshot at %s is older than the state at %s", next, old)
-	case next.Founding != old.Founding:
+	case next.EpochID != old.EpochID:
 		return fmt.Errorf("the snapshot is of epoch %d as founded anew (%s), the state of the first founding (%s)"+
 			" (hint: if that was meant, remove this node's snapshots directory and restart it; if not, run `keymanager-sync new-epoch` on the replica that has the data)",
-			next.Epoch, next.Founding, old.Founding)
+			next.Epoch, next.EpochID, old.EpochID)
 	}
 	return nil
 }

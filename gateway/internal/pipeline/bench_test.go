@@ -274,7 +274,7 @@ func BenchmarkDecideInFleetOf(b *testing.B) {
 func fleetOf(b *testing.B, apis, subscriptions int) (*world, []*request.Request) {
 	b.Helper()
 	w := newWorld(b, common)
-	builder := catalog.NewBuilder(catalog.Position{Epoch: 1, Founding: "bench", Sequence: 1}, nil)
+	builder := catalog.NewBuilder(catalog.Position{Epoch: 1, EpochID: "bench", Sequence: 1}, nil)
 	for raw := range w.state.Changes() {
 		builder.Add(raw)
 	}

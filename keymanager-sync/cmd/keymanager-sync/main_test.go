@@ -110,7 +110,7 @@ func start(t *testing.T) *shell {
 	t.Helper()
 	nats := streamtest.New(t)
 	bus := streamtest.Connect(t, nats.URL(), "founder")
-	if _, err := bus.Found(t.Context(), 1, 1, 1); err != nil { // a log that is there already is not waited for
+	if _, err := bus.CreateLog(t.Context(), 1, 1, 1); err != nil { // a log that is there already is not waited for
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

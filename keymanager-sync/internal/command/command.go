@@ -227,12 +227,12 @@ func (c CloseOrphans) propose(s *catalog.State, d *rules.Draft) {
 	}
 }
 
-// Open tells whether a subscription of this status can still be closed.
+// Open reports whether a subscription of this status can still be closed.
 func Open(s pb.Subscription_Status) bool {
 	return s == pb.Subscription_PENDING || s == pb.Subscription_ACCEPTED || s == pb.Subscription_PAUSED
 }
 
-// Expired tells whether a revocation no longer matters at the given time.
+// Expired reports whether a revocation no longer matters at the given time.
 func Expired(r *pb.Revocation, at time.Time) bool {
 	return r.GetExpiresAt() != nil && !r.GetExpiresAt().AsTime().After(at)
 }

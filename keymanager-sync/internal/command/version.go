@@ -59,7 +59,7 @@ func ParseVersion(text string) (Version, bool) {
 	return v, true
 }
 
-// is tells whether this present version is the one that is asked for.
+// is reports whether this present version is the one that is asked for.
 func (v Version) is(asked Version) bool {
 	return v.Number == asked.Number && (asked.Made == 0 || asked.Made == v.Made)
 }

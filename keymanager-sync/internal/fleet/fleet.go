@@ -167,7 +167,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 	}
 }
 
-// writable tells whether this replica can write now.
+// writable reports whether this replica can write now.
 func (f *Fleet) writable() bool { return f.cfg.View.Status().Phase == view.Live }
 
 // Announce broadcasts the head now. It does not block.
@@ -195,7 +195,7 @@ func (f *Fleet) publishHead() {
 	p := state.Position()
 	// What cannot be sent now, the next head makes up for.
 	_ = f.cfg.Bus.PublishHead(&pb.Head{
-		Epoch: p.Epoch, Founding: p.Founding, Sequence: p.Sequence,
+		Epoch: p.Epoch, Founding: p.EpochID, Sequence: p.Sequence,
 		SetHash: state.SetHash(), Replica: f.cfg.Replica, Time: time.Now().UnixMilli(), Writable: writable,
 	})
 }
@@ -216,7 +216,7 @@ func (f *Fleet) heardHead(h *pb.Head) {
 func (f *Fleet) divergent(h *pb.Head) bool {
 	state := f.cfg.View.State()
 	p := state.Position()
-	if h.GetEpoch() != p.Epoch || h.GetFounding() != p.Founding || h.GetSequence() != p.Sequence || h.GetSetHash() == state.SetHash() {
+	if h.GetEpoch() != p.Epoch || h.GetFounding() != p.EpochID || h.GetSequence() != p.Sequence || h.GetSetHash() == state.SetHash() {
 		return false
 	}
 	f.diverged.Inc()
@@ -281,7 +281,7 @@ func (f *Fleet) Report() Report {
 	return report
 }
 
-// Leader tells whether this replica is the one to do what one replica is enough
+// Leader reports whether this replica is the one to do what one replica is enough
 // for: of the live ones that can write, the one with the lowest id. It listens
 // for a while, able to write, before it believes so of itself. Two may believe it
 // for some seconds all the same, so what the leader does must be harmless when

@@ -29,7 +29,7 @@ type replica struct {
 func start(t *testing.T, server *streamtest.Server, name string) *replica {
 	t.Helper()
 	bus, logger := server.Connect(t, name), slog.New(slog.DiscardHandler)
-	if _, err := bus.Found(t.Context(), 1, 1, 0); err != nil {
+	if _, err := bus.CreateLog(t.Context(), 1, 1, 0); err != nil {
 		t.Fatal(err)
 	}
 	v, err := view.Open(view.Config{Dir: t.TempDir(), Logger: logger})
@@ -181,7 +181,7 @@ func TestHeadsTellOfLagAndDivergence(t *testing.T) {
 	other := server.Connect(t, "other")
 	head := func(sequence, hash uint64) {
 		t.Helper()
-		err := other.PublishHead(&pb.Head{Epoch: p.Epoch, Founding: p.Founding, Sequence: sequence, SetHash: hash, Replica: "other"})
+		err := other.PublishHead(&pb.Head{Epoch: p.Epoch, Founding: p.EpochID, Sequence: sequence, SetHash: hash, Replica: "other"})
 		if err != nil {
 			t.Fatal(err)
 		}

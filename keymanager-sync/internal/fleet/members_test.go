@@ -28,7 +28,7 @@ type keeper struct {
 func keep(t *testing.T, server *streamtest.Server, name, dir string, forgetAfter time.Duration) *keeper {
 	t.Helper()
 	bus, logger := server.Connect(t, name), slog.New(slog.DiscardHandler)
-	if _, err := bus.Found(t.Context(), 1, 1, 0); err != nil {
+	if _, err := bus.CreateLog(t.Context(), 1, 1, 0); err != nil {
 		t.Fatal(err)
 	}
 	v, err := view.Open(view.Config{Dir: dir, Logger: logger})

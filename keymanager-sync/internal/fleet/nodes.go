@@ -107,12 +107,12 @@ func (n Node) hear(b *pb.Heartbeat, now time.Time) Node {
 // built before heartbeats said it know version 1.
 func (n Node) Schema() uint32 { return max(n.Heartbeat.GetSchema(), 1) }
 
-// duplicate tells whether several processes use the node's id.
+// duplicate reports whether several processes use the node's id.
 func (n Node) duplicate(now time.Time) bool {
 	return !n.twins.IsZero() && now.Sub(n.twins) < LiveFor
 }
 
-// applied tells whether the node has applied a sequence: whoever of its id
+// applied reports whether the node has applied a sequence: whoever of its id
 // serves. loading: nobody does yet.
 func (n Node) applied(epoch, sequence uint64, now time.Time) (applied, loading bool) {
 	if !n.duplicate(now) {

@@ -51,7 +51,7 @@ type Config struct {
 	Bus    *stream.Bus
 	View   *view.View
 	Ledger *ledger.Ledger
-	// Leads tells whether this replica is the one that works; nil: it is.
+	// Leads reports whether this replica is the one that works; nil: it is.
 	Leads  func() bool
 	Logger *slog.Logger
 	// Registry receives the metrics; nil: none are shown.

@@ -85,7 +85,7 @@ func start(t *testing.T, server *streamtest.Server, name string, cfg issuers.Con
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
 	bus := server.Connect(t, name)
-	if _, err := bus.Found(t.Context(), 1, 1, 0); err != nil {
+	if _, err := bus.CreateLog(t.Context(), 1, 1, 0); err != nil {
 		t.Fatal(err)
 	}
 	v, err := view.Open(view.Config{Dir: t.TempDir(), Logger: logger})

@@ -31,9 +31,9 @@ const (
 	overtaken
 )
 
-// append sends the entry of a decision. If another replica was faster, all
+// append sends the entry of a round. If another replica was faster, all
 // requests are returned, to be decided again.
-func (l *Ledger) append(ctx context.Context, log *stream.Log, state *catalog.State, d *decision) ([]*request, error) {
+func (l *Ledger) append(ctx context.Context, log *stream.Log, state *catalog.State, d *round) ([]*request, error) {
 	data, err := proto.Marshal(d.entry)
 	if err != nil {
 		return d.requests(), fmt.Errorf("encode entry: %w", err)
@@ -127,8 +127,8 @@ func (l *Ledger) attempt(ctx context.Context, log *stream.Log, last uint64, topi
 	return attempt.Err() != nil && ctx.Err() == nil, err
 }
 
-// settle looks who stands where an append of unknown outcome was to stand. It is
-// not settled if nobody stands there yet: what was in the append's way may have
+// settle looks which entry stands where an append of unknown outcome was to stand. It is
+// not settled if no entry stands there yet: what was in the append's way may have
 // been lost with the leader it was on its way to.
 func (l *Ledger) settle(ctx context.Context, sequence uint64, id string) (how outcome, settled bool, err error) {
 	attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
@@ -146,7 +146,7 @@ func (l *Ledger) settle(ctx context.Context, sequence uint64, id string) (how ou
 
 // confirm answers requests that need no entry, once it is sure that the state
 // they were decided on was the newest. If not, they are returned.
-func (l *Ledger) confirm(ctx context.Context, log *stream.Log, state *catalog.State, d *decision) ([]*request, error) {
+func (l *Ledger) confirm(ctx context.Context, log *stream.Log, state *catalog.State, d *round) ([]*request, error) {
 	if len(d.settled) == 0 {
 		return d.later, nil
 	}
@@ -164,8 +164,8 @@ func (l *Ledger) confirm(ctx context.Context, log *stream.Log, state *catalog.St
 	return d.later, nil
 }
 
-// answer tells everybody whose fate is known what it is.
-func (d *decision) answer(state *catalog.State, sequence uint64) {
+// answer answers every request of the round except those left for later.
+func (d *round) answer(state *catalog.State, sequence uint64) {
 	for _, r := range d.accepted {
 		r.tell(state, sequence)
 	}
@@ -174,7 +174,7 @@ func (d *decision) answer(state *catalog.State, sequence uint64) {
 	}
 }
 
-func (r *ruling) tell(state *catalog.State, sequence uint64) {
+func (r *reply) tell(state *catalog.State, sequence uint64) {
 	if r.err != nil {
 		r.request.answer(Result{}, r.err)
 		return

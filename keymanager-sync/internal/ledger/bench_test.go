@@ -20,7 +20,7 @@ func startBench(b *testing.B) *ledger.Ledger {
 	b.Helper()
 	server, logger := streamtest.New(b), slog.New(slog.DiscardHandler)
 	bus := server.Connect(b, "bench")
-	if _, err := bus.Found(b.Context(), 1, 1, 0); err != nil {
+	if _, err := bus.CreateLog(b.Context(), 1, 1, 0); err != nil {
 		b.Fatal(err)
 	}
 	v, err := view.Open(view.Config{Dir: b.TempDir(), Logger: logger})

@@ -28,7 +28,7 @@ func TestLeaderStopsDuringWrites(t *testing.T) {
 	}
 	cluster, logger := streamtest.Cluster(t, 3), slog.New(slog.DiscardHandler)
 	bus := cluster.Connect(t, "a")
-	log, err := bus.Found(t.Context(), 1, 1, 3)
+	log, err := bus.CreateLog(t.Context(), 1, 1, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestLeaderIsKilledDuringWrites(t *testing.T) {
 	setup := streamtest.Connect(t, streamtest.URLs(servers...), "setup")
 	var log *stream.Log
 	for end := time.Now().Add(40 * time.Second); log == nil && time.Now().Before(end); {
-		log, _ = setup.Found(t.Context(), 1, 1, 0)
+		log, _ = setup.CreateLog(t.Context(), 1, 1, 0)
 	}
 	if log == nil {
 		t.Fatal("no log could be founded")

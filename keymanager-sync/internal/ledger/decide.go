@@ -22,12 +22,12 @@ const (
 	transactionOverhead = 8
 )
 
-// decision is what a group amounts to against one state.
-type decision struct {
+// round is a group of requests, decided once against one state.
+type round struct {
 	// accepted have a transaction in the entry.
-	accepted []*ruling
+	accepted []*reply
 	// settled need none: refused, without effect, or repeated.
-	settled []*ruling
+	settled []*reply
 	// later did not fit into the entry.
 	later []*request
 	entry *pb.Entry
@@ -41,8 +41,8 @@ type decision struct {
 	keys map[string]string
 }
 
-// ruling is what was decided about one request.
-type ruling struct {
+// reply is what one request is answered.
+type reply struct {
 	request *request
 	result  Result
 	err     error
@@ -50,8 +50,8 @@ type ruling struct {
 	twin bool
 }
 
-// requests are all that are still to be answered.
-func (d *decision) requests() []*request {
+// requests returns all that are still to be answered.
+func (d *round) requests() []*request {
 	all := make([]*request, 0, len(d.accepted)+len(d.settled)+len(d.later))
 	for _, r := range d.accepted {
 		all = append(all, r.request)
@@ -62,20 +62,20 @@ func (d *decision) requests() []*request {
 	return append(all, d.later...)
 }
 
-// decide rules on the requests in their order, each against what the ones
-// before it leave behind.
-func (l *Ledger) decide(state *catalog.State, limit int, group []*request) *decision {
+// decide decides the requests in their order, each against the state that the
+// ones before it lead to.
+func (l *Ledger) decide(state *catalog.State, limit int, group []*request) *round {
 	p := state.Position()
-	d := &decision{
-		entry: &pb.Entry{Epoch: p.Epoch, Founding: p.Founding},
+	d := &round{
+		entry: &pb.Entry{Epoch: p.Epoch, Founding: p.EpochID},
 		now:   time.Now(), scratch: state, size: entryOverhead, limit: limit, keys: make(map[string]string),
 	}
 	for i, r := range group {
 		if r.abandoned.Load() {
 			continue
 		}
-		if ruling := l.repeated(r, d.keys); ruling != nil {
-			d.settled = append(d.settled, ruling)
+		if reply := l.repeated(r, d.keys); reply != nil {
+			d.settled = append(d.settled, reply)
 			continue
 		}
 		proposal, next, err := l.propose(d.scratch, r, d.now)
@@ -92,12 +92,12 @@ func (l *Ledger) decide(state *catalog.State, limit int, group []*request) *deci
 }
 
 // accept puts a command's changes into the entry; false: it is full.
-func (d *decision) accept(r *request, proposal *rules.Proposal, next *catalog.State) bool {
+func (d *round) accept(r *request, proposal *rules.Proposal, next *catalog.State) bool {
 	t := transaction(r, proposal, d.now)
 	bytes := proto.Size(t) + transactionOverhead
 	switch {
 	case entryOverhead+bytes > d.limit:
-		d.settled = append(d.settled, &ruling{request: r, err: &TooLarge{Bytes: bytes, Limit: d.limit - entryOverhead}})
+		d.settled = append(d.settled, &reply{request: r, err: &TooLarge{Bytes: bytes, Limit: d.limit - entryOverhead}})
 		return true
 	case d.size+bytes > d.limit:
 		return false
@@ -108,18 +108,18 @@ func (d *decision) accept(r *request, proposal *rules.Proposal, next *catalog.St
 	d.scratch = next
 	d.entry.Transactions = append(d.entry.Transactions, t)
 	d.entry.Awaited = d.entry.Awaited || r.meta.Awaited
-	d.accepted = append(d.accepted, &ruling{request: r, result: Result{Changes: proposal.Changes, Notes: proposal.Notes}})
+	d.accepted = append(d.accepted, &reply{request: r, result: Result{Changes: proposal.Changes, Notes: proposal.Notes}})
 	if key := r.meta.IdempotencyKey; key != "" {
 		d.keys[key] = t.GetCommand()
 	}
 	return true
 }
 
-func settled(r *request, proposal *rules.Proposal, err error) *ruling {
+func settled(r *request, proposal *rules.Proposal, err error) *reply {
 	if err != nil {
-		return &ruling{request: r, err: err}
+		return &reply{request: r, err: err}
 	}
-	return &ruling{request: r, result: Result{Notes: proposal.Notes}}
+	return &reply{request: r, result: Result{Notes: proposal.Notes}}
 }
 
 func transaction(r *request, proposal *rules.Proposal, now time.Time) *pb.Transaction {
@@ -155,27 +155,27 @@ func (l *Ledger) propose(s *catalog.State, r *request, now time.Time) (p *rules.
 	return p, next, nil
 }
 
-// repeated rules on a request whose idempotency key the log, or the entry that
-// is being made, already holds; nil: it is new.
-func (l *Ledger) repeated(r *request, keys map[string]string) *ruling {
+// repeated returns the reply to a request whose idempotency key the log, or the entry that
+// is being made, already holds; nil: the key is new.
+func (l *Ledger) repeated(r *request, keys map[string]string) *reply {
 	key := r.meta.IdempotencyKey
 	if key == "" {
 		return nil
 	}
 	if before, ok := keys[key]; ok {
 		if before != r.cmd.String() {
-			return &ruling{request: r, err: &KeyReuse{Key: key, Before: before}}
+			return &reply{request: r, err: &KeyReuse{Key: key, Before: before}}
 		}
-		return &ruling{request: r, twin: true, result: Result{Repeated: true}}
+		return &reply{request: r, twin: true, result: Result{Repeated: true}}
 	}
 	m, ok, err := l.cfg.View.Remembered(key)
 	switch {
 	case err != nil:
-		return &ruling{request: r, err: &Unavailable{Reason: err.Error()}}
+		return &reply{request: r, err: &Unavailable{Reason: err.Error()}}
 	case !ok:
 		return nil
 	case m.Command != view.Shorten(r.cmd.String()):
-		return &ruling{request: r, err: &KeyReuse{Key: key, Before: m.Command}}
+		return &reply{request: r, err: &KeyReuse{Key: key, Before: m.Command}}
 	}
-	return &ruling{request: r, result: Result{Repeated: true, Sequence: m.Sequence}}
+	return &reply{request: r, result: Result{Repeated: true, Sequence: m.Sequence}}
 }

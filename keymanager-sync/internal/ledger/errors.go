@@ -17,13 +17,13 @@ var (
 	// ErrContended: other replicas wrote in between again and again until the time was up.
 	ErrContended = errors.New("other writers were faster until the time was up; nothing was changed (hint: repeat the request)")
 	// ErrKeyTooLong: an idempotency key has more than 256 bytes.
-	ErrKeyTooLong = fmt.Errorf("an idempotency key has at most %d bytes", longestKey)
+	ErrKeyTooLong = fmt.Errorf("an idempotency key has at most %d bytes", maxKey)
 	// ErrInternal: deciding the command failed because of a fault in the program.
 	ErrInternal = errors.New("the change could not be decided because of an internal fault; nothing was changed")
 )
 
 // Unavailable is ErrUnavailable with its reason.
-type Unavailable struct { //nolint:errname // beside ErrUnavailable, whose detail it is
+type Unavailable struct { //nolint:errname // the detail of ErrUnavailable
 	Reason string
 }
 

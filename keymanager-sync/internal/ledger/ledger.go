@@ -2,8 +2,8 @@
 //
 // Commands that wait at the same moment are decided one after another on a
 // scratch state and travel in one entry (group commit). The entry is appended on
-// condition that nobody else appended since the state it was decided on; if
-// somebody did, the view catches up and the commands are decided again. So
+// condition that no other replica appended since the state it was decided on; if
+// one did, the view catches up and the commands are decided again. So
 // uniqueness, references and lifecycles hold across any number of replicas
 // without a lock. A command is answered only when its entry is acknowledged by
 // the log and stands on this replica's own disk.
@@ -33,13 +33,13 @@ import (
 const (
 	// A command is answered within this time, whatever happens.
 	longestWait = 30 * time.Second
-	// Of one group, from its decision to its answer; longer than an election.
+	// Of one group, from its first round to its answer; longer than an election.
 	groupTimeout = 20 * time.Second
 	// Commands that may wait, and that may travel together.
 	queueLength = 1024
 	groupLimit  = 256
 
-	longestKey = 256
+	maxKey = 256 // bytes of Meta.IdempotencyKey
 )
 
 // Config is what a ledger needs.
@@ -113,7 +113,7 @@ type request struct {
 	done chan answer // of one
 	// taken: an entry with this command may be on its way.
 	taken atomic.Bool
-	// abandoned: nobody waits any more.
+	// abandoned: its caller no longer waits.
 	abandoned atomic.Bool
 }
 
@@ -137,7 +137,7 @@ func (r *request) answer(result Result, err error) {
 // ErrContended, ErrInternal (in all these cases nothing was changed),
 // ErrUncertain (it may have been).
 func (l *Ledger) Submit(ctx context.Context, cmd command.Command, meta Meta) (Result, error) {
-	if len(meta.IdempotencyKey) > longestKey {
+	if len(meta.IdempotencyKey) > maxKey {
 		return Result{}, ErrKeyTooLong
 	}
 	if err := l.writable(); err != nil {
@@ -169,7 +169,7 @@ func (l *Ledger) Submit(ctx context.Context, cmd command.Command, meta Meta) (Re
 	return Result{}, ErrTimeout
 }
 
-// take is true if somebody still waits for the command; from now on it may happen.
+// take reports whether the caller still waits for the command; from now on it may happen.
 func (r *request) take() bool {
 	r.taken.Store(true)
 	return !r.abandoned.Load()
@@ -258,13 +258,13 @@ func (l *Ledger) round(ctx context.Context, group []*request) ([]*request, error
 	if log == nil {
 		return group, &Unavailable{Reason: "the log is not being followed"}
 	}
-	// Deciding on less than what is known to be in the log would be in vain; and if
+	// An append after less than what is known to be in the log would be refused; and if
 	// the log does not give it, it was rolled back and must not be written to.
 	state, err := l.cfg.View.WaitFor(ctx, l.cfg.View.Status().Last)
 	if err != nil {
 		return group, timedOut(err)
 	}
-	if log.Identity().Founding != state.Position().Founding {
+	if log.Identity().EpochID != state.Position().EpochID {
 		return group, &Unavailable{Reason: "the log has just changed"}
 	}
 	d := l.decide(state, log.MaxSize(), group)
@@ -284,7 +284,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// timedOut is what a group is told that could not be decided in time.
+// timedOut is the error of a group that could not be decided in time.
 func timedOut(err error) error {
 	if hold, ok := errors.AsType[*view.HoldError](err); ok {
 		return &Unavailable{Reason: hold.Reason}

@@ -47,7 +47,7 @@ func start(t *testing.T, server *streamtest.Server, dir, name string) *replica {
 	r := &replica{view: v, bus: server.Connect(t, name), ledger: ledger.New(ledger.Config{View: v, Logger: logger})}
 	if _, err := r.bus.Find(t.Context()); errors.Is(err, stream.ErrNoLog) {
 		// So that the view need not listen for others first.
-		if _, err := r.bus.Found(t.Context(), 1, 1, 0); err != nil {
+		if _, err := r.bus.CreateLog(t.Context(), 1, 1, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -387,7 +387,7 @@ func TestNothingIsWrittenToALogThatGaveMore(t *testing.T) {
 	p := r.view.State().Position()
 	r.view.Heard(&pb.Head{Epoch: p.Epoch, Founding: "of another log", Sequence: 99})
 	r.must(t, command.Create{Resource: application("x", "x")})
-	r.view.Heard(&pb.Head{Epoch: p.Epoch, Founding: p.Founding, Sequence: p.Sequence + 5})
+	r.view.Heard(&pb.Head{Epoch: p.Epoch, Founding: p.EpochID, Sequence: p.Sequence + 5})
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	_, err := r.ledger.Submit(ctx, command.Create{Resource: application("y", "y")}, ledger.Meta{})

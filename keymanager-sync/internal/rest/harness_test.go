@@ -70,7 +70,7 @@ func start(t *testing.T, opts options) *control {
 	c.view = v
 	c.bus = streamtest.Connect(t, c.nats.URL(), "control")
 	// A log that is there already is not waited for.
-	if _, err := c.bus.Found(t.Context(), 1, 1, 1); err != nil {
+	if _, err := c.bus.CreateLog(t.Context(), 1, 1, 1); err != nil {
 		t.Fatal(err)
 	}
 	nodes := fleet.New(fleet.Config{Bus: c.bus, View: v, Replica: "cp-1", Logger: logger})

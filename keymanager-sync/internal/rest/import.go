@@ -244,14 +244,14 @@ func (im *importing) finish() {
 			fleet.Change{Epoch: im.last.Epoch, Sequence: im.last.Sequence, Concerns: im.changed})
 	}
 	if err := im.say(im.at); err != nil {
-		im.log.LogAttrs(im.r.Context(), slog.LevelWarn, "import done, nobody listens", slog.String("import", im.at.ID))
+		im.logger.LogAttrs(im.r.Context(), slog.LevelWarn, "import done, nobody listens", slog.String("import", im.at.ID))
 	}
 }
 
 // fail ends the answer with what is wrong and how to go on.
 func (im *importing) fail(err error) {
 	if im.r.Context().Err() != nil && !errors.Is(context.Cause(im.r.Context()), context.DeadlineExceeded) {
-		panic(http.ErrAbortHandler) // nobody is there to be told
+		panic(http.ErrAbortHandler) // the client has gone
 	}
 	line := api.Progress{
 		ID: im.at.ID, Chunk: im.at.Chunk, Resources: im.at.Resources, Bytes: im.body.n, Sequence: im.at.Sequence,
@@ -263,7 +263,7 @@ func (im *importing) fail(err error) {
 	case im.body.err != nil:
 		p = badRequest("the body broke off: " + im.body.err.Error())
 	default:
-		im.log.LogAttrs(im.r.Context(), slog.LevelError, "import failed", slog.String("import", im.at.ID), slog.Any("error", err))
+		im.logger.LogAttrs(im.r.Context(), slog.LevelError, "import failed", slog.String("import", im.at.ID), slog.Any("error", err))
 		p = internal()
 	}
 	line.Error, line.Status, line.Errors = p.Detail, p.Status, p.Errors
@@ -273,7 +273,7 @@ func (im *importing) fail(err error) {
 			break
 		}
 	}
-	_ = im.say(line) // whoever asked may have left
+	_ = im.say(line) // the client may have gone
 }
 
 // countingReader counts what was read, and gives each read its time.

@@ -94,7 +94,7 @@ func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, failed *failur
 			"too many requests without a valid token from this address").retryAfter(1).write(w)
 		return
 	}
-	s.log.LogAttrs(r.Context(), slog.LevelWarn, "request without a valid token",
+	s.logger.LogAttrs(r.Context(), slog.LevelWarn, "request without a valid token",
 		slog.String("client", host), slog.String("method", r.Method), slog.String("path", r.URL.Path))
 	unauthorized(r).write(w)
 }
@@ -105,7 +105,7 @@ func (s *Server) finish(rec *recorder, r *http.Request, id string, started time.
 		if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			panic(cause)
 		}
-		s.log.LogAttrs(r.Context(), slog.LevelError, "request panicked", slog.Any("cause", cause),
+		s.logger.LogAttrs(r.Context(), slog.LevelError, "request panicked", slog.Any("cause", cause),
 			slog.String("request_id", id), slog.String("path", r.URL.Path), slog.String("stack", string(debug.Stack())))
 		if rec.status != 0 {
 			panic(http.ErrAbortHandler) // too late for an answer: cut the connection
@@ -117,7 +117,7 @@ func (s *Server) finish(rec *recorder, r *http.Request, id string, started time.
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		level = slog.LevelInfo
 	}
-	s.log.LogAttrs(r.Context(), level, "request",
+	s.logger.LogAttrs(r.Context(), level, "request",
 		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", rec.status),
 		slog.String("request_id", id), slog.Duration("took", time.Since(started)))
 }
@@ -140,13 +140,13 @@ func (s *Server) answer(a action) http.Handler {
 		p := toProblem(err)
 		switch {
 		case p == nil && r.Context().Err() != nil:
-			panic(http.ErrAbortHandler) // nobody is there to be answered
+			panic(http.ErrAbortHandler) // the client has gone
 		case p == nil:
-			s.log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.Any("error", err),
+			s.logger.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.Any("error", err),
 				slog.String("request_id", w.Header().Get("X-Request-Id")), slog.String("path", r.URL.Path))
 			p = internal()
 		case p.Status >= http.StatusInternalServerError:
-			s.log.LogAttrs(r.Context(), slog.LevelWarn, "request not served", slog.Any("error", err),
+			s.logger.LogAttrs(r.Context(), slog.LevelWarn, "request not served", slog.Any("error", err),
 				slog.String("request_id", w.Header().Get("X-Request-Id")), slog.String("path", r.URL.Path))
 		}
 		p.write(w)

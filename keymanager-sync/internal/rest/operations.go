@@ -19,7 +19,7 @@ import (
 // audit writes one line for every command that was carried out; the log of
 // changes has the actor, too, but not the request's id.
 func (s *Server) audit(r *http.Request, cmd command.Command, result ledger.Result) {
-	s.log.LogAttrs(r.Context(), slog.LevelInfo, "command carried out",
+	s.logger.LogAttrs(r.Context(), slog.LevelInfo, "command carried out",
 		slog.String("actor", actorOf(r.Context())), slog.String("command", cmd.String()),
 		slog.Uint64("sequence", result.Sequence), slog.Int("changes", len(result.Changes)),
 		slog.Bool("repeated", result.Repeated), slog.String("client", r.RemoteAddr))
@@ -136,7 +136,7 @@ func describeNode(n fleet.Node) api.Node {
 
 func getOpenAPI(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "application/yaml")
-	_, _ = w.Write(openapiDocument) // whoever asked has left
+	_, _ = w.Write(openapiDocument) // the client has gone
 	return nil
 }
 
@@ -164,5 +164,5 @@ func writeText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(text)) // whoever asked has left
+	_, _ = w.Write([]byte(text)) // the client has gone
 }

@@ -18,7 +18,7 @@ import (
 const (
 	defaultTimeout = 5 * time.Second
 	longestTimeout = time.Minute
-	longestKey     = 128
+	maxHeaderKey   = 128 // bytes of Idempotency-Key; the ledger allows more, for the chunks of an import
 )
 
 // params are a request's query parameters, each known to the operation and given at most once.
@@ -171,7 +171,7 @@ func versionOf(tag string) (command.Version, bool) {
 	return command.ParseVersion(text)
 }
 
-// unchanged tells whether If-None-Match names the tag, by the weak comparison of RFC 9110 section 8.8.3.2.
+// unchanged reports whether If-None-Match names the tag, by the weak comparison of RFC 9110 section 8.8.3.2.
 func unchanged(r *http.Request, tag string) bool {
 	for candidate := range strings.SplitSeq(strings.Join(r.Header.Values("If-None-Match"), ","), ",") {
 		candidate = strings.TrimSpace(candidate)
@@ -189,8 +189,8 @@ func idempotencyKey(r *http.Request) (string, error) {
 		return "", nil
 	}
 	key := strings.Trim(strings.TrimSpace(values[0]), `"`)
-	if len(values) > 1 || key == "" || len(key) > longestKey {
-		return "", badRequest(fmt.Sprintf("Idempotency-Key must be given once, with 1 to %d bytes", longestKey))
+	if len(values) > 1 || key == "" || len(key) > maxHeaderKey {
+		return "", badRequest(fmt.Sprintf("Idempotency-Key must be given once, with 1 to %d bytes", maxHeaderKey))
 	}
 	if strings.HasPrefix(key, importPrefix) {
 		return "", badRequest("an Idempotency-Key must not start with " + importPrefix + ", which imports use")

@@ -57,11 +57,11 @@ func (p *problem) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // whoever asked has left
+	_ = json.NewEncoder(w).Encode(p) // the client has gone
 }
 
 // toProblem is the one place that turns errors into answers. A nil problem
-// means that the error is ours, and nobody else's business.
+// means that the error is ours, and its text stays in our log.
 func toProblem(err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p

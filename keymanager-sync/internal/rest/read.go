@@ -118,7 +118,7 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) //nolint:gosec // JSON, as its type says; whoever asked may have left
+	_, _ = w.Write(body) //nolint:gosec // JSON, as its type says; the client may have gone
 }
 
 func setSequence(w http.ResponseWriter, sequence uint64) {

@@ -43,7 +43,7 @@ type Server struct {
 	ledger  *ledger.Ledger
 	fleet   *fleet.Fleet
 	tokens  *tokens
-	log     *slog.Logger
+	logger  *slog.Logger
 	delay   time.Duration
 	grace   time.Duration
 	metrics metrics
@@ -70,7 +70,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		view: cfg.View, ledger: cfg.Ledger, fleet: cfg.Fleet,
-		tokens: tokens, log: cfg.Logger, delay: cfg.DrainDelay, grace: cfg.ShutdownGrace, metrics: newMetrics(cfg.Registry),
+		tokens: tokens, logger: cfg.Logger, delay: cfg.DrainDelay, grace: cfg.ShutdownGrace, metrics: newMetrics(cfg.Registry),
 		bodyTime: bodyTime,
 	}
 	s.handler = s.wrap(s.routes(cfg.Registry))
@@ -87,7 +87,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		// Bodies and answers have deadlines of their own: an import may take an hour.
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()

@@ -21,7 +21,7 @@ func wrapped(t *testing.T, a action) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{tokens: known, log: slog.New(slog.DiscardHandler), metrics: newMetrics(nil), bodyTime: 50 * time.Millisecond}
+	s := &Server{tokens: known, logger: slog.New(slog.DiscardHandler), metrics: newMetrics(nil), bodyTime: 50 * time.Millisecond}
 	server := httptest.NewServer(s.wrap(s.answer(a)))
 	t.Cleanup(server.Close)
 	return server
@@ -175,7 +175,7 @@ func TestServeReturnsAfterTheLastHandler(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun, ended := make(chan struct{}), make(chan struct{})
-	s := &Server{tokens: known, log: slog.New(slog.DiscardHandler), metrics: newMetrics(nil), grace: 10 * time.Millisecond}
+	s := &Server{tokens: known, logger: slog.New(slog.DiscardHandler), metrics: newMetrics(nil), grace: 10 * time.Millisecond}
 	s.handler = s.wrap(s.answer(func(_ http.ResponseWriter, r *http.Request) error {
 		close(begun)
 		<-r.Context().Done()

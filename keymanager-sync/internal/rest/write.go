@@ -146,7 +146,7 @@ func (s *Server) replace(kind pb.Kind) action {
 	}
 }
 
-// creates tells whether the changes made the resource.
+// creates reports whether the changes made the resource.
 func creates(changes []*pb.Change, ref catalog.Ref) bool {
 	for _, c := range changes {
 		if c.GetKind() == ref.Kind && c.GetId() == ref.ID {
@@ -295,7 +295,7 @@ func bodyFormat(r *http.Request, known ...string) (string, error) {
 		switch format {
 		case "text/yaml", "application/x-yaml", "text/x-yaml":
 			format = "application/yaml"
-		case "application/x-www-form-urlencoded": // what curl says if nobody tells it
+		case "application/x-www-form-urlencoded": // curl's default
 			format = known[0]
 		}
 		if slices.Contains(known, format) {

@@ -15,7 +15,7 @@ import (
 // large is a state of n subscriptions.
 func large(b *testing.B, n int) *catalog.State {
 	b.Helper()
-	builder := catalog.NewBuilder(catalog.Position{Epoch: 1, Founding: "f", Sequence: 1}, nil)
+	builder := catalog.NewBuilder(catalog.Position{Epoch: 1, EpochID: "f", Sequence: 1}, nil)
 	for i := range n {
 		resource, err := proto.Marshal(&pb.Subscription{
 			Application: fmt.Sprintf("app-%d", i/10), Plan: fmt.Sprintf("plan-%d", i%10), Status: pb.Subscription_ACCEPTED,
@@ -73,7 +73,7 @@ func BenchmarkMillion(b *testing.B) {
 		}
 	})
 	figures["file-MiB"] = v.disk.size() / (1 << 20)
-	after := state.At(catalog.Position{Epoch: 1, Founding: "f", Sequence: 2})
+	after := state.At(catalog.Position{Epoch: 1, EpochID: "f", Sequence: 2})
 	touched := map[catalog.Ref]struct{}{{Kind: pb.Kind_KIND_SUBSCRIPTION, ID: "s-0777777"}: {}}
 	for b.Loop() {
 		if err := v.disk.write(step{before: state, after: after, touched: touched}); err != nil {

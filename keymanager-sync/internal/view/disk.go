@@ -170,7 +170,7 @@ func load(tx *bbolt.Tx, path string) (*catalog.State, error) {
 		return nil, fmt.Errorf("the file has format %d, this version reads %d", header.GetFormat(), fileFormat)
 	}
 	builder := catalog.NewBuilder(catalog.Position{
-		Epoch: header.GetEpoch(), Founding: header.GetFounding(), Sequence: header.GetSequence(),
+		Epoch: header.GetEpoch(), EpochID: header.GetFounding(), Sequence: header.GetSequence(),
 	}, nil)
 	for _, name := range []string{bucketChanges, bucketRejects} {
 		err := tx.Bucket([]byte(name)).ForEach(func(_, value []byte) error {
@@ -275,7 +275,7 @@ func resourceKey(ref catalog.Ref) []byte {
 func writePosition(tx *bbolt.Tx, state *catalog.State, lastID string) error {
 	p := state.Position()
 	header, err := proto.Marshal(&pb.SnapshotHeader{
-		Format: fileFormat, Epoch: p.Epoch, Founding: p.Founding, Sequence: p.Sequence,
+		Format: fileFormat, Epoch: p.Epoch, Founding: p.EpochID, Sequence: p.Sequence,
 		SetHash: state.SetHash(), WrittenAt: time.Now().UnixMilli(),
 	})
 	if err != nil {

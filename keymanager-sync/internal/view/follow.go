@@ -279,12 +279,12 @@ func (v *View) attach(ctx context.Context, bus *stream.Bus) (*stream.Log, error)
 	}
 	id := log.Identity()
 	v.mu.Lock()
-	v.foreign = position.Epoch > 0 && (id.Epoch != position.Epoch || id.Founding != position.Founding)
+	v.foreign = position.Epoch > 0 && (id.Epoch != position.Epoch || id.EpochID != position.EpochID)
 	v.mu.Unlock()
 	switch {
 	case position.Epoch == 0:
 		return log, v.join(ctx, log)
-	case id.Epoch == position.Epoch && id.Founding == position.Founding:
+	case id.Epoch == position.Epoch && id.EpochID == position.EpochID:
 		return log, nil
 	case id.Epoch > position.Epoch:
 		return log, v.catchUp(ctx, log, fmt.Sprintf("epoch %d has begun", id.Epoch))
@@ -309,7 +309,7 @@ func (v *View) join(ctx context.Context, log *stream.Log) error {
 // adopt writes that a state is the one at a sequence of a log.
 func (v *View) adopt(log *stream.Log, state *catalog.State, sequence uint64) error {
 	id := log.Identity()
-	after := state.At(catalog.Position{Epoch: id.Epoch, Founding: id.Founding, Sequence: sequence})
+	after := state.At(catalog.Position{Epoch: id.Epoch, EpochID: id.EpochID, Sequence: sequence})
 	if err := v.disk.write(step{before: state, after: after}); err != nil {
 		return holdf("the view cannot be written to %s: %v (hint: look at the disk)", v.disk.path, err)
 	}
@@ -349,7 +349,7 @@ func (v *View) firstStart(ctx context.Context, bus *stream.Bus) (*stream.Log, er
 		return v.appearing(ctx, bus, who)
 	case <-time.After(listenBeforeFounding):
 	}
-	log, err := bus.Found(ctx, 1, 1, v.cfg.Replicas)
+	log, err := bus.CreateLog(ctx, 1, 1, v.cfg.Replicas)
 	if err != nil {
 		return nil, err
 	}

@@ -96,7 +96,7 @@ func TestFirstMemoryStands(t *testing.T) {
 // What cannot be made durable is not shown, and stops the view.
 func TestFailingDiskShowsNothing(t *testing.T) {
 	v := remembering(t)
-	before := v.State().At(catalog.Position{Epoch: 1, Founding: "f"})
+	before := v.State().At(catalog.Position{Epoch: 1, EpochID: "f"})
 	v.state.Store(before)
 	entry, err := proto.Marshal(&pb.Entry{Epoch: 1, Founding: "f", Transactions: []*pb.Transaction{{
 		Changes: []*pb.Change{{Kind: pb.Kind_KIND_APPLICATION, Id: "a", Version: 1}},

@@ -76,7 +76,7 @@ func (v *View) beginEpoch(ctx context.Context, bus *stream.Bus, how NewEpoch, p 
 	if err := v.endPresent(ctx, bus, how); err != nil {
 		return nil, err
 	}
-	log, err := bus.Found(ctx, p.Epoch+1, p.Sequence+1, v.cfg.Replicas)
+	log, err := bus.CreateLog(ctx, p.Epoch+1, p.Sequence+1, v.cfg.Replicas)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (v *View) moreAdvanced(ctx context.Context, bus *stream.Bus, how NewEpoch, 
 	var ahead error
 	unsubscribe, err := bus.SubscribeHeads(func(h *pb.Head) {
 		later := h.GetEpoch() > p.Epoch
-		if later || h.GetEpoch() == p.Epoch && h.GetFounding() == p.Founding && h.GetSequence() > p.Sequence {
+		if later || h.GetEpoch() == p.Epoch && h.GetFounding() == p.EpochID && h.GetSequence() > p.Sequence {
 			mu.Lock()
 			defer mu.Unlock()
 			ahead = fmt.Errorf("%w: replica %s stands at sequence %d of epoch %d (hint: stop that replica and run new-epoch there, or give its entries up with --give-up-entries)",
@@ -142,7 +142,7 @@ func (v *View) endPresent(ctx context.Context, bus *stream.Bus, how NewEpoch) er
 			return judged.loses
 		}
 		err = v.endEpoch(ctx, log, judged.last)
-		// After an unknown outcome the log itself tells whether it has ended.
+		// After an unknown outcome the log itself shows whether it has ended.
 		if !errors.Is(err, stream.ErrConflict) && !errors.Is(err, stream.ErrUnknown) {
 			return err
 		}
@@ -153,7 +153,7 @@ func (v *View) endPresent(ctx context.Context, bus *stream.Bus, how NewEpoch) er
 // endEpoch appends the entry that ends an epoch after the sequence last.
 func (v *View) endEpoch(ctx context.Context, log *stream.Log, last uint64) error {
 	id := log.Identity()
-	data, err := proto.Marshal(&pb.Entry{Epoch: id.Epoch, Founding: id.Founding, EndsEpoch: true})
+	data, err := proto.Marshal(&pb.Entry{Epoch: id.Epoch, Founding: id.EpochID, EndsEpoch: true})
 	if err != nil {
 		return fmt.Errorf("encode the end of epoch %d: %w", id.Epoch, err)
 	}
@@ -187,7 +187,7 @@ func (v *View) judge(ctx context.Context, log *stream.Log) (judgement, error) {
 		}
 		return judgement{}, fmt.Errorf("epoch %d has begun, after sequence %d (hint: start this replica; it takes a snapshot from a peer)", id.Epoch, log.First()-1)
 	}
-	same := id.Epoch == p.Epoch && id.Founding == p.Founding
+	same := id.Epoch == p.Epoch && id.EpochID == p.EpochID
 	first, last, err := v.boundsOfSuspect(ctx, log, same)
 	if err != nil {
 		return judgement{}, err

@@ -94,7 +94,7 @@ func TestNewEpochIsRefusedBehindAnotherReplica(t *testing.T) {
 	var beating sync.WaitGroup
 	beating.Go(func() {
 		for ctx.Err() == nil {
-			_ = other.PublishHead(&pb.Head{Epoch: p.Epoch, Founding: p.Founding, Sequence: p.Sequence + 1, Replica: "b"})
+			_ = other.PublishHead(&pb.Head{Epoch: p.Epoch, Founding: p.EpochID, Sequence: p.Sequence + 1, Replica: "b"})
 			time.Sleep(5 * time.Millisecond)
 		}
 	})
@@ -128,7 +128,7 @@ func (w *writer) write(ctx context.Context, name string) {
 		}
 		late := w.began.Load()
 		p := state.Position()
-		data, _ := proto.Marshal(&pb.Entry{Epoch: p.Epoch, Founding: p.Founding})
+		data, _ := proto.Marshal(&pb.Entry{Epoch: p.Epoch, Founding: p.EpochID})
 		limited, cancel := context.WithTimeout(ctx, time.Second)
 		sequence, err := log.Append(limited, p.Sequence, "test", data, fmt.Sprintf("%s-%d", name, rand.Uint64()))
 		if err == nil {
@@ -212,7 +212,7 @@ func TestNewEpochIsInterrupted(t *testing.T) {
 	a.append(t, put(t, "a", 1))
 	log := a.Log()
 	p := a.State().Position()
-	data, err := proto.Marshal(&pb.Entry{Epoch: p.Epoch, Founding: p.Founding, EndsEpoch: true})
+	data, err := proto.Marshal(&pb.Entry{Epoch: p.Epoch, Founding: p.EpochID, EndsEpoch: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func (v *View) catchUp(ctx context.Context, log *stream.Log, why string) error {
 func (v *View) replace(ctx context.Context, log *stream.Log, first uint64, state *catalog.State) error {
 	known := v.State().Position()
 	switch id := log.Identity(); {
-	case known.Epoch == id.Epoch && known.Founding == id.Founding:
+	case known.Epoch == id.Epoch && known.EpochID == id.EpochID:
 	case known.Epoch+1 == id.Epoch:
 		// What this replica had beyond the founder was given up: it may be asked for again.
 		known.Sequence = min(known.Sequence, log.First()-1)
@@ -162,9 +162,9 @@ func (v *View) download(ctx context.Context, peer string, id stream.Identity, fi
 
 func (v *View) build(reader *snapshot.Reader, id stream.Identity, first uint64) (*catalog.State, error) {
 	header, before := reader.Header(), v.State()
-	if header.GetEpoch() != id.Epoch || header.GetFounding() != id.Founding {
+	if header.GetEpoch() != id.Epoch || header.GetFounding() != id.EpochID {
 		return nil, fmt.Errorf("its snapshot is of epoch %d, founding %q; the log is of epoch %d, founding %q",
-			header.GetEpoch(), header.GetFounding(), id.Epoch, id.Founding)
+			header.GetEpoch(), header.GetFounding(), id.Epoch, id.EpochID)
 	}
 	if before.Position().Epoch == id.Epoch && header.GetSequence() < before.Position().Sequence {
 		return nil, fmt.Errorf("its snapshot is of sequence %d, this replica has %d", header.GetSequence(), before.Position().Sequence)
@@ -173,7 +173,7 @@ func (v *View) build(reader *snapshot.Reader, id stream.Identity, first uint64) 
 		return nil, fmt.Errorf("its snapshot is of sequence %d, and the log begins at %d", header.GetSequence(), first)
 	}
 	builder := catalog.NewBuilder(catalog.Position{
-		Epoch: header.GetEpoch(), Founding: header.GetFounding(), Sequence: header.GetSequence(),
+		Epoch: header.GetEpoch(), EpochID: header.GetFounding(), Sequence: header.GetSequence(),
 	}, before)
 	for {
 		change, err := reader.Next()

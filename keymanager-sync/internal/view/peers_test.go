@@ -40,7 +40,7 @@ func keep(t *testing.T, server *streamtest.Server, name string, count int64) {
 func (r *running) keyed(t *testing.T, key string) {
 	t.Helper()
 	p := r.State().Position()
-	data, err := proto.Marshal(&pb.Entry{Epoch: p.Epoch, Founding: p.Founding, Transactions: []*pb.Transaction{{
+	data, err := proto.Marshal(&pb.Entry{Epoch: p.Epoch, Founding: p.EpochID, Transactions: []*pb.Transaction{{
 		Actor: "test", IdempotencyKey: key, Command: "create " + key, Time: time.Now().UnixMilli(), Changes: []*pb.Change{put(t, key, 1)},
 	}}})
 	if err != nil {
@@ -240,7 +240,7 @@ func TestReplicasStartTogetherQuietly(t *testing.T) {
 				case <-time.After(10 * time.Millisecond):
 				}
 				if p := v.State().Position(); p.Epoch > 0 {
-					_ = bus.PublishHead(&pb.Head{Epoch: p.Epoch, Founding: p.Founding, Sequence: p.Sequence, Replica: "r"})
+					_ = bus.PublishHead(&pb.Head{Epoch: p.Epoch, Founding: p.EpochID, Sequence: p.Sequence, Replica: "r"})
 				}
 			}
 		}()

@@ -14,7 +14,7 @@ import (
 )
 
 func stateAt(sequence uint64) *catalog.State {
-	return catalog.Empty().At(catalog.Position{Epoch: 1, Founding: "F", Sequence: sequence})
+	return catalog.Empty().At(catalog.Position{Epoch: 1, EpochID: "F", Sequence: sequence})
 }
 
 // A process that is killed while it replaces its file stands in nobody's way.

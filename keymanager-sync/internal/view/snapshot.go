@@ -11,9 +11,9 @@ import (
 type Snapshot struct {
 	// ETag is a strong entity tag with its quotes: "<epoch>-<sequence>-<set hash>".
 	ETag string
-	// Epoch, Founding and Sequence say where in which log the state is exact.
+	// Epoch, EpochID and Sequence say where in which log the state is exact.
 	Epoch    uint64
-	Founding string
+	EpochID  string
 	Sequence uint64
 	SetHash  uint64
 	// Bytes must not be changed. Compressed with zstd already.
@@ -75,7 +75,7 @@ func (v *View) Snapshot(ctx context.Context) (*Snapshot, error) {
 	v.metrics.snapshotBuilds.Inc()
 	s := &Snapshot{
 		ETag:  fmt.Sprintf(`"%d-%d-%016x"`, p.Epoch, p.Sequence, state.SetHash()),
-		Epoch: p.Epoch, Founding: p.Founding, Sequence: p.Sequence, SetHash: state.SetHash(),
+		Epoch: p.Epoch, EpochID: p.EpochID, Sequence: p.Sequence, SetHash: state.SetHash(),
 		Bytes: body, Created: began,
 	}
 	// A large state takes long to build; under steady writes most of the time
@@ -93,7 +93,7 @@ func (v *View) kept() *Snapshot {
 	v.keep.mu.Lock()
 	defer v.keep.mu.Unlock()
 	s := v.keep.current
-	if s == nil || s.Epoch != p.Epoch || s.Founding != p.Founding {
+	if s == nil || s.Epoch != p.Epoch || s.EpochID != p.EpochID {
 		return nil
 	}
 	if s.Sequence != p.Sequence && time.Now().After(s.fresh) {

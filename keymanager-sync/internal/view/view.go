@@ -179,7 +179,7 @@ func (v *View) Log() *stream.Log {
 	return v.log
 }
 
-// Vouches tells whether the view's position may be told to others: it has joined
+// Vouches reports whether the view's position may be told to others: it has joined
 // a log, and no other log has taken that one's place. A replica on hold goes on
 // telling it, so that nobody founds a log over what it has, or writes to one that
 // was rolled back.
@@ -229,7 +229,7 @@ func (v *View) EntryID(sequence uint64) (string, bool) {
 // that it is behind although nothing arrives.
 func (v *View) Heard(head *pb.Head) {
 	p := v.State().Position()
-	if head.GetEpoch() != p.Epoch || head.GetFounding() != p.Founding {
+	if head.GetEpoch() != p.Epoch || head.GetFounding() != p.EpochID {
 		return
 	}
 	v.mu.Lock()

@@ -60,7 +60,7 @@ func run(t *testing.T, server *streamtest.Server, cfg view.Config) *running {
 	t.Helper()
 	bus := server.Connect(t, "founder")
 	if _, err := bus.Find(t.Context()); errors.Is(err, stream.ErrNoLog) {
-		if _, err := bus.Found(t.Context(), 1, 1, 0); err != nil {
+		if _, err := bus.CreateLog(t.Context(), 1, 1, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -119,7 +119,7 @@ func (r *running) appendRaw(t *testing.T, data []byte) uint64 {
 
 func entry(t *testing.T, p catalog.Position, changes ...*pb.Change) []byte {
 	t.Helper()
-	data, err := proto.Marshal(&pb.Entry{Epoch: p.Epoch, Founding: p.Founding, Transactions: []*pb.Transaction{{Actor: "test", Changes: changes}}})
+	data, err := proto.Marshal(&pb.Entry{Epoch: p.Epoch, Founding: p.EpochID, Transactions: []*pb.Transaction{{Actor: "test", Changes: changes}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestUndecodableEntryIsPassedOver(t *testing.T) {
 	r.append(t, put(t, "a", 1))
 	r.appendRaw(t, []byte{0xff, 0xff})
 	foreign := r.State().Position()
-	foreign.Founding = "another"
+	foreign.EpochID = "another"
 	r.appendRaw(t, entry(t, foreign, put(t, "x", 1)))
 	if sequence := r.append(t, put(t, "b", 1)); sequence != 4 {
 		t.Errorf("sequence %d", sequence)
@@ -309,7 +309,7 @@ func TestLostLogIsNeverRecreated(t *testing.T) {
 	same(t, r.State(), before)
 
 	// Somebody founds the same epoch anew, over nothing.
-	if _, err := r.bus.Found(t.Context(), 1, 1, 0); err != nil {
+	if _, err := r.bus.CreateLog(t.Context(), 1, 1, 0); err != nil {
 		t.Fatal(err)
 	}
 	for end := time.Now().Add(20 * time.Second); !strings.Contains(r.Status().Reason, "anew"); time.Sleep(5 * time.Millisecond) {
@@ -324,7 +324,7 @@ func TestLostLogIsNeverRecreated(t *testing.T) {
 
 	// The operator's decision, interrupted after the log was made.
 	bus := server.Connect(t, "new-epoch")
-	interrupted, err := bus.Found(t.Context(), 2, 3, 0)
+	interrupted, err := bus.CreateLog(t.Context(), 2, 3, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -422,7 +422,7 @@ func TestLogThatEndsBeforeAHeadPutsOnHold(t *testing.T) {
 	r.await(t, view.Live)
 	r.append(t, put(t, "a", 1))
 	p := r.State().Position()
-	r.Heard(&pb.Head{Epoch: p.Epoch, Founding: p.Founding, Sequence: p.Sequence + 4})
+	r.Heard(&pb.Head{Epoch: p.Epoch, Founding: p.EpochID, Sequence: p.Sequence + 4})
 	if s := r.Status(); s.Last != p.Sequence+4 || s.Lag == 0 {
 		t.Errorf("status %+v, want a lag", s)
 	}
@@ -431,7 +431,7 @@ func TestLogThatEndsBeforeAHeadPutsOnHold(t *testing.T) {
 	r.stop()
 	server.Start(t)
 	again := open(t, config(dir))
-	again.Heard(&pb.Head{Epoch: p.Epoch, Founding: p.Founding, Sequence: p.Sequence + 4})
+	again.Heard(&pb.Head{Epoch: p.Epoch, Founding: p.EpochID, Sequence: p.Sequence + 4})
 	ctx, cancel := context.WithCancel(t.Context())
 	var group sync.WaitGroup
 	group.Go(func() { _ = again.Run(ctx, server.Connect(t, "again")) })

@@ -219,7 +219,7 @@ type Entry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Of the stream this entry belongs to.
 	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// The founding that created the stream; differs when a stream of the same epoch was made anew.
+	// The epoch's id, drawn at random when its log was created; another log of the same number has another.
 	Founding     string         `protobuf:"bytes,2,opt,name=founding,proto3" json:"founding,omitempty"`
 	Transactions []*Transaction `protobuf:"bytes,3,rep,name=transactions,proto3" json:"transactions,omitempty"`
 	// Somebody waits for the fleet: nodes report at once.

@@ -100,7 +100,7 @@ func BenchmarkEntitled(b *testing.B) {
 // subscriptions are n of them: ten for each application, to ten plans.
 func subscriptions(b *testing.B, n int) *catalog.State {
 	b.Helper()
-	builder := catalog.NewBuilder(catalog.Position{Epoch: 1, Founding: "bench", Sequence: 1}, nil)
+	builder := catalog.NewBuilder(catalog.Position{Epoch: 1, EpochID: "bench", Sequence: 1}, nil)
 	add := func(kind pb.Kind, id string, m proto.Message) {
 		body, err := proto.Marshal(m)
 		if err != nil {

@@ -202,7 +202,7 @@ func Granted(grant catalog.Grant, ok bool, now int64) error {
 	switch {
 	case !ok:
 		return denial.SubscriptionNotFound
-	case !grant.Live(now):
+	case !grant.Active(now):
 		return denial.SubscriptionInactive
 	default:
 		return nil

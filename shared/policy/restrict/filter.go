@@ -152,7 +152,7 @@ func (f *Filter) Methods(path []byte) []string {
 	return out
 }
 
-// match tells whether a pattern matches path, and whether one matches it with method.
+// match reports whether a pattern matches path, and whether one matches it with method.
 func match(ps []pattern, method, path []byte, lenient bool) (known, whole bool) {
 	for i := range ps {
 		if !ps[i].matches(path, lenient) {

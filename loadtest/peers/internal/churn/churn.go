@@ -84,7 +84,7 @@ type writer struct {
 
 func (w *writer) entry() ([]byte, error) {
 	now := time.Now()
-	e := &pb.Entry{Epoch: w.identity.Epoch, Founding: w.identity.Founding}
+	e := &pb.Entry{Epoch: w.identity.Epoch, Founding: w.identity.EpochID}
 	for range group {
 		c, err := w.change(now)
 		if err != nil {

@@ -16,8 +16,8 @@ import (
 
 // TestEntry: a node understands every change, and each has an effect.
 func TestEntry(t *testing.T) {
-	w := &writer{sizes: world.Sizes{Apis: 10, Applications: 30, Subscriptions: 10}, begun: time.Now(), identity: stream.Identity{Epoch: 3, Founding: "f"}}
-	state := catalog.NewBuilder(catalog.Position{Epoch: 3, Founding: "f", Sequence: 7}, nil).State()
+	w := &writer{sizes: world.Sizes{Apis: 10, Applications: 30, Subscriptions: 10}, begun: time.Now(), identity: stream.Identity{Epoch: 3, EpochID: "f"}}
+	state := catalog.NewBuilder(catalog.Position{Epoch: 3, EpochID: "f", Sequence: 7}, nil).State()
 	kinds, paused := map[pb.Kind]int{}, 0
 	for n := range uint64(4) {
 		data, err := w.entry()

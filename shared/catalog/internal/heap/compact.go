@@ -64,7 +64,7 @@ func (h *Heap) worst() int {
 		if c == nil || i == h.tail {
 			continue
 		}
-		if share := 1 - float64(h.live[i])/float64(len(c.data)); share > most {
+		if share := 1 - float64(h.used[i])/float64(len(c.data)); share > most {
 			worst, most = i, share
 		}
 	}

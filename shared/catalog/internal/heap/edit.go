@@ -27,7 +27,7 @@ func (e *Edit) Add(tag Tag, data string) Address {
 	for {
 		if e.tail < len(e.chunks) && e.chunks[e.tail] != nil {
 			if offset, ok := e.chunks[e.tail].add(h, data); ok {
-				e.live[e.tail] += uint32(size)
+				e.used[e.tail] += uint32(size)
 				e.needed += size
 				e.added += size
 				return addressOf(e.tail, offset)
@@ -44,7 +44,7 @@ func (e *Edit) Remove(a Address) {
 	c := a.Chunk()
 	h, width := readHead(e.chunks[c].data[a.offset():])
 	size := width + h.length()
-	e.live[c] -= uint32(size)
+	e.used[c] -= uint32(size)
 	e.needed -= size
 }
 
@@ -61,7 +61,7 @@ func (e *Edit) grow(size int) {
 	}
 	e.tail = len(e.chunks)
 	e.chunks = append(e.chunks, c)
-	e.live = append(e.live, 0)
+	e.used = append(e.used, 0)
 }
 
 // touchChunks makes the table of chunks this edit's own, with some room.
@@ -74,7 +74,7 @@ func (e *Edit) touchChunks() {
 
 func (e *Edit) touchLive() {
 	if !e.ownLive {
-		e.live, e.ownLive = append(make([]uint32, 0, len(e.live)+4), e.live...), true
+		e.used, e.ownLive = append(make([]uint32, 0, len(e.used)+4), e.used...), true
 	}
 }
 
@@ -82,7 +82,7 @@ func (e *Edit) touchLive() {
 func (e *Edit) release(c int) {
 	e.touchChunks()
 	e.held -= len(e.chunks[c].data)
-	e.needed -= int(e.live[c])
-	e.chunks[c], e.live[c] = nil, 0
+	e.needed -= int(e.used[c])
+	e.chunks[c], e.used[c] = nil, 0
 	e.free = append(slices.Clip(e.free), c)
 }

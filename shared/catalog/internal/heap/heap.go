@@ -51,7 +51,7 @@ const (
 // is empty.
 type Heap struct {
 	chunks   []*chunk // nil: its number is free
-	live     []uint32 // bytes of each chunk that this version needs
+	used     []uint32 // bytes of each chunk that this version needs
 	free     []int    // numbers of the nil chunks
 	emptying emptying
 	tail     int // the chunk that is written to
@@ -169,8 +169,8 @@ func (h *Heap) Audit(addresses iter.Seq[Address]) error {
 		if c != nil {
 			held += len(c.data)
 		}
-		if live[i] != h.live[i] {
-			return fmt.Errorf("chunk %d: %d bytes are needed, accounted are %d", i, live[i], h.live[i])
+		if live[i] != h.used[i] {
+			return fmt.Errorf("chunk %d: %d bytes are needed, accounted are %d", i, live[i], h.used[i])
 		}
 		needed += int(live[i])
 	}

@@ -33,7 +33,7 @@ func TestEveryFieldIsKnown(t *testing.T) {
 		fields  fields
 	}{
 		{&pb.Entry{}, fields{
-			"epoch": entryEpoch, "founding": entryFounding, "transactions": entryTransactions, "awaited": entryAwaited,
+			"epoch": entryEpoch, "founding": entryEpochID, "transactions": entryTransactions, "awaited": entryAwaited,
 			"ends_epoch": forLog,
 		}},
 		{&pb.Transaction{}, fields{

@@ -126,7 +126,7 @@ func FuzzReadEntry(f *testing.F) {
 		for _, transaction := range want.GetTransactions() {
 			count += len(transaction.GetChanges())
 		}
-		if e.Epoch != want.GetEpoch() || e.Founding != want.GetFounding() || e.Awaited != want.GetAwaited() || len(e.Changes) != count {
+		if e.Epoch != want.GetEpoch() || e.EpochID != want.GetFounding() || e.Awaited != want.GetAwaited() || len(e.Changes) != count {
 			t.Fatalf("read %+v, protobuf reads %v", e, &want)
 		}
 	})

@@ -10,7 +10,7 @@ import (
 
 // Numbers of fields. TestEveryFieldIsKnown compares them with the schema.
 const (
-	entryEpoch, entryFounding, entryTransactions, entryAwaited = 1, 2, 3, 4
+	entryEpoch, entryEpochID, entryTransactions, entryAwaited = 1, 2, 3, 4
 
 	transactionChanges = 5
 
@@ -31,10 +31,10 @@ const (
 
 // Entry is a pb.Entry.
 type Entry struct {
-	Epoch    uint64
-	Founding string
-	Awaited  bool
-	Changes  []string // encoded, of all transactions
+	Epoch   uint64
+	EpochID string
+	Awaited bool
+	Changes []string // encoded, of all transactions
 }
 
 // ReadEntry reads an encoded pb.Entry. Its changes are not looked into.
@@ -45,8 +45,8 @@ func ReadEntry(raw string) (Entry, error) {
 		switch {
 		case r.varint(entryEpoch):
 			e.Epoch = r.value
-		case r.bytes(entryFounding):
-			e.Founding = r.data
+		case r.bytes(entryEpochID):
+			e.EpochID = r.data
 		case r.bytes(entryTransactions):
 			e.Changes, r.err = appendChanges(e.Changes, r.data)
 		case r.varint(entryAwaited):

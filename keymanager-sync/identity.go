@@ -20,7 +20,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/fleet"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/rest"
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
 
@@ -119,12 +119,12 @@ func readSecret(path string) (string, error) {
 	return value, nil
 }
 
-func (own identity) viewConfig(cfg Config) view.Config {
+func (own identity) storeConfig(cfg Config) store.Config {
 	peerToken := own.nodeToken
 	if peerToken == "" {
 		peerToken = own.adminToken
 	}
-	c := view.Config{
+	c := store.Config{
 		Dir: cfg.DataDir, Logger: cfg.Logger, Peers: cfg.Peers, PeerToken: peerToken,
 		Writer: "keymanager-sync " + own.replica + " " + cfg.Version, Replicas: cfg.LogReplicas, MaxDownloads: cfg.MaxDownloads,
 	}
@@ -134,9 +134,9 @@ func (own identity) viewConfig(cfg Config) view.Config {
 	return c
 }
 
-func (own identity) restConfig(cfg Config, v *view.View, l *ledger.Ledger, f *fleet.Fleet) rest.Config {
+func (own identity) restConfig(cfg Config, st *store.Store, l *ledger.Ledger, f *fleet.Fleet) rest.Config {
 	return rest.Config{
-		View: v, Ledger: l, Fleet: f,
+		Store: st, Ledger: l, Fleet: f,
 		AdminTokens: map[string]string{"admin": own.adminToken}, NodeToken: own.nodeToken,
 		Registry: cfg.Registry, Logger: cfg.Logger, DrainDelay: cfg.DrainDelay, ShutdownGrace: cfg.ShutdownGrace,
 	}

@@ -1,6 +1,6 @@
 // Package keymanager is the control plane: it checks commands, appends changes
-// to the log, keeps its own durable view of it, answers reads and snapshots from
-// that view, keeps issuers' key sets fresh, and knows which node has applied what.
+// to the log, keeps its own durable store of it, answers reads and snapshots from
+// that store, keeps issuers' key sets fresh, and knows which node has applied what.
 //
 // Any number of replicas may run; the log is the only state they share. This file
 // is the only wiring.
@@ -22,7 +22,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/issuers"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/rest"
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
@@ -36,7 +36,7 @@ type Config struct {
 	NATSCredentials string `setting:"nats-credentials" check:"file" help:"file with a NATS user's JWT and seed"`
 	// NATSToken may not be set with NATSCredentials.
 	NATSToken   string   `setting:"nats-token" check:"token" help:"what the NATS servers ask for" secret:"true"`
-	DataDir     string   `setting:"data-dir" check:"dir" help:"directory of the view, the replica's id and a generated admin token"`
+	DataDir     string   `setting:"data-dir" check:"dir" help:"directory of the store, the replica's id and a generated admin token"`
 	Replica     string   `setting:"replica-id" check:"id" help:"this replica's id, unique among all; empty: made at first start"`
 	Peers       []string `setting:"peers" check:"url http https" help:"base URLs of the other replicas, for a snapshot when the log no longer reaches back to this one's disk"`
 	LogReplicas int      `setting:"log-replicas" min:"0" max:"5" help:"copies of the log when it is created; 0: three on a NATS cluster, else one"`
@@ -124,11 +124,11 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	v, err := view.Open(own.viewConfig(cfg))
+	st, err := store.Open(own.storeConfig(cfg))
 	if err != nil {
 		return err
 	}
-	defer closeView(cfg.Logger, v)
+	defer closeStore(cfg.Logger, st)
 	bus, err := connect(ctx, cfg, own.replica)
 	if err != nil {
 		return err
@@ -136,18 +136,18 @@ func Run(ctx context.Context, cfg Config) error {
 	defer bus.Close()
 	showBus(cfg.Registry, bus)
 
-	table, writer := newWriter(cfg, own.replica, v, bus)
+	table, writer := newWriter(cfg, own.replica, st, bus)
 	keeper := issuers.New(issuers.Config{
-		Bus: bus, View: v, Ledger: writer, Leads: table.Leader, Logger: cfg.Logger, Registry: cfg.Registry,
+		Bus: bus, Store: st, Ledger: writer, Leads: table.Leader, Logger: cfg.Logger, Registry: cfg.Registry,
 	})
-	server, err := rest.New(own.restConfig(cfg, v, writer, table))
+	server, err := rest.New(own.restConfig(cfg, st, writer, table))
 	if err != nil {
 		return err
 	}
 
 	ctx, failed := context.WithCancelCause(ctx)
 	defer failed(nil)
-	defer launch(ctx, failed, "view", func(ctx context.Context) error { return v.Run(ctx, bus) })()
+	defer launch(ctx, failed, "store", func(ctx context.Context) error { return st.Run(ctx, bus) })()
 	defer launch(ctx, failed, "fleet", table.Run)()
 	defer launch(ctx, failed, "ledger", writer.Run)()
 	defer launch(ctx, failed, "issuers", keeper.Run)()
@@ -165,12 +165,12 @@ func Run(ctx context.Context, cfg Config) error {
 }
 
 // newWriter makes what writes, and what knows for whom.
-func newWriter(cfg Config, replica string, v *view.View, bus *stream.Bus) (*fleet.Fleet, *ledger.Ledger) {
+func newWriter(cfg Config, replica string, st *store.Store, bus *stream.Bus) (*fleet.Fleet, *ledger.Ledger) {
 	table := fleet.New(fleet.Config{
-		Bus: bus, View: v, Replica: replica, Logger: cfg.Logger, Registry: cfg.Registry, ForgetAfter: cfg.ForgetNodesAfter,
+		Bus: bus, Store: st, Replica: replica, Logger: cfg.Logger, Registry: cfg.Registry, ForgetAfter: cfg.ForgetNodesAfter,
 	})
 	return table, ledger.New(ledger.Config{
-		View: v, Logger: cfg.Logger, Registry: cfg.Registry, Appended: table.Announce, Understood: table.Understands,
+		Store: st, Logger: cfg.Logger, Registry: cfg.Registry, Appended: table.Announce, Understood: table.Understands,
 	})
 }
 
@@ -205,14 +205,14 @@ func launch(ctx context.Context, failed context.CancelCauseFunc, part string, ru
 // Epoch is what NewEpoch began.
 type Epoch struct {
 	Epoch uint64
-	// Sequence up to which this replica's view is what the epoch begins with.
+	// Sequence up to which this replica's store is what the epoch begins with.
 	Sequence uint64
 	// Stream is the new log's.
 	Stream string
 }
 
-// NewEpoch begins the next epoch of the log from this replica's view, see
-// view.BeginEpoch. The replica must not be running, and should be the most
+// NewEpoch begins the next epoch of the log from this replica's store, see
+// store.BeginEpoch. The replica must not be running, and should be the most
 // advanced of all. giveUp begins it although entries are known that this replica
 // does not have. Listen, tokens and TLS of cfg are not used.
 func NewEpoch(ctx context.Context, cfg Config, giveUp bool) (Epoch, error) {
@@ -223,27 +223,27 @@ func NewEpoch(ctx context.Context, cfg Config, giveUp bool) (Epoch, error) {
 	if err != nil {
 		return Epoch{}, err
 	}
-	v, err := view.Open(own.viewConfig(cfg))
+	st, err := store.Open(own.storeConfig(cfg))
 	if err != nil {
 		return Epoch{}, err
 	}
-	defer closeView(cfg.Logger, v)
+	defer closeStore(cfg.Logger, st)
 	bus, err := stream.Connect(ctx, busConfig(cfg, own.replica))
 	if err != nil {
 		return Epoch{}, err
 	}
 	defer bus.Close()
-	log, err := view.BeginEpoch(ctx, v, bus, view.NewEpoch{GiveUp: giveUp})
+	log, err := store.BeginEpoch(ctx, st, bus, store.NewEpoch{GiveUp: giveUp})
 	if err != nil {
 		return Epoch{}, err
 	}
-	p := v.State().Position()
+	p := st.State().Position()
 	return Epoch{Epoch: p.Epoch, Sequence: p.Sequence, Stream: log.Identity().Stream}, nil
 }
 
-func closeView(logger *slog.Logger, v *view.View) {
-	if err := v.Close(); err != nil {
-		logger.LogAttrs(context.Background(), slog.LevelError, "view could not be closed", slog.Any("error", err))
+func closeStore(logger *slog.Logger, st *store.Store) {
+	if err := st.Close(); err != nil {
+		logger.LogAttrs(context.Background(), slog.LevelError, "store could not be closed", slog.Any("error", err))
 	}
 }
 

@@ -44,7 +44,7 @@ func servers() []cli.Verb {
 		},
 		{
 			Name: "new-epoch", Aliases: []string{"found"}, Serves: true, Summary: "begin the next epoch after the log was lost or rolled back",
-			More: "It begins with this replica's view. Stop this replica first, and choose the most advanced one. Where the log\n" +
+			More: "It begins with this replica's store. Stop this replica first, and choose the most advanced one. Where the log\n" +
 				"is well, it is refused; where the log is not, nobody can write to it any more.",
 			New: func() cli.Runner { return &newEpoch{settings: defaultSettings()} },
 		},

@@ -20,7 +20,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
@@ -45,8 +45,8 @@ const (
 
 // Config is what the table needs.
 type Config struct {
-	Bus  *stream.Bus
-	View *view.View
+	Bus   *stream.Bus
+	Store *store.Store
 	// Replica is this replica's id.
 	Replica string
 	Logger  *slog.Logger
@@ -63,7 +63,7 @@ type Node struct {
 	Seen time.Time
 	// Live: heard within the last 5 seconds.
 	Live bool
-	// Lag is the number of entries the node is behind this replica's view; 0 if
+	// Lag is the number of entries the node is behind this replica's store; 0 if
 	// it is ahead.
 	Lag uint64
 	// OtherEpoch: the node stands in another epoch, so Lag says nothing.
@@ -168,7 +168,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 }
 
 // writable reports whether this replica can write now.
-func (f *Fleet) writable() bool { return f.cfg.View.Status().Phase == view.Live }
+func (f *Fleet) writable() bool { return f.cfg.Store.Status().Phase == store.Live }
 
 // Announce broadcasts the head now. It does not block.
 func (f *Fleet) Announce() {
@@ -188,10 +188,10 @@ func (f *Fleet) publishHead() {
 		f.able = time.Now()
 	}
 	f.mu.Unlock()
-	if !f.cfg.View.Vouches() {
+	if !f.cfg.Store.MayAnnounce() {
 		return
 	}
-	state := f.cfg.View.State()
+	state := f.cfg.Store.State()
 	p := state.Position()
 	// What cannot be sent now, the next head makes up for.
 	_ = f.cfg.Bus.PublishHead(&pb.Head{
@@ -203,7 +203,7 @@ func (f *Fleet) publishHead() {
 func (f *Fleet) heardHead(h *pb.Head) {
 	r := Replica{Head: h, Seen: time.Now(), Self: h.GetReplica() == f.cfg.Replica}
 	if !r.Self {
-		f.cfg.View.Heard(h)
+		f.cfg.Store.Heard(h)
 		r.Diverged = f.divergent(h)
 	}
 	f.mu.Lock()
@@ -214,7 +214,7 @@ func (f *Fleet) heardHead(h *pb.Head) {
 }
 
 func (f *Fleet) divergent(h *pb.Head) bool {
-	state := f.cfg.View.State()
+	state := f.cfg.Store.State()
 	p := state.Position()
 	if h.GetEpoch() != p.Epoch || h.GetFounding() != p.EpochID || h.GetSequence() != p.Sequence || h.GetSetHash() == state.SetHash() {
 		return false
@@ -228,7 +228,7 @@ func (f *Fleet) divergent(h *pb.Head) bool {
 // forget drops who does not belong to the fleet and has been silent for long, or was
 // draining and went without a last heartbeat.
 func (f *Fleet) forget(now time.Time) {
-	state := f.cfg.View.State()
+	state := f.cfg.Store.State()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.dropRemoved(state, now)
@@ -249,7 +249,7 @@ func (f *Fleet) forget(now time.Time) {
 // Report lists the nodes that belong to the fleet, and whoever was heard in the
 // last ten minutes, but for nodes that left.
 func (f *Fleet) Report() Report {
-	now, state := time.Now(), f.cfg.View.State()
+	now, state := time.Now(), f.cfg.Store.State()
 	p := state.Position()
 	f.mu.Lock()
 	defer f.mu.Unlock()

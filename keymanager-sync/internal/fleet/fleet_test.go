@@ -11,7 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/fleet"
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
@@ -21,34 +21,34 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type replica struct {
 	*fleet.Fleet
-	view *view.View
-	stop func()
+	store *store.Store
+	stop  func()
 }
 
-// start runs a replica's view and table on a log that exists already.
+// start runs a replica's store and table on a log that exists already.
 func start(t *testing.T, server *streamtest.Server, name string) *replica {
 	t.Helper()
 	bus, logger := server.Connect(t, name), slog.New(slog.DiscardHandler)
 	if _, err := bus.CreateLog(t.Context(), 1, 1, 0); err != nil {
 		t.Fatal(err)
 	}
-	v, err := view.Open(view.Config{Dir: t.TempDir(), Logger: logger})
+	st, err := store.Open(store.Config{Dir: t.TempDir(), Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &replica{view: v, Fleet: fleet.New(fleet.Config{Bus: bus, View: v, Replica: name, Logger: logger})}
+	r := &replica{store: st, Fleet: fleet.New(fleet.Config{Bus: bus, Store: st, Replica: name, Logger: logger})}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = v.Run(ctx, bus) })
+	running.Go(func() { _ = st.Run(ctx, bus) })
 	running.Go(func() { _ = r.Run(ctx) })
 	r.stop = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()
-		_ = v.Close()
+		_ = st.Close()
 		bus.Close()
 	})
 	t.Cleanup(r.stop)
-	until(t, "the view is live", func() bool { return v.Status().Phase == view.Live })
+	until(t, "the store is live", func() bool { return st.Status().Phase == store.Live })
 	return r
 }
 
@@ -177,7 +177,7 @@ func TestReportAndLeader(t *testing.T) {
 func TestHeadsTellOfLagAndDivergence(t *testing.T) {
 	server := streamtest.New(t)
 	f := start(t, server, "a")
-	p := f.view.State().Position()
+	p := f.store.State().Position()
 	other := server.Connect(t, "other")
 	head := func(sequence, hash uint64) {
 		t.Helper()
@@ -186,7 +186,7 @@ func TestHeadsTellOfLagAndDivergence(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	head(p.Sequence, f.view.State().SetHash()+1)
+	head(p.Sequence, f.store.State().SetHash()+1)
 	until(t, "the divergence is seen", func() bool {
 		for _, r := range f.Report().Replicas {
 			if r.Diverged {
@@ -195,11 +195,11 @@ func TestHeadsTellOfLagAndDivergence(t *testing.T) {
 		}
 		return false
 	})
-	if f.view.Status().Lag != 0 {
-		t.Errorf("lag %s", f.view.Status().Lag)
+	if f.store.Status().Lag != 0 {
+		t.Errorf("lag %s", f.store.Status().Lag)
 	}
 	head(p.Sequence+3, 0)
-	until(t, "the lag is seen", func() bool { return f.view.Status().Lag > 0 && f.view.Status().Last == p.Sequence+3 })
+	until(t, "the lag is seen", func() bool { return f.store.Status().Lag > 0 && f.store.Status().Last == p.Sequence+3 })
 }
 
 // A replica that cannot write leaves the leader's work to another.
@@ -213,7 +213,7 @@ func TestLeaderOnHoldStepsAside(t *testing.T) {
 		return len(report.Replicas) == 2 && report.Replicas[0].Head.GetWritable()
 	})
 	// The disk of a fails: its file is closed under it, so the next entry cannot be stored.
-	if err := a.view.Close(); err != nil {
+	if err := a.store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	log, err := server.Connect(t, "w").Find(t.Context())
@@ -223,7 +223,7 @@ func TestLeaderOnHoldStepsAside(t *testing.T) {
 	if _, err := log.Append(t.Context(), 0, "mixed", []byte{8, 1}, "x"); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "a is on hold", func() bool { return a.view.Status().Phase == view.Hold })
+	until(t, "a is on hold", func() bool { return a.store.Status().Phase == store.Hold })
 	if a.Leader() {
 		t.Error("a replica on hold leads")
 	}
@@ -235,30 +235,30 @@ func TestLeaderOnHoldStepsAside(t *testing.T) {
 }
 
 // A table that has listened for long has heard nothing of replicas that could
-// not speak yet: nobody leads just because its view has come to life.
+// not speak yet: nobody leads just because its store has come to life.
 func TestNobodyLeadsBeforeTheHeadsAreHeard(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
 	bus, logger := server.Connect(t, "b"), slog.New(slog.DiscardHandler)
-	v, err := view.Open(view.Config{Dir: t.TempDir(), Logger: logger})
+	st, err := store.Open(store.Config{Dir: t.TempDir(), Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := fleet.New(fleet.Config{Bus: bus, View: v, Replica: "b", Logger: logger})
+	f := fleet.New(fleet.Config{Bus: bus, Store: st, Replica: "b", Logger: logger})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = f.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
-		_ = v.Close()
+		_ = st.Close()
 	})
 	time.Sleep(3 * time.Second)
 	if f.Leader() {
 		t.Error("a replica without a log leads")
 	}
-	running.Go(func() { _ = v.Run(ctx, bus) })
-	until(t, "the view is live", func() bool { return v.Status().Phase == view.Live })
+	running.Go(func() { _ = st.Run(ctx, bus) })
+	until(t, "the store is live", func() bool { return st.Status().Phase == store.Live })
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if f.Leader() {
 			t.Fatal("it leads before it can have heard the others")

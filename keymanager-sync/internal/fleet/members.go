@@ -69,7 +69,7 @@ func (f *Fleet) unrecorded(now time.Time) (cmd command.Members) {
 	if !f.writable() {
 		return cmd
 	}
-	leads, state := f.Leader(), f.cfg.View.State()
+	leads, state := f.Leader(), f.cfg.Store.State()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.dropRemoved(state, now)

@@ -11,7 +11,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/fleet"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
@@ -20,7 +20,7 @@ import (
 // keeper is a replica that also records who belongs to the fleet.
 type keeper struct {
 	*fleet.Fleet
-	view   *view.View
+	store  *store.Store
 	ledger *ledger.Ledger
 	stop   func()
 }
@@ -31,28 +31,28 @@ func keep(t *testing.T, server *streamtest.Server, name, dir string, forgetAfter
 	if _, err := bus.CreateLog(t.Context(), 1, 1, 0); err != nil {
 		t.Fatal(err)
 	}
-	v, err := view.Open(view.Config{Dir: dir, Logger: logger})
+	st, err := store.Open(store.Config{Dir: dir, Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
 	k := &keeper{
-		view: v, ledger: ledger.New(ledger.Config{View: v, Logger: logger}),
-		Fleet: fleet.New(fleet.Config{Bus: bus, View: v, Replica: name, Logger: logger, ForgetAfter: forgetAfter}),
+		store: st, ledger: ledger.New(ledger.Config{Store: st, Logger: logger}),
+		Fleet: fleet.New(fleet.Config{Bus: bus, Store: st, Replica: name, Logger: logger, ForgetAfter: forgetAfter}),
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = v.Run(ctx, bus) })
+	running.Go(func() { _ = st.Run(ctx, bus) })
 	running.Go(func() { _ = k.ledger.Run(ctx) })
 	running.Go(func() { _ = k.Fleet.Run(ctx) })
 	running.Go(func() { _ = k.KeepMembers(ctx, k.submit) })
 	k.stop = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()
-		_ = v.Close()
+		_ = st.Close()
 		bus.Close()
 	})
 	t.Cleanup(k.stop)
-	until(t, "the view is live", func() bool { return v.Status().Phase == view.Live })
+	until(t, "the store is live", func() bool { return st.Status().Phase == store.Live })
 	return k
 }
 
@@ -62,7 +62,7 @@ func (k *keeper) submit(ctx context.Context, cmd command.Command) error {
 }
 
 func (k *keeper) members() (ids []string) {
-	for record := range k.view.State().All(pb.Kind_KIND_MEMBER) {
+	for record := range k.store.State().All(pb.Kind_KIND_MEMBER) {
 		ids = append(ids, record.Ref().ID)
 	}
 	slices.Sort(ids)
@@ -70,7 +70,7 @@ func (k *keeper) members() (ids []string) {
 }
 
 func (k *keeper) member(id string) *pb.Member {
-	m, _ := catalog.Lookup[*pb.Member](k.view.State(), pb.Kind_KIND_MEMBER, id)
+	m, _ := catalog.Lookup[*pb.Member](k.store.State(), pb.Kind_KIND_MEMBER, id)
 	return m
 }
 
@@ -89,7 +89,7 @@ func TestMembersAreKnownDurably(t *testing.T) {
 	cut, stays := newNode(t, server, "cut-off", 0), newNode(t, server, "stays", 0)
 	cut.set(func(b *pb.Heartbeat) { b.Version = "v1" })
 	until(t, "both are recorded", func() bool { return slices.Equal(a.members(), []string{"cut-off", "stays"}) })
-	at := a.view.State().Position().Sequence
+	at := a.store.State().Position().Sequence
 	stays.set(func(b *pb.Heartbeat) { b.Sequence = 9 })
 	cut.stop()
 	a.stop()
@@ -110,8 +110,8 @@ func TestMembersAreKnownDurably(t *testing.T) {
 	back.set(func(b *pb.Heartbeat) { b.Version = "v1" })
 	until(t, "it is heard again", func() bool { return a.Live("cut-off") && b.Live("cut-off") })
 	back.stop()
-	if got := a.member("cut-off").GetJoinedAt().AsTime(); !got.Equal(joined) || a.view.State().Position().Sequence != at {
-		t.Errorf("joined %s, was %s; sequence %d, was %d", got, joined, a.view.State().Position().Sequence, at)
+	if got := a.member("cut-off").GetJoinedAt().AsTime(); !got.Equal(joined) || a.store.State().Position().Sequence != at {
+		t.Errorf("joined %s, was %s; sequence %d, was %d", got, joined, a.store.State().Position().Sequence, at)
 	}
 	until(t, "it is silent", func() bool { return !a.Live("cut-off") && !b.Live("cut-off") })
 	if err := a.submit(t.Context(), command.Members{Gone: []string{"cut-off"}}); err != nil {
@@ -146,7 +146,7 @@ func TestMembersJoinTogether(t *testing.T) {
 		}
 		return slices.Equal(a.members(), ids) && slices.Equal(b.members(), ids)
 	})
-	if n := a.view.State().Position().Sequence; n > 5 {
+	if n := a.store.State().Position().Sequence; n > 5 {
 		t.Errorf("%d entries for 100 nodes", n)
 	}
 }

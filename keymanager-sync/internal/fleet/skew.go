@@ -107,7 +107,7 @@ func requires(c *pb.Change) schema.Need {
 
 // schemas are what the nodes know that count.
 func (f *Fleet) schemas(now time.Time) (all []Knows) {
-	state := f.cfg.View.State()
+	state := f.cfg.Store.State()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for id, n := range f.nodes {

@@ -71,7 +71,7 @@ func (f *Fleet) WaitApplied(ctx context.Context, change Change) *Applied {
 
 func (f *Fleet) applied(change Change) (a *Applied, changed <-chan struct{}, settled bool) {
 	a = new(Applied)
-	now, state := time.Now(), f.cfg.View.State()
+	now, state := time.Now(), f.cfg.Store.State()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.dropRemoved(state, now)

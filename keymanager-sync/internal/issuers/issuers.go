@@ -21,7 +21,7 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
@@ -49,7 +49,7 @@ const (
 // Config is what a Keeper works with.
 type Config struct {
 	Bus    *stream.Bus
-	View   *view.View
+	Store  *store.Store
 	Ledger *ledger.Ledger
 	// Leads reports whether this replica is the one that works; nil: it is.
 	Leads  func() bool
@@ -87,7 +87,7 @@ func New(cfg Config) *Keeper {
 	return &Keeper{cfg: cfg, metrics: newMetrics(cfg.Registry)}
 }
 
-// Run works whenever this replica leads and its view is live, until ctx ends.
+// Run works whenever this replica leads and its store is live, until ctx ends.
 func (k *Keeper) Run(ctx context.Context) error {
 	ticker := time.NewTicker(leadInterval)
 	defer ticker.Stop()
@@ -104,7 +104,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 }
 
 func (k *Keeper) leads() bool {
-	return k.cfg.Leads() && k.cfg.View.Status().Phase == view.Live
+	return k.cfg.Leads() && k.cfg.Store.Status().Phase == store.Live
 }
 
 // lead works until this replica does not lead any more.
@@ -145,7 +145,7 @@ func (k *Keeper) steer(ctx context.Context, fetcher *jwks.Fetcher, inbox *inbox)
 	defer ticker.Stop()
 	var told map[string]look
 	for {
-		changed := k.cfg.View.Changed()
+		changed := k.cfg.Store.Changed()
 		var err error
 		if told, err = k.tell(ctx, fetcher, inbox, told); err != nil {
 			return
@@ -171,7 +171,7 @@ func (k *Keeper) steer(ctx context.Context, fetcher *jwks.Fetcher, inbox *inbox)
 func (k *Keeper) tell(ctx context.Context, fetcher *jwks.Fetcher, inbox *inbox, told map[string]look) (map[string]look, error) {
 	// Before the state: what is written from now on, it need not contain.
 	written := inbox.writtenTo()
-	list, seen := issuersOf(k.cfg.View.State())
+	list, seen := issuersOf(k.cfg.Store.State())
 	if again := remade(told, seen, written); len(again) > 0 {
 		if err := begin(ctx, fetcher, inbox, list, again); err != nil {
 			return nil, err
@@ -238,7 +238,7 @@ func begin(ctx context.Context, fetcher *jwks.Fetcher, inbox *inbox, list []*pb.
 }
 
 func (k *Keeper) known(id string) []*pb.KeySet_Source {
-	set, ok := catalog.Lookup[*pb.KeySet](k.cfg.View.State(), pb.Kind_KIND_KEY_SET, id)
+	set, ok := catalog.Lookup[*pb.KeySet](k.cfg.Store.State(), pb.Kind_KIND_KEY_SET, id)
 	if !ok {
 		return nil
 	}
@@ -273,7 +273,7 @@ func (k *Keeper) write(ctx context.Context, inbox *inbox) {
 }
 
 func (k *Keeper) put(ctx context.Context, inbox *inbox, id string, sources []*pb.KeySet_Source) error {
-	issuer, ok := catalog.Lookup[*pb.Issuer](k.cfg.View.State(), pb.Kind_KIND_ISSUER, id)
+	issuer, ok := catalog.Lookup[*pb.Issuer](k.cfg.Store.State(), pb.Kind_KIND_ISSUER, id)
 	if !ok {
 		return nil // removed meanwhile
 	}

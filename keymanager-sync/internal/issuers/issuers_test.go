@@ -23,7 +23,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/issuers"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
@@ -76,7 +76,7 @@ func (p *idp) rotate(t *testing.T, kid string) {
 }
 
 type replica struct {
-	view   *view.View
+	store  *store.Store
 	ledger *ledger.Ledger
 	bus    *stream.Bus
 }
@@ -88,23 +88,23 @@ func start(t *testing.T, server *streamtest.Server, name string, cfg issuers.Con
 	if _, err := bus.CreateLog(t.Context(), 1, 1, 0); err != nil {
 		t.Fatal(err)
 	}
-	v, err := view.Open(view.Config{Dir: t.TempDir(), Logger: logger})
+	st, err := store.Open(store.Config{Dir: t.TempDir(), Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &replica{view: v, bus: bus, ledger: ledger.New(ledger.Config{View: v, Logger: logger})}
-	cfg.Bus, cfg.View, cfg.Ledger, cfg.Logger = bus, v, r.ledger, logger
+	r := &replica{store: st, bus: bus, ledger: ledger.New(ledger.Config{Store: st, Logger: logger})}
+	cfg.Bus, cfg.Store, cfg.Ledger, cfg.Logger = bus, st, r.ledger, logger
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = v.Run(ctx, bus) })
+	running.Go(func() { _ = st.Run(ctx, bus) })
 	running.Go(func() { _ = r.ledger.Run(ctx) })
 	running.Go(func() { _ = issuers.New(cfg).Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
-		_ = v.Close()
+		_ = st.Close()
 	})
-	until(t, "the view is live", func() bool { return v.Status().Phase == view.Live })
+	until(t, "the store is live", func() bool { return st.Status().Phase == store.Live })
 	return r
 }
 
@@ -125,7 +125,7 @@ func (r *replica) submit(t *testing.T, cmd command.Command) {
 }
 
 func (r *replica) keySet() *pb.KeySet {
-	k, _ := catalog.Lookup[*pb.KeySet](r.view.State(), pb.Kind_KIND_KEY_SET, "idp")
+	k, _ := catalog.Lookup[*pb.KeySet](r.store.State(), pb.Kind_KIND_KEY_SET, "idp")
 	return k
 }
 
@@ -152,11 +152,11 @@ func TestKeySetsFollowTheirIssuer(t *testing.T) {
 		}
 	}
 	time.Sleep(400 * time.Millisecond)
-	before, sequence := provider.fetches.Load(), r.view.State().Position().Sequence
+	before, sequence := provider.fetches.Load(), r.store.State().Position().Sequence
 	ask()
 	until(t, "the keys are fetched again", func() bool { return provider.fetches.Load() == before+1 })
 	time.Sleep(100 * time.Millisecond)
-	if at := r.view.State().Position().Sequence; at != sequence {
+	if at := r.store.State().Position().Sequence; at != sequence {
 		t.Errorf("unchanged keys were written: sequence %d after %d", at, sequence)
 	}
 
@@ -248,7 +248,7 @@ func TestExpiredRevocationsAreSwept(t *testing.T) {
 		t.Fatal(err)
 	}
 	has := func(id string) bool {
-		_, ok := r.view.State().Get(pb.Kind_KIND_REVOCATION, id)
+		_, ok := r.store.State().Get(pb.Kind_KIND_REVOCATION, id)
 		return ok
 	}
 	began := time.Now()
@@ -308,7 +308,7 @@ func TestOrphansAreClosed(t *testing.T) {
 	}
 	r.submit(t, command.Step{Ref: catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: "gold"}, Verb: "close"})
 	accepted := func() (n int) {
-		for record := range r.view.State().All(pb.Kind_KIND_SUBSCRIPTION) {
+		for record := range r.store.State().All(pb.Kind_KIND_SUBSCRIPTION) {
 			resource, _ := record.Decode()
 			if s, ok := resource.(*pb.Subscription); ok && s.GetStatus() == pb.Subscription_ACCEPTED {
 				n++
@@ -317,12 +317,12 @@ func TestOrphansAreClosed(t *testing.T) {
 		return n
 	}
 	until(t, "only the subscription of the other plan is open", func() bool { return accepted() == 1 })
-	if s, _ := catalog.Lookup[*pb.Subscription](r.view.State(), pb.Kind_KIND_SUBSCRIPTION, "stays"); s.GetStatus() != pb.Subscription_ACCEPTED {
+	if s, _ := catalog.Lookup[*pb.Subscription](r.store.State(), pb.Kind_KIND_SUBSCRIPTION, "stays"); s.GetStatus() != pb.Subscription_ACCEPTED {
 		t.Errorf("the wrong one is open: %v", s)
 	}
-	at := r.view.State().Position()
+	at := r.store.State().Position()
 	time.Sleep(300 * time.Millisecond)
-	if r.view.State().Position() != at {
+	if r.store.State().Position() != at {
 		t.Error("entries are written although nothing is left to close")
 	}
 }

@@ -34,7 +34,7 @@ func (k *Keeper) sweepRegularly(ctx context.Context) {
 // sweep removes the revocations that ended long enough ago.
 func (k *Keeper) sweep(ctx context.Context) error {
 	before := time.Now().Add(-k.cfg.SweepGrace)
-	swept, err := k.inBatches(ctx, endedBefore(k.cfg.View.State(), before), func(ids []string) command.Command {
+	swept, err := k.inBatches(ctx, endedBefore(k.cfg.Store.State(), before), func(ids []string) command.Command {
 		return command.Sweep{Revocations: ids, Before: before}
 	})
 	k.metrics.swept.Add(float64(swept))
@@ -45,7 +45,7 @@ func (k *Keeper) sweep(ctx context.Context) error {
 // plan takes only so many with it as fit into one entry. Nothing is looked for in
 // a state that was found clean; the position of such a state is returned.
 func (k *Keeper) closeOrphans(ctx context.Context, clean catalog.Position) (catalog.Position, error) {
-	state := k.cfg.View.State()
+	state := k.cfg.Store.State()
 	if state.Position() == clean {
 		return clean, nil
 	}

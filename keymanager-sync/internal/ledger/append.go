@@ -56,7 +56,7 @@ func (l *Ledger) append(ctx context.Context, log *stream.Log, state *catalog.Sta
 	}
 	l.metrics.appends.WithLabelValues("landed").Inc()
 	l.metrics.group.Observe(float64(len(d.accepted)))
-	after, err := l.cfg.View.WaitFor(ctx, last+1)
+	after, err := l.cfg.Store.WaitFor(ctx, last+1)
 	if err != nil {
 		for _, r := range d.accepted {
 			r.request.answer(Result{}, ErrUncertain)
@@ -76,7 +76,7 @@ func (l *Ledger) append(ctx context.Context, log *stream.Log, state *catalog.Sta
 func (l *Ledger) giveWay(ctx context.Context, sequence uint64) error {
 	attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	_, err := l.cfg.View.WaitFor(attempt, sequence)
+	_, err := l.cfg.Store.WaitFor(attempt, sequence)
 	switch {
 	case err == nil:
 		return nil
@@ -133,10 +133,10 @@ func (l *Ledger) attempt(ctx context.Context, log *stream.Log, last uint64, topi
 func (l *Ledger) settle(ctx context.Context, sequence uint64, id string) (how outcome, settled bool, err error) {
 	attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	if _, err := l.cfg.View.WaitFor(attempt, sequence); err != nil {
+	if _, err := l.cfg.Store.WaitFor(attempt, sequence); err != nil {
 		return 0, ctx.Err() != nil || attempt.Err() == nil, ErrUncertain
 	}
-	if found, ok := l.cfg.View.EntryID(sequence); !ok {
+	if found, ok := l.cfg.Store.EntryID(sequence); !ok {
 		return 0, true, ErrUncertain
 	} else if found == id {
 		return landed, true, nil
@@ -155,7 +155,7 @@ func (l *Ledger) confirm(ctx context.Context, log *stream.Log, state *catalog.St
 		return d.requests(), &Unavailable{Reason: err.Error()}
 	}
 	if last > state.Position().Sequence {
-		if _, err := l.cfg.View.WaitFor(ctx, last); err != nil {
+		if _, err := l.cfg.Store.WaitFor(ctx, last); err != nil {
 			return d.requests(), timedOut(err)
 		}
 		return d.requests(), nil

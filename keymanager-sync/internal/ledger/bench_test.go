@@ -10,7 +10,7 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
@@ -23,19 +23,19 @@ func startBench(b *testing.B) *ledger.Ledger {
 	if _, err := bus.CreateLog(b.Context(), 1, 1, 0); err != nil {
 		b.Fatal(err)
 	}
-	v, err := view.Open(view.Config{Dir: b.TempDir(), Logger: logger})
+	st, err := store.Open(store.Config{Dir: b.TempDir(), Logger: logger})
 	if err != nil {
 		b.Fatal(err)
 	}
-	l := ledger.New(ledger.Config{View: v, Logger: logger})
+	l := ledger.New(ledger.Config{Store: st, Logger: logger})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = v.Run(ctx, bus) })
+	running.Go(func() { _ = st.Run(ctx, bus) })
 	running.Go(func() { _ = l.Run(ctx) })
 	b.Cleanup(func() {
 		cancel()
 		running.Wait()
-		_ = v.Close()
+		_ = st.Close()
 	})
 	for errors.Is(submit(b, l, command.Create{Resource: issuer()}), ledger.ErrUnavailable) {
 		continue // until it is live

@@ -14,7 +14,7 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
@@ -32,21 +32,21 @@ func TestLeaderStopsDuringWrites(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := view.Open(view.Config{Dir: t.TempDir(), Logger: logger})
+	st, err := store.Open(store.Config{Dir: t.TempDir(), Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &replica{view: v, bus: bus, ledger: ledger.New(ledger.Config{View: v, Logger: logger})}
+	r := &replica{store: st, bus: bus, ledger: ledger.New(ledger.Config{Store: st, Logger: logger})}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = v.Run(ctx, bus) })
+	running.Go(func() { _ = st.Run(ctx, bus) })
 	running.Go(func() { _ = r.ledger.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
-		_ = v.Close()
+		_ = st.Close()
 	})
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	r.must(t, command.Create{Resource: issuer()})
 
 	accepted, uncertain := map[string]bool{}, map[string]bool{}
@@ -85,7 +85,7 @@ func TestLeaderStopsDuringWrites(t *testing.T) {
 	time.Sleep(200 * time.Millisecond)
 	stop()
 	writers.Wait()
-	for record := range v.State().All(pb.Kind_KIND_APPLICATION) {
+	for record := range st.State().All(pb.Kind_KIND_APPLICATION) {
 		if id := record.Ref().ID; !accepted[id] && !uncertain[id] && id != "after" {
 			t.Errorf("%s is there and was refused", id)
 		}
@@ -113,22 +113,22 @@ func TestLeaderIsKilledDuringWrites(t *testing.T) {
 		t.Fatal("no log could be founded")
 	}
 	leader, others := leaderOf(t, servers, log.Identity().Stream)
-	v, err := view.Open(view.Config{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	st, err := store.Open(store.Config{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	bus := streamtest.Connect(t, streamtest.URLs(others...), "a")
-	r := &replica{view: v, bus: bus, ledger: ledger.New(ledger.Config{View: v, Logger: slog.New(slog.DiscardHandler)})}
+	r := &replica{store: st, bus: bus, ledger: ledger.New(ledger.Config{Store: st, Logger: slog.New(slog.DiscardHandler)})}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = v.Run(ctx, bus) })
+	running.Go(func() { _ = st.Run(ctx, bus) })
 	running.Go(func() { _ = r.ledger.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
-		_ = v.Close()
+		_ = st.Close()
 	})
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	r.must(t, command.Create{Resource: issuer()})
 
 	killed := make(chan time.Time, 1)

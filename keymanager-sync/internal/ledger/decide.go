@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
@@ -168,13 +168,13 @@ func (l *Ledger) repeated(r *request, keys map[string]string) *reply {
 		}
 		return &reply{request: r, twin: true, result: Result{Repeated: true}}
 	}
-	m, ok, err := l.cfg.View.Remembered(key)
+	m, ok, err := l.cfg.Store.Remembered(key)
 	switch {
 	case err != nil:
 		return &reply{request: r, err: &Unavailable{Reason: err.Error()}}
 	case !ok:
 		return nil
-	case m.Command != view.Shorten(r.cmd.String()):
+	case m.Command != store.Shorten(r.cmd.String()):
 		return &reply{request: r, err: &KeyReuse{Key: key, Before: m.Command}}
 	}
 	return &reply{request: r, result: Result{Repeated: true, Sequence: m.Sequence}}

@@ -6,7 +6,7 @@ import (
 )
 
 var (
-	// ErrUnavailable is what a write is refused with while the view is not live or
+	// ErrUnavailable is what a write is refused with while the store is not live or
 	// the log cannot be reached; the error is an *Unavailable with the reason.
 	ErrUnavailable = errors.New("writes are refused")
 	// ErrUncertain: the log did not say in time whether it took the entry. It

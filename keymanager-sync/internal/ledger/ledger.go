@@ -3,7 +3,7 @@
 // Commands that wait at the same moment are decided one after another on a
 // scratch state and travel in one entry (group commit). The entry is appended on
 // condition that no other replica appended since the state it was decided on; if
-// one did, the view catches up and the commands are decided again. So
+// one did, the store catches up and the commands are decided again. So
 // uniqueness, references and lifecycles hold across any number of replicas
 // without a lock. A command is answered only when its entry is acknowledged by
 // the log and stands on this replica's own disk.
@@ -24,7 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
@@ -44,7 +44,7 @@ const (
 
 // Config is what a ledger needs.
 type Config struct {
-	View   *view.View
+	Store  *store.Store
 	Logger *slog.Logger
 	// Registry receives the ledger's metrics; nil: none are shown.
 	Registry prometheus.Registerer
@@ -177,7 +177,7 @@ func (r *request) take() bool {
 
 // writable tells why nothing can be written now; nil if it can.
 func (l *Ledger) writable() error {
-	if s := l.cfg.View.Status(); s.Phase != view.Live {
+	if s := l.cfg.Store.Status(); s.Phase != store.Live {
 		return &Unavailable{Reason: s.Reason}
 	}
 	return nil
@@ -254,13 +254,13 @@ func (l *Ledger) round(ctx context.Context, group []*request) ([]*request, error
 	if err := l.writable(); err != nil {
 		return group, err
 	}
-	log := l.cfg.View.Log()
+	log := l.cfg.Store.Log()
 	if log == nil {
 		return group, &Unavailable{Reason: "the log is not being followed"}
 	}
 	// An append after less than what is known to be in the log would be refused; and if
 	// the log does not give it, it was rolled back and must not be written to.
-	state, err := l.cfg.View.WaitFor(ctx, l.cfg.View.Status().Last)
+	state, err := l.cfg.Store.WaitFor(ctx, l.cfg.Store.Status().Last)
 	if err != nil {
 		return group, timedOut(err)
 	}
@@ -286,7 +286,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // timedOut is the error of a group that could not be decided in time.
 func timedOut(err error) error {
-	if hold, ok := errors.AsType[*view.HoldError](err); ok {
+	if hold, ok := errors.AsType[*store.HoldError](err); ok {
 		return &Unavailable{Reason: hold.Reason}
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
@@ -29,9 +29,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// replica is a view and a ledger on one bus, stopped by stop or with the test.
+// replica is a store and a ledger on one bus, stopped by stop or with the test.
 type replica struct {
-	view   *view.View
+	store  *store.Store
 	ledger *ledger.Ledger
 	bus    *stream.Bus
 	stop   func()
@@ -40,42 +40,42 @@ type replica struct {
 func start(t *testing.T, server *streamtest.Server, dir, name string) *replica {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
-	v, err := view.Open(view.Config{Dir: dir, Logger: logger, Writer: name})
+	st, err := store.Open(store.Config{Dir: dir, Logger: logger, Writer: name})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &replica{view: v, bus: server.Connect(t, name), ledger: ledger.New(ledger.Config{View: v, Logger: logger})}
+	r := &replica{store: st, bus: server.Connect(t, name), ledger: ledger.New(ledger.Config{Store: st, Logger: logger})}
 	if _, err := r.bus.Find(t.Context()); errors.Is(err, stream.ErrNoLog) {
-		// So that the view need not listen for others first.
+		// So that the store need not listen for others first.
 		if _, err := r.bus.CreateLog(t.Context(), 1, 1, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = v.Run(ctx, r.bus) })
+	running.Go(func() { _ = st.Run(ctx, r.bus) })
 	running.Go(func() { _ = r.ledger.Run(ctx) })
 	r.stop = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()
-		if err := v.Close(); err != nil {
+		if err := st.Close(); err != nil {
 			t.Error(err)
 		}
 		r.bus.Close()
 	})
 	t.Cleanup(r.stop)
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	return r
 }
 
-func (r *replica) await(t *testing.T, phase view.Phase) {
+func (r *replica) await(t *testing.T, phase store.Phase) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if r.view.Status().Phase == phase {
+		if r.store.Status().Phase == phase {
 			return
 		}
 	}
-	t.Fatalf("phase %s, want %s: %s", r.view.Status().Phase, phase, r.view.Status().Reason)
+	t.Fatalf("phase %s, want %s: %s", r.store.Status().Phase, phase, r.store.Status().Reason)
 }
 
 func (r *replica) submit(cmd command.Command, key string) (ledger.Result, error) {
@@ -124,13 +124,13 @@ func TestSubmitAnswersWhenDurable(t *testing.T) {
 	r.stop()
 
 	// The disk alone must show it, before any log is found.
-	v, err := view.Open(view.Config{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
+	st, err := store.Open(store.Config{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = v.Close() }()
-	if v.State().Position().Sequence != 1 || v.State().Len(pb.Kind_KIND_ISSUER) != 1 {
-		t.Errorf("reopened at %s with %d issuers", v.State().Position(), v.State().Len(pb.Kind_KIND_ISSUER))
+	defer func() { _ = st.Close() }()
+	if st.State().Position().Sequence != 1 || st.State().Len(pb.Kind_KIND_ISSUER) != 1 {
+		t.Errorf("reopened at %s with %d issuers", st.State().Position(), st.State().Len(pb.Kind_KIND_ISSUER))
 	}
 }
 
@@ -167,9 +167,9 @@ func TestUniqueAcrossReplicas(t *testing.T) {
 			t.Fatalf("round %d: %d replicas succeeded", i, won)
 		}
 	}
-	sequence := max(a.view.State().Position().Sequence, b.view.State().Position().Sequence)
-	sa, errA := a.view.WaitFor(t.Context(), sequence)
-	sb, errB := b.view.WaitFor(t.Context(), sequence)
+	sequence := max(a.store.State().Position().Sequence, b.store.State().Position().Sequence)
+	sa, errA := a.store.WaitFor(t.Context(), sequence)
+	sb, errB := b.store.WaitFor(t.Context(), sequence)
 	if errA != nil || errB != nil {
 		t.Fatal(errA, errB)
 	}
@@ -215,7 +215,7 @@ func TestConcurrentCommandsTravelTogether(t *testing.T) {
 		})
 	}
 	all.Wait()
-	state := r.view.State()
+	state := r.store.State()
 	if got := state.Len(pb.Kind_KIND_APPLICATION); got != writers-writers/10+1 {
 		t.Errorf("%d applications", got)
 	}
@@ -295,7 +295,7 @@ func TestTooLarge(t *testing.T) {
 	if large, ok := errors.AsType[*ledger.TooLarge](err); !ok || large.Bytes <= large.Limit {
 		t.Errorf("apply of 10 MB: %v, want TooLarge", err)
 	}
-	if n := r.view.State().Len(pb.Kind_KIND_APPLICATION); n != 0 {
+	if n := r.store.State().Len(pb.Kind_KIND_APPLICATION); n != 0 {
 		t.Errorf("%d applications exist after the refusal", n)
 	}
 	r.must(t, command.Create{Resource: app})
@@ -342,9 +342,9 @@ func TestServerRestartsDuringWrites(t *testing.T) {
 	time.Sleep(200 * time.Millisecond)
 	close(stop)
 	writers.Wait()
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	r.must(t, command.Create{Resource: application("last", "last")})
-	state := r.view.State()
+	state := r.store.State()
 	for id := range accepted {
 		if _, ok := state.Get(pb.Kind_KIND_APPLICATION, id); !ok {
 			t.Errorf("%s was accepted and is not there", id)
@@ -366,15 +366,15 @@ func TestNothingIsWrittenWhileNATSIsAway(t *testing.T) {
 	r := start(t, server, t.TempDir(), "a")
 	r.must(t, command.Create{Resource: issuer()})
 	server.Stop(t)
-	r.await(t, view.Away)
+	r.await(t, store.Away)
 	if _, err := r.submit(command.Create{Resource: application("x", "x")}, ""); !errors.Is(err, ledger.ErrUnavailable) {
 		t.Errorf("write without NATS: %v, want ErrUnavailable", err)
 	}
-	if r.view.State().Len(pb.Kind_KIND_ISSUER) != 1 {
+	if r.store.State().Len(pb.Kind_KIND_ISSUER) != 1 {
 		t.Error("reads have stopped")
 	}
 	server.Start(t)
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	r.must(t, command.Create{Resource: application("x", "x")})
 }
 
@@ -384,17 +384,17 @@ func TestNothingIsWrittenToALogThatGaveMore(t *testing.T) {
 	server := streamtest.New(t)
 	r := start(t, server, t.TempDir(), "a")
 	r.must(t, command.Create{Resource: issuer()})
-	p := r.view.State().Position()
-	r.view.Heard(&pb.Head{Epoch: p.Epoch, Founding: "of another log", Sequence: 99})
+	p := r.store.State().Position()
+	r.store.Heard(&pb.Head{Epoch: p.Epoch, Founding: "of another log", Sequence: 99})
 	r.must(t, command.Create{Resource: application("x", "x")})
-	r.view.Heard(&pb.Head{Epoch: p.Epoch, Founding: p.EpochID, Sequence: p.Sequence + 5})
+	r.store.Heard(&pb.Head{Epoch: p.Epoch, Founding: p.EpochID, Sequence: p.Sequence + 5})
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	_, err := r.ledger.Submit(ctx, command.Create{Resource: application("y", "y")}, ledger.Meta{})
 	if !errors.Is(err, ledger.ErrTimeout) {
 		t.Errorf("write after the head of sequence %d: %v, want ErrTimeout", p.Sequence+5, err)
 	}
-	if _, last, err := r.view.Log().Bounds(t.Context()); err != nil || last != p.Sequence+1 {
+	if _, last, err := r.store.Log().Bounds(t.Context()); err != nil || last != p.Sequence+1 {
 		t.Errorf("the log ends at %d, %v", last, err)
 	}
 }

@@ -49,7 +49,7 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) error {
 	if dryRun {
 		return s.rehearse(w, docs, cmd, wr.skew)
 	}
-	before := s.view.State()
+	before := s.store.State()
 	result, behind, err := s.submit(w, r, wr, cmd)
 	if err != nil {
 		return located(docs, err)
@@ -60,7 +60,7 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) error {
 
 // rehearse tells what a command would do; nothing is written.
 func (s *Server) rehearse(w http.ResponseWriter, docs []resource.Document, cmd command.Apply, allowSkew bool) error {
-	state := s.view.State()
+	state := s.store.State()
 	proposal, err := command.Decide(state, cmd, time.Now())
 	if err != nil {
 		return located(docs, err)

@@ -85,7 +85,7 @@ func TestDryRun(t *testing.T) {
 	t.Parallel()
 	c := start(t, options{})
 	c.seed()
-	before := c.view.State().Position()
+	before := c.store.State().Position()
 	edit := strings.Replace(strings.Replace(seed, "name: Orders", "name: Orders 2", 1), "auto_accept: true", "auto_accept: false", 1) +
 		"---\nkind: Application\nid: new\nname: New\n"
 	dry := c.apply("?dry_run=true", edit)
@@ -96,7 +96,7 @@ func TestDryRun(t *testing.T) {
 			t.Errorf("fields %+v", d.Fields)
 		}
 	}
-	if now := c.view.State().Position(); now != before {
+	if now := c.store.State().Position(); now != before {
 		t.Errorf("a dry run wrote: %+v, before %+v", now, before)
 	}
 	contains(t, c.refused(422, "POST", "/v1/apply?dry_run=true", "kind: Plan\nid: p\napi: nothing\nname: P\nsecurity: KEYLESS\n", asYAML).Detail, "nothing")

@@ -1,5 +1,5 @@
 // Package rest is the control plane's REST interface: it decodes requests, names
-// the actor, hands commands to the ledger, and answers reads from the view. It
+// the actor, hands commands to the ledger, and answers reads from the store. It
 // decides nothing about resources by itself.
 //
 // Every address but the four open ones (/healthz, /readyz, /metrics,

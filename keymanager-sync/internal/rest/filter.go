@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
@@ -102,7 +102,7 @@ func verbatim(f filter) filter {
 }
 
 // narrow narrows a query by the filters that were given.
-func narrow(query *view.Query, state *catalog.State, p params) error {
+func narrow(query *store.Query, state *catalog.State, p params) error {
 	var conditions []wanted
 	for _, f := range filtersOf(query.Kind) {
 		value, given := p[f.name]

@@ -37,7 +37,7 @@ func TestWaitForTheFleet(t *testing.T) {
 			c.removeAndWait()
 			return
 		case <-time.After(20 * time.Millisecond):
-			last := c.view.State().Position().Sequence
+			last := c.store.State().Position().Sequence
 			c.beat("gw-1", last)
 			c.beat("gw-2", last)
 		}
@@ -127,7 +127,7 @@ func TestSnapshot(t *testing.T) {
 	a := c.must(200, "GET", "/v1/snapshot", "")
 	tag := a.header.Get("ETag")
 	if tag == "" || a.header.Get("Content-Type") != "application/vnd.portcullis.snapshot" || a.header.Get("Portcullis-Epoch") != "1" ||
-		a.header.Get("Portcullis-Sequence") != strconv.FormatUint(c.view.State().Position().Sequence, 10) {
+		a.header.Get("Portcullis-Sequence") != strconv.FormatUint(c.store.State().Position().Sequence, 10) {
 		t.Errorf("headers %v", a.header)
 	}
 	reader, err := snapshot.NewReader(strings.NewReader(a.body))
@@ -135,7 +135,7 @@ func TestSnapshot(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	if h := reader.Header(); h.GetSequence() != c.view.State().Position().Sequence || h.GetCounts()["Subscription"] != 1 {
+	if h := reader.Header(); h.GetSequence() != c.store.State().Position().Sequence || h.GetCounts()["Subscription"] != 1 {
 		t.Errorf("header %v", h)
 	}
 	c.must(http.StatusNotModified, "GET", "/v1/snapshot", "", "If-None-Match: "+tag)
@@ -155,7 +155,7 @@ func TestSnapshot(t *testing.T) {
 func TestSnapshotsAreAdmittedByTheFew(t *testing.T) {
 	t.Parallel()
 	c := start(t, options{maxDownloads: 1})
-	release, ok := c.view.Admit() // as a download that is under way
+	release, ok := c.store.Admit() // as a download that is under way
 	if !ok {
 		t.Fatal("not admitted")
 	}

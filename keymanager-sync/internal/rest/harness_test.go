@@ -18,7 +18,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/fleet"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/rest"
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
@@ -34,7 +34,7 @@ type control struct {
 	t     *testing.T
 	url   string
 	bus   *stream.Bus
-	view  *view.View
+	store *store.Store
 	book  *ledger.Ledger
 	nodes *fleet.Fleet
 	nats  *streamtest.Server
@@ -60,24 +60,24 @@ func start(t *testing.T, opts options) *control {
 	}
 	c := &control{t: t, nats: streamtest.New(t), ended: make(chan struct{})}
 	registry := prometheus.NewRegistry()
-	v, err := view.Open(view.Config{
+	st, err := store.Open(store.Config{
 		Dir: t.TempDir(), Logger: logger, Writer: "test", Registry: registry,
 		MaxDownloads: opts.maxDownloads, SnapshotAge: time.Millisecond,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.view = v
+	c.store = st
 	c.bus = streamtest.Connect(t, c.nats.URL(), "control")
 	// A log that is there already is not waited for.
 	if _, err := c.bus.CreateLog(t.Context(), 1, 1, 1); err != nil {
 		t.Fatal(err)
 	}
-	nodes := fleet.New(fleet.Config{Bus: c.bus, View: v, Replica: "cp-1", Logger: logger})
-	book := ledger.New(ledger.Config{View: v, Logger: logger, Understood: nodes.Understands})
+	nodes := fleet.New(fleet.Config{Bus: c.bus, Store: st, Replica: "cp-1", Logger: logger})
+	book := ledger.New(ledger.Config{Store: st, Logger: logger, Understood: nodes.Understands})
 	c.book, c.nodes = book, nodes
 	server, err := rest.New(rest.Config{
-		View: v, Ledger: book, Fleet: nodes, Logger: logger, Registry: registry,
+		Store: st, Ledger: book, Fleet: nodes, Logger: logger, Registry: registry,
 		AdminTokens: map[string]string{"admin": adminToken, "ci": "second-token"}, NodeToken: nodeToken, DrainDelay: opts.drainDelay,
 		ShutdownGrace: opts.grace,
 	})
@@ -89,18 +89,18 @@ func start(t *testing.T, opts options) *control {
 		t.Fatal(err)
 	}
 	c.url = "http://" + listener.Addr().String()
-	c.run(v, book, nodes, server, listener)
+	c.run(st, book, nodes, server, listener)
 	c.await()
 	return c
 }
 
 // run starts the parts; they end in the reverse order.
-func (c *control) run(v *view.View, book *ledger.Ledger, nodes *fleet.Fleet, server *rest.Server, l net.Listener) {
+func (c *control) run(st *store.Store, book *ledger.Ledger, nodes *fleet.Fleet, server *rest.Server, l net.Listener) {
 	inner, cancel := context.WithCancel(context.Background())
 	outer, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	var parts sync.WaitGroup
-	parts.Go(func() { _ = v.Run(inner, c.bus) })
+	parts.Go(func() { _ = st.Run(inner, c.bus) })
 	parts.Go(func() { _ = book.Run(inner) })
 	parts.Go(func() { _ = nodes.Run(inner) })
 	go func() {
@@ -114,7 +114,7 @@ func (c *control) run(v *view.View, book *ledger.Ledger, nodes *fleet.Fleet, ser
 		<-c.ended
 		cancel()
 		parts.Wait()
-		if err := v.Close(); err != nil {
+		if err := st.Close(); err != nil {
 			c.t.Error(err)
 		}
 		http.DefaultClient.CloseIdleConnections()
@@ -124,11 +124,11 @@ func (c *control) run(v *view.View, book *ledger.Ledger, nodes *fleet.Fleet, ser
 func (c *control) await() {
 	c.t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		if c.view.Status().Phase == view.Live {
+		if c.store.Status().Phase == store.Live {
 			return
 		}
 	}
-	c.t.Fatalf("not live: %+v", c.view.Status())
+	c.t.Fatalf("not live: %+v", c.store.Status())
 }
 
 // answer is a response with its body read.
@@ -280,7 +280,7 @@ func (c *control) beat(node string, sequence uint64) {
 // beatOf is the heartbeat of a process that started at some time.
 func (c *control) beatOf(node string, started time.Time, sequence uint64) {
 	c.t.Helper()
-	p := c.view.State().Position()
+	p := c.store.State().Position()
 	err := c.bus.PublishHeartbeat(&pb.Heartbeat{
 		Node: node, Version: "test", Epoch: p.Epoch, Sequence: sequence, State: pb.Heartbeat_LIVE, Time: time.Now().UnixMilli(),
 		StartedAt: started.UnixMilli(), Requests: 7, Rejects: []*pb.Reject{{Kind: "Plan", Id: "odd", Sequence: 1, Reason: "unknown"}},

@@ -56,12 +56,12 @@ func applications(from, to int) string {
 	return b.String()
 }
 
-func (c *control) count() int { return c.view.State().Len(pb.Kind_KIND_APPLICATION) }
+func (c *control) count() int { return c.store.State().Len(pb.Kind_KIND_APPLICATION) }
 
 func TestImport(t *testing.T) {
 	t.Parallel()
 	c := start(t, options{})
-	before := c.view.State().Position().Sequence
+	before := c.store.State().Position().Sequence
 	lines := c.imported("?id=first", applications(0, 2500), "Content-Type: application/x-ndjson")
 	last := lines[len(lines)-1]
 	if len(lines) != 4 || !last.Done || last.Chunks != 3 || last.Resources != 2500 || last.ID != "first" || last.Sequence != before+3 || last.Bytes == 0 {
@@ -75,7 +75,7 @@ func TestImport(t *testing.T) {
 	}
 	// Once more: everything is in the log already.
 	again := c.imported("?id=first", applications(0, 2500))
-	if !again[0].Skipped || !again[2].Skipped || again[2].Sequence != last.Sequence || c.view.State().Position().Sequence != before+3 {
+	if !again[0].Skipped || !again[2].Skipped || again[2].Sequence != last.Sequence || c.store.State().Position().Sequence != before+3 {
 		t.Errorf("%+v", again)
 	}
 	// Under another name it is another import.

@@ -23,7 +23,7 @@ func (s *Server) removeMember(w http.ResponseWriter, r *http.Request) error {
 		return newProblem(http.StatusConflict, "node-live",
 			fmt.Sprintf("node %q is alive (hint: stop it; it then leaves the fleet by itself)", node))
 	}
-	if _, known := s.view.State().Get(pb.Kind_KIND_MEMBER, node); !known {
+	if _, known := s.store.State().Get(pb.Kind_KIND_MEMBER, node); !known {
 		return notFound(fmt.Sprintf("no node %q belongs to the fleet (hint: GET /v1/fleet lists those that do)", node))
 	}
 	_, notInForce, err := s.submit(w, r, wr, command.Members{Gone: []string{node}})

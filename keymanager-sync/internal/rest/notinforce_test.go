@@ -37,7 +37,7 @@ func (c *control) keepBeating(beats func() []*pb.Heartbeat) (stop func()) {
 
 // current is the heartbeat of a node that has applied everything.
 func (c *control) current(node string, rejects ...*pb.Reject) *pb.Heartbeat {
-	p := c.view.State().Position()
+	p := c.store.State().Position()
 	return &pb.Heartbeat{
 		Node: node, Epoch: p.Epoch, Sequence: p.Sequence, State: pb.Heartbeat_LIVE, StartedAt: 1,
 		Rejects: rejects, RejectCount: uint32(len(rejects)),

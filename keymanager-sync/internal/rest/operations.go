@@ -13,7 +13,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/fleet"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 )
 
 // audit writes one line for every command that was carried out; the log of
@@ -36,14 +36,14 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) error {
 	if _, err := parseParams(r); err != nil {
 		return err
 	}
-	release, ok := s.view.Admit()
+	release, ok := s.store.Admit()
 	if !ok {
 		// With jitter, so that a fleet that starts at once does not come back at once.
 		return newProblem(http.StatusServiceUnavailable, "unavailable",
 			"too many snapshots are being downloaded").retryAfter(1 + rand.IntN(5)) //nolint:gosec // spreads load, hides nothing
 	}
 	defer release()
-	snapshot, err := s.view.Snapshot(r.Context())
+	snapshot, err := s.store.Snapshot(r.Context())
 	if err != nil {
 		return newProblem(http.StatusServiceUnavailable, "unavailable", "there is no snapshot yet: "+err.Error()).
 			retryAfter(1 + rand.IntN(3)) //nolint:gosec // spreads load, hides nothing
@@ -82,7 +82,7 @@ func (s *Server) getFleet(w http.ResponseWriter, r *http.Request) error {
 	if _, err := parseParams(r); err != nil {
 		return err
 	}
-	status, report := s.view.Status(), s.fleet.Report()
+	status, report := s.store.Status(), s.fleet.Report()
 	answer := api.Fleet{
 		Epoch: status.Position.Epoch, Sequence: status.Position.Sequence, Phase: string(status.Phase), Reason: status.Reason,
 		Nodes: make([]api.Node, len(report.Nodes)), Replicas: make([]api.Replica, len(report.Replicas)),
@@ -147,12 +147,12 @@ func getHealth(w http.ResponseWriter, _ *http.Request) error {
 
 // getReady tells a load balancer whether to send requests here.
 func (s *Server) getReady(w http.ResponseWriter, _ *http.Request) error {
-	status := s.view.Status()
+	status := s.store.Status()
 	if s.draining.Load() {
 		writeText(w, http.StatusServiceUnavailable, "DRAINING: the process is about to end\n")
 		return nil
 	}
-	if status.Phase != view.Live {
+	if status.Phase != store.Live {
 		writeText(w, http.StatusServiceUnavailable, fmt.Sprintf("%s: %s\n", status.Phase, status.Reason))
 		return nil
 	}

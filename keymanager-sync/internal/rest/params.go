@@ -103,15 +103,15 @@ func (s *Server) stateFor(ctx context.Context, p params) (*catalog.State, error)
 	if err != nil {
 		return nil, err
 	}
-	if state := s.view.State(); state.Position().Sequence >= least {
+	if state := s.store.State(); state.Position().Sequence >= least {
 		return state, nil
 	}
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	state, err := s.view.WaitFor(limited, least)
+	state, err := s.store.WaitFor(limited, least)
 	if err != nil {
 		return nil, newProblem(http.StatusGatewayTimeout, "behind", fmt.Sprintf(
-			"this replica stands at sequence %d and did not reach %d within %s", s.view.State().Position().Sequence, least, timeout))
+			"this replica stands at sequence %d and did not reach %d within %s", s.store.State().Position().Sequence, least, timeout))
 	}
 	return state, nil
 }

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
@@ -69,11 +69,11 @@ func (s *Server) list(kind pb.Kind) action {
 		if err != nil {
 			return err
 		}
-		query := view.Query{Kind: kind, After: p["after"], Limit: int(limit)}
+		query := store.Query{Kind: kind, After: p["after"], Limit: int(limit)}
 		if err := narrow(&query, state, p); err != nil {
 			return err
 		}
-		page, err := s.view.List(query)
+		page, err := s.store.List(query)
 		if err != nil {
 			return fmt.Errorf("list %s: %w", catalog.Collection(kind), err)
 		}
@@ -81,7 +81,7 @@ func (s *Server) list(kind pb.Kind) action {
 	}
 }
 
-func writePage(w http.ResponseWriter, page view.Page) error {
+func writePage(w http.ResponseWriter, page store.Page) error {
 	body := []byte(`{"items":[`)
 	for i, record := range page.Records {
 		shown, err := record.Decode()

@@ -15,12 +15,12 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/fleet"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 )
 
 // Config is what the API needs; NodeToken, DrainDelay and ShutdownGrace may be left out.
 type Config struct {
-	View   *view.View
+	Store  *store.Store
 	Ledger *ledger.Ledger
 	Fleet  *fleet.Fleet
 	// AdminTokens open everything: the token's text by the name that the audit
@@ -39,7 +39,7 @@ type Config struct {
 
 // Server answers the REST API.
 type Server struct {
-	view    *view.View
+	store   *store.Store
 	ledger  *ledger.Ledger
 	fleet   *fleet.Fleet
 	tokens  *tokens
@@ -62,14 +62,14 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control API: %w", err)
 	}
-	if cfg.View == nil || cfg.Ledger == nil || cfg.Fleet == nil || cfg.Registry == nil || cfg.Logger == nil {
-		return nil, errors.New("control API: view, ledger, fleet, registry and logger are all needed")
+	if cfg.Store == nil || cfg.Ledger == nil || cfg.Fleet == nil || cfg.Registry == nil || cfg.Logger == nil {
+		return nil, errors.New("control API: store, ledger, fleet, registry and logger are all needed")
 	}
 	if cfg.ShutdownGrace <= 0 {
 		cfg.ShutdownGrace = 10 * time.Second
 	}
 	s := &Server{
-		view: cfg.View, ledger: cfg.Ledger, fleet: cfg.Fleet,
+		store: cfg.Store, ledger: cfg.Ledger, fleet: cfg.Fleet,
 		tokens: tokens, logger: cfg.Logger, delay: cfg.DrainDelay, grace: cfg.ShutdownGrace, metrics: newMetrics(cfg.Registry),
 		bodyTime: bodyTime,
 	}

@@ -215,7 +215,7 @@ func (s *Server) step(kind pb.Kind, verb string) action {
 // earlier is the revision before the one that is in force now, as the caller
 // sees it: a deployment that comes in between does not change what was meant.
 func (s *Server) earlier(api string) uint64 {
-	d, _ := catalog.Lookup[*pb.Deployment](s.view.State(), pb.Kind_KIND_DEPLOYMENT, api)
+	d, _ := catalog.Lookup[*pb.Deployment](s.store.State(), pb.Kind_KIND_DEPLOYMENT, api)
 	if len(d.GetPrevious()) == 0 {
 		return 0
 	}

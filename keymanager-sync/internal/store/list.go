@@ -1,4 +1,4 @@
-package view
+package store
 
 import (
 	"bytes"
@@ -46,7 +46,7 @@ type Page struct {
 
 // List reads one page. The ids are taken in order from the file, the resources
 // from the State, so a page shows one sequence of the log.
-func (v *View) List(q Query) (Page, error) {
+func (st *Store) List(q Query) (Page, error) {
 	limit := q.Limit
 	switch {
 	case limit == 0:
@@ -54,9 +54,9 @@ func (v *View) List(q Query) (Page, error) {
 	case limit < 0 || limit > largestPage:
 		return Page{}, fmt.Errorf("a page has 1 to %d resources, not %d", largestPage, limit)
 	}
-	page := Page{State: v.State()}
+	page := Page{State: st.State()}
 	prefix := binary.AppendUvarint(nil, uint64(q.Kind))
-	err := v.disk.read(func(tx *bbolt.Tx) error {
+	err := st.disk.read(func(tx *bbolt.Tx) error {
 		cursor := tx.Bucket([]byte(bucketChanges)).Cursor()
 		seen, last := 0, ""
 		for key, raw := seek(cursor, prefix, q.After); bytes.HasPrefix(key, prefix); key, raw = cursor.Next() {

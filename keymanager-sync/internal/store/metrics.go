@@ -1,4 +1,4 @@
-package view
+package store
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,13 +18,13 @@ type metrics struct {
 	misconfigured  prometheus.Gauge
 }
 
-// observe makes the view's metrics and shows them in a registry, if there is one.
-func (v *View) observe(registry prometheus.Registerer) {
+// observe makes the store's metrics and shows them in a registry, if there is one.
+func (st *Store) observe(registry prometheus.Registerer) {
 	register := promauto.With(registry)
 	counter := func(name, help string) prometheus.Counter {
 		return register.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
-	v.metrics = metrics{
+	st.metrics = metrics{
 		interruptions: counter("portcullis_log_interruptions_total", "Times following the log ended with trouble."),
 		rejects:       counter("portcullis_sync_rejects_total", "Changes that this version could not understand."),
 		undecodable:   counter("portcullis_log_undecodable_total", "Log entries that could not be understood and were passed over."),
@@ -38,33 +38,33 @@ func (v *View) observe(registry prometheus.Registerer) {
 			Name: "portcullis_snapshot_downloads_total", Help: "Snapshot downloads by whether they were admitted.",
 		}, []string{"result"}),
 		misconfigured: register.NewGauge(prometheus.GaugeOpts{
-			Name: "portcullis_log_misconfigured", Help: "1 if the log's stream is not configured as it was founded; the log says how.",
+			Name: "portcullis_log_misconfigured", Help: "1 if the log's stream is not configured as it was created; the log says how.",
 		}),
 	}
-	v.observeState(register)
+	st.observeState(register)
 }
 
-// observeState shows where the view stands, read when it is asked for.
-func (v *View) observeState(register promauto.Factory) {
+// observeState shows where the store stands, read when it is asked for.
+func (st *Store) observeState(register promauto.Factory) {
 	gauge := func(name, help string, labels prometheus.Labels, read func() float64) {
 		register.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, read)
 	}
-	gauge("portcullis_sync_sequence", "The log sequence at which the view stands.", nil,
-		func() float64 { return float64(v.State().Position().Sequence) })
-	gauge("portcullis_sync_epoch", "The epoch of the log that the view follows.", nil,
-		func() float64 { return float64(v.State().Position().Epoch) })
-	gauge("portcullis_sync_lag_seconds", "How long the view has been behind the log; 0: it is not.", nil,
-		func() float64 { return v.Status().Lag.Seconds() })
+	gauge("portcullis_sync_sequence", "The log sequence at which the store stands.", nil,
+		func() float64 { return float64(st.State().Position().Sequence) })
+	gauge("portcullis_sync_epoch", "The epoch of the log that the store follows.", nil,
+		func() float64 { return float64(st.State().Position().Epoch) })
+	gauge("portcullis_sync_lag_seconds", "How long the store has been behind the log; 0: it is not.", nil,
+		func() float64 { return st.Status().Lag.Seconds() })
 	gauge("portcullis_sync_rejected_resources", "Resources that this version cannot understand, now.", nil,
-		func() float64 { return float64(len(v.State().Rejects())) })
-	gauge("portcullis_view_bytes", "Size of the view's file.", nil, v.disk.size)
+		func() float64 { return float64(len(st.State().Rejects())) })
+	gauge("portcullis_view_bytes", "Size of the store's file.", nil, st.disk.size)
 	for _, phase := range []Phase{Opening, Loading, Live, Away, Hold} {
-		gauge("portcullis_log_state", "1 for the phase the view is in. Alarm on HOLD.", prometheus.Labels{"state": string(phase)},
-			func() float64 { return one(v.Status().Phase == phase) })
+		gauge("portcullis_log_state", "1 for the phase the store is in. Alarm on HOLD.", prometheus.Labels{"state": string(phase)},
+			func() float64 { return one(st.Status().Phase == phase) })
 	}
 	for _, kind := range catalog.Kinds() {
 		gauge("portcullis_resources", "Resources by kind.", prometheus.Labels{"kind": catalog.KindName(kind)},
-			func() float64 { return float64(v.State().Len(kind)) })
+			func() float64 { return float64(st.State().Len(kind)) })
 	}
 }
 

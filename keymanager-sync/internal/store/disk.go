@@ -1,4 +1,4 @@
-package view
+package store
 
 import (
 	"encoding/binary"
@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	fileName   = "view.db"
+	fileName   = "view.db" // since the first release, when the store was called view
 	fileFormat = 1
 	// Beside the file: the one that will replace it, the one that it replaced, and
 	// the latter's name for a moment.
@@ -36,7 +36,7 @@ const (
 const (
 	bucketMeta    = "meta"
 	bucketChanges = "changes"
-	bucketRejects = "rejects" // changes that this version cannot understand, beside the last good values
+	bucketRejects = "rejects" // changes that this version cannot understand; the last good values are kept too
 	bucketKeys    = "keys"    // idempotency key → memory
 	bucketAges    = "ages"    // sequence and idempotency key → nothing, for forgetting in order
 
@@ -45,9 +45,9 @@ const (
 )
 
 // errNotOpen: the file was replaced and could not be opened since, see reopen.
-var errNotOpen = errors.New("the view's file is not open")
+var errNotOpen = errors.New("the store's file is not open")
 
-// disk is the view's file. mu is held for writing only while the file is replaced.
+// disk is the store's file. mu is held for writing only while the file is replaced.
 type disk struct {
 	path string
 	mu   sync.RWMutex
@@ -213,16 +213,16 @@ func (d *disk) writtenAt() (at time.Time, err error) {
 	return at, err
 }
 
-// step is what a batch of entries does to the file.
-type step struct {
+// update is what a batch of entries changes in the file.
+type update struct {
 	before, after *catalog.State
 	touched       map[catalog.Ref]struct{}
 	memories      []memory
 	lastID        string
 }
 
-// write makes a step durable: all of it or nothing.
-func (d *disk) write(s step) error {
+// write makes an update durable: all of it or nothing.
+func (d *disk) write(u update) error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if d.db == nil {
@@ -230,18 +230,18 @@ func (d *disk) write(s step) error {
 	}
 	return d.db.Update(func(tx *bbolt.Tx) error {
 		changes := tx.Bucket([]byte(bucketChanges))
-		for _, ref := range sorted(s.touched) {
-			if err := putOrDelete(changes, s.after, ref); err != nil {
+		for _, ref := range sorted(u.touched) {
+			if err := putOrDelete(changes, u.after, ref); err != nil {
 				return err
 			}
 		}
-		if err := writeRejects(tx, s); err != nil {
+		if err := writeRejects(tx, u); err != nil {
 			return err
 		}
-		if err := remember(tx, s.memories); err != nil {
+		if err := remember(tx, u.memories); err != nil {
 			return err
 		}
-		return writePosition(tx, s.after, s.lastID)
+		return writePosition(tx, u.after, u.lastID)
 	})
 }
 
@@ -290,8 +290,8 @@ func writePosition(tx *bbolt.Tx, state *catalog.State, lastID string) error {
 
 // writeRejects renews the list of changes that cannot be understood, if it
 // differs; it is nearly always empty.
-func writeRejects(tx *bbolt.Tx, s step) error {
-	if sameRejects(s.before.Rejects(), s.after.Rejects()) {
+func writeRejects(tx *bbolt.Tx, u update) error {
+	if sameRejects(u.before.Rejects(), u.after.Rejects()) {
 		return nil
 	}
 	if err := tx.DeleteBucket([]byte(bucketRejects)); err != nil {
@@ -302,7 +302,7 @@ func writeRejects(tx *bbolt.Tx, s step) error {
 		return err
 	}
 	n := uint64(0)
-	for raw := range rejected(s.after) {
+	for raw := range rejected(u.after) {
 		n++
 		if err := bucket.Put(binary.BigEndian.AppendUint64(nil, n), []byte(raw)); err != nil {
 			return err

@@ -1,4 +1,4 @@
-package view
+package store
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 // A replacement is written to disk in transactions of this many changes.
 const loadChunk = 20_000
 
-// replacement is a file that is about to take the place of the view's.
+// replacement is a file that is about to replace the store's.
 type replacement struct {
 	path string
 	db   *bbolt.DB
@@ -62,7 +62,7 @@ func (r *replacement) write(state *catalog.State) error {
 		}
 	}
 	return r.db.Update(func(tx *bbolt.Tx) error {
-		if err := writeRejects(tx, step{before: catalog.Empty(), after: state}); err != nil {
+		if err := writeRejects(tx, update{before: catalog.Empty(), after: state}); err != nil {
 			return err
 		}
 		return writePosition(tx, state, "")
@@ -114,8 +114,8 @@ func (r *replacement) discard() error {
 	return errors.Join(r.db.Close(), remove(r.path))
 }
 
-// install puts the replacement in the place of the view's file, which is kept
-// beside it until the next time. If no file can be opened afterwards, reopen can
+// install replaces the store's file, which is kept in the same directory until the
+// next time. If no file can be opened afterwards, reopen can
 // do it later.
 func (d *disk) install(r *replacement) error {
 	if err := r.db.Close(); err != nil {

@@ -1,4 +1,4 @@
-package view_test
+package store_test
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/snapshot"
@@ -36,12 +36,12 @@ func fill(t *testing.T, r *running, n int) {
 func TestListPagesInOrder(t *testing.T) {
 	const n = 2500
 	r := run(t, streamtest.New(t), config(t.TempDir()))
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	r.append(t, put(t, "zzz", 1)) // another kind, a neighbour in the file
 	fill(t, r, n)
 	after, seen := "", 0
 	for pages := 1; ; pages++ {
-		page, err := r.List(view.Query{Kind: pb.Kind_KIND_SUBSCRIPTION, After: after, Limit: 1000})
+		page, err := r.List(store.Query{Kind: pb.Kind_KIND_SUBSCRIPTION, After: after, Limit: 1000})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,12 +62,12 @@ func TestListPagesInOrder(t *testing.T) {
 	if seen != n {
 		t.Errorf("%d records", seen)
 	}
-	page, err := r.List(view.Query{Kind: pb.Kind_KIND_APPLICATION})
+	page, err := r.List(store.Query{Kind: pb.Kind_KIND_APPLICATION})
 	if err != nil || len(page.Records) != 1 || page.Next != "" {
 		t.Errorf("applications: %d, next %q, %v", len(page.Records), page.Next, err)
 	}
 	for _, limit := range []int{-1, 1001} {
-		if _, err := r.List(view.Query{Kind: pb.Kind_KIND_APPLICATION, Limit: limit}); err == nil {
+		if _, err := r.List(store.Query{Kind: pb.Kind_KIND_APPLICATION, Limit: limit}); err == nil {
 			t.Errorf("limit %d is accepted", limit)
 		}
 	}
@@ -75,10 +75,10 @@ func TestListPagesInOrder(t *testing.T) {
 
 func TestListFilters(t *testing.T) {
 	r := run(t, streamtest.New(t), config(t.TempDir()))
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	fill(t, r, 200)
 	decoded := 0
-	page, err := r.List(view.Query{
+	page, err := r.List(store.Query{
 		Kind: pb.Kind_KIND_SUBSCRIPTION, Contains: []string{"app-7"},
 		Match: func(record catalog.Record) bool {
 			decoded++
@@ -99,12 +99,12 @@ func TestSnapshotIsExactAndKept(t *testing.T) {
 	cfg := config(t.TempDir())
 	cfg.SnapshotAge, cfg.MaxDownloads = time.Minute, 2
 	empty := open(t, config(t.TempDir()))
-	if _, err := empty.Snapshot(t.Context()); !errors.Is(err, view.ErrEmpty) {
+	if _, err := empty.Snapshot(t.Context()); !errors.Is(err, store.ErrEmpty) {
 		t.Errorf("snapshot before joining: %v", err)
 	}
 	_ = empty.Close()
 	r := run(t, streamtest.New(t), cfg)
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	r.append(t, put(t, "a", 1), broken("x"))
 	first, err := r.Snapshot(t.Context())
 	if err != nil {
@@ -138,7 +138,7 @@ func TestSnapshotIsExactAndKept(t *testing.T) {
 	// Under writes the same bytes are handed out for a while.
 	r.append(t, put(t, "b", 1))
 	if again, err := r.Snapshot(t.Context()); err != nil || again != first {
-		t.Errorf("built anew within SnapshotAge, %v", err)
+		t.Errorf("built again within SnapshotAge, %v", err)
 	}
 	one, ok1 := r.Admit()
 	_, ok2 := r.Admit()
@@ -157,7 +157,7 @@ func TestSnapshotIsRenewedWhenTheStateMoved(t *testing.T) {
 	cfg := config(t.TempDir())
 	cfg.SnapshotAge = time.Nanosecond
 	r := run(t, streamtest.New(t), cfg)
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	r.append(t, put(t, "a", 1))
 	first, err := r.Snapshot(t.Context())
 	if err != nil {
@@ -165,7 +165,7 @@ func TestSnapshotIsRenewedWhenTheStateMoved(t *testing.T) {
 	}
 	time.Sleep(50 * time.Millisecond)
 	if again, _ := r.Snapshot(t.Context()); again != first {
-		t.Error("built anew although nothing has changed")
+		t.Error("built again although nothing has changed")
 	}
 	r.append(t, put(t, "b", 1))
 	time.Sleep(50 * time.Millisecond)

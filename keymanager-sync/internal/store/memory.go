@@ -1,4 +1,4 @@
-package view
+package store
 
 import (
 	"encoding/binary"
@@ -38,10 +38,10 @@ type memory struct {
 }
 
 // Remembered finds the transaction that was carried out under an idempotency key.
-func (v *View) Remembered(key string) (Memory, bool, error) {
+func (st *Store) Remembered(key string) (Memory, bool, error) {
 	var m Memory
 	found := false
-	err := v.disk.read(func(tx *bbolt.Tx) error {
+	err := st.disk.read(func(tx *bbolt.Tx) error {
 		m, found = decodeMemory(tx.Bucket([]byte(bucketKeys)).Get([]byte(key)))
 		return nil
 	})

@@ -1,4 +1,4 @@
-package view
+package store
 
 import (
 	"context"
@@ -34,13 +34,13 @@ type keeper struct {
 
 // Admit lets a snapshot download begin, unless MaxDownloads are under way. The
 // download must call release when it is over.
-func (v *View) Admit() (release func(), ok bool) {
+func (st *Store) Admit() (release func(), ok bool) {
 	select {
-	case v.keep.slots <- struct{}{}:
-		v.metrics.downloads.WithLabelValues("admitted").Inc()
-		return sync.OnceFunc(func() { <-v.keep.slots }), true
+	case st.keep.slots <- struct{}{}:
+		st.metrics.downloads.WithLabelValues("admitted").Inc()
+		return sync.OnceFunc(func() { <-st.keep.slots }), true
 	default:
-		v.metrics.downloads.WithLabelValues("refused").Inc()
+		st.metrics.downloads.WithLabelValues("refused").Inc()
 		return nil, false
 	}
 }
@@ -49,30 +49,30 @@ func (v *View) Admit() (release func(), ok bool) {
 // to build) behind the newest. It is built when it is asked for and the state has
 // moved on, once at a time however many ask.
 // The error is ErrEmpty before the replica has joined a log.
-func (v *View) Snapshot(ctx context.Context) (*Snapshot, error) {
-	if s := v.kept(); s != nil {
+func (st *Store) Snapshot(ctx context.Context) (*Snapshot, error) {
+	if s := st.kept(); s != nil {
 		return s, nil
 	}
 	select {
-	case v.keep.build <- struct{}{}:
+	case st.keep.build <- struct{}{}:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for a snapshot: %w", ctx.Err())
 	}
-	defer func() { <-v.keep.build }()
-	if s := v.kept(); s != nil { // somebody else has built it meanwhile
+	defer func() { <-st.keep.build }()
+	if s := st.kept(); s != nil { // somebody else has built it meanwhile
 		return s, nil
 	}
-	state := v.State()
+	state := st.State()
 	p := state.Position()
 	if p.Epoch == 0 {
 		return nil, ErrEmpty
 	}
 	began := time.Now()
-	body, err := encode(state, v.streamName(), v.cfg.Writer)
+	body, err := encode(state, st.streamName(), st.cfg.Writer)
 	if err != nil {
 		return nil, fmt.Errorf("build snapshot at %s: %w", p, err)
 	}
-	v.metrics.snapshotBuilds.Inc()
+	st.metrics.snapshotBuilds.Inc()
 	s := &Snapshot{
 		ETag:  fmt.Sprintf(`"%d-%d-%016x"`, p.Epoch, p.Sequence, state.SetHash()),
 		Epoch: p.Epoch, EpochID: p.EpochID, Sequence: p.Sequence, SetHash: state.SetHash(),
@@ -80,19 +80,19 @@ func (v *View) Snapshot(ctx context.Context) (*Snapshot, error) {
 	}
 	// A large state takes long to build; under steady writes most of the time
 	// must remain for other things.
-	s.fresh = time.Now().Add(max(v.cfg.SnapshotAge, 3*time.Since(began)))
-	v.keep.mu.Lock()
-	v.keep.current = s
-	v.keep.mu.Unlock()
+	s.fresh = time.Now().Add(max(st.cfg.SnapshotAge, 3*time.Since(began)))
+	st.keep.mu.Lock()
+	st.keep.current = s
+	st.keep.mu.Unlock()
 	return s, nil
 }
 
 // kept is the snapshot that may still be handed out.
-func (v *View) kept() *Snapshot {
-	p := v.State().Position()
-	v.keep.mu.Lock()
-	defer v.keep.mu.Unlock()
-	s := v.keep.current
+func (st *Store) kept() *Snapshot {
+	p := st.State().Position()
+	st.keep.mu.Lock()
+	defer st.keep.mu.Unlock()
+	s := st.keep.current
 	if s == nil || s.Epoch != p.Epoch || s.EpochID != p.EpochID {
 		return nil
 	}
@@ -103,8 +103,8 @@ func (v *View) kept() *Snapshot {
 }
 
 // streamName is the name of the log's stream; empty before it was found.
-func (v *View) streamName() string {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.stream
+func (st *Store) streamName() string {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.stream
 }

@@ -1,4 +1,4 @@
-package view
+package store
 
 import (
 	"errors"
@@ -8,13 +8,13 @@ import (
 var (
 	// ErrBusy: as many snapshots are being downloaded as may be at once.
 	ErrBusy = errors.New("too many snapshot downloads at once")
-	// ErrEmpty: the view has joined no log yet, so there is nothing to show.
+	// ErrEmpty: the store has joined no log yet, so there is nothing to show.
 	ErrEmpty = errors.New("this replica has joined no log yet")
-	// ErrLocked: another process has the view's file open.
+	// ErrLocked: another process has the store's file open.
 	ErrLocked = errors.New("another process is using the data directory")
 )
 
-// HoldError says why the view is on hold.
+// HoldError says why the store is on hold.
 type HoldError struct {
 	Reason string
 }

@@ -1,4 +1,4 @@
-package view_test
+package store_test
 
 import (
 	"context"
@@ -14,21 +14,21 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
 )
 
 // quick listens for other replicas for no longer than a test needs.
-func quick() view.NewEpoch { return view.NewEpoch{Listen: time.Millisecond} }
+func quick() store.NewEpoch { return store.NewEpoch{Listen: time.Millisecond} }
 
-// beginEpoch loses the log and begins the next epoch from a view.
-func beginEpoch(t *testing.T, server *streamtest.Server, v *view.View) {
+// beginEpoch loses the log and begins the next epoch from a store.
+func beginEpoch(t *testing.T, server *streamtest.Server, st *store.Store) {
 	t.Helper()
 	bus := server.Connect(t, "new-epoch")
 	loseLog(t, server, bus)
-	if _, err := view.BeginEpoch(t.Context(), v, bus, quick()); err != nil {
+	if _, err := store.BeginEpoch(t.Context(), st, bus, quick()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -44,33 +44,33 @@ func loseLog(t *testing.T, server *streamtest.Server, bus *stream.Bus) {
 	}
 }
 
-// stopped is a replica's view as new-epoch opens it.
-func stopped(t *testing.T, dir string) *view.View {
+// stopped is a replica's store as new-epoch opens it.
+func stopped(t *testing.T, dir string) *store.Store {
 	t.Helper()
-	v := open(t, config(dir))
-	t.Cleanup(func() { _ = v.Close() })
-	return v
+	st := open(t, config(dir))
+	t.Cleanup(func() { _ = st.Close() })
+	return st
 }
 
 // The log holds all that the replica has: whatever is asked, nothing is touched.
 func TestNewEpochIsRefusedWhereTheLogIsWell(t *testing.T) {
 	server, dir := streamtest.New(t), t.TempDir()
 	a := run(t, server, config(dir))
-	a.await(t, view.Live)
+	a.await(t, store.Live)
 	a.append(t, put(t, "a", 1))
 	a.stop()
 	b := run(t, server, config(t.TempDir()))
-	b.await(t, view.Live)
+	b.await(t, store.Live)
 	for _, beyond := range []uint64{0, 1} { // the replica is as advanced as the log, and behind it
 		for _, giveUp := range []bool{false, true} {
 			how := quick()
 			how.GiveUp = giveUp
-			v := open(t, config(dir))
-			_, err := view.BeginEpoch(t.Context(), v, server.Connect(t, "new-epoch"), how)
-			if !errors.Is(err, view.ErrLogIsWell) {
+			st := open(t, config(dir))
+			_, err := store.BeginEpoch(t.Context(), st, server.Connect(t, "new-epoch"), how)
+			if !errors.Is(err, store.ErrLogIsWell) {
 				t.Errorf("%d entries beyond, give up %t: %v", beyond, giveUp, err)
 			}
-			if err := v.Close(); err != nil {
+			if err := st.Close(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -84,7 +84,7 @@ func TestNewEpochIsRefusedWhereTheLogIsWell(t *testing.T) {
 func TestNewEpochIsRefusedBehindAnotherReplica(t *testing.T) {
 	server, dir := streamtest.New(t), t.TempDir()
 	a := run(t, server, config(dir))
-	a.await(t, view.Live)
+	a.await(t, store.Live)
 	a.append(t, put(t, "a", 1))
 	p := a.State().Position()
 	a.stop()
@@ -98,12 +98,12 @@ func TestNewEpochIsRefusedBehindAnotherReplica(t *testing.T) {
 			time.Sleep(5 * time.Millisecond)
 		}
 	})
-	v := stopped(t, dir)
-	_, err := view.BeginEpoch(t.Context(), v, bus, view.NewEpoch{Listen: 500 * time.Millisecond})
-	if !errors.Is(err, view.ErrWouldLose) || !strings.Contains(err.Error(), "replica b stands at sequence 2") {
+	st := stopped(t, dir)
+	_, err := store.BeginEpoch(t.Context(), st, bus, store.NewEpoch{Listen: 500 * time.Millisecond})
+	if !errors.Is(err, store.ErrWouldLose) || !strings.Contains(err.Error(), "replica b stands at sequence 2") {
 		t.Errorf("%v", err)
 	}
-	_, err = view.BeginEpoch(t.Context(), v, bus, view.NewEpoch{Listen: 500 * time.Millisecond, GiveUp: true})
+	_, err = store.BeginEpoch(t.Context(), st, bus, store.NewEpoch{Listen: 500 * time.Millisecond, GiveUp: true})
 	if err != nil {
 		t.Errorf("giving it up: %v", err)
 	}
@@ -122,7 +122,7 @@ type writer struct {
 func (w *writer) write(ctx context.Context, name string) {
 	for i := 0; ctx.Err() == nil; i++ {
 		log, state := w.Log(), w.State()
-		if log == nil || w.Status().Phase != view.Live {
+		if log == nil || w.Status().Phase != store.Live {
 			time.Sleep(time.Millisecond)
 			continue
 		}
@@ -143,7 +143,7 @@ func (w *writer) write(ctx context.Context, name string) {
 	}
 }
 
-// A log was made anew, and a replica begins to write to it at the moment at which
+// A log was created again, and a replica begins to write to it at the moment at which
 // another begins a new epoch. Either its entries are seen, and nothing begins; or
 // they are to be given up, and after the epoch has begun it gets no
 // acknowledgement any more.
@@ -156,15 +156,15 @@ func TestNewEpochAgainstAWriter(t *testing.T) {
 		giveUp := round%2 == 1
 		server, dir := streamtest.New(t), t.TempDir()
 		a := run(t, server, config(dir))
-		a.await(t, view.Live)
+		a.await(t, store.Live)
 		a.append(t, put(t, "a", 1))
 		a.append(t, put(t, "b", 1))
 		a.stop()
 		bus := server.Connect(t, "new-epoch")
 		loseLog(t, server, bus)
-		w := &writer{running: run(t, server, config(t.TempDir()))} // makes the log anew
-		w.await(t, view.Live)
-		anew := w.Log()
+		w := &writer{running: run(t, server, config(t.TempDir()))} // creates the log again
+		w.await(t, store.Live)
+		again := w.Log()
 		ctx, cancel := context.WithCancel(t.Context())
 		var writing sync.WaitGroup
 		start := time.Duration(rand.IntN(12)) * time.Millisecond
@@ -172,8 +172,8 @@ func TestNewEpochAgainstAWriter(t *testing.T) {
 			time.Sleep(start)
 			w.write(ctx, t.Name())
 		})
-		v := open(t, config(dir))
-		_, err := view.BeginEpoch(t.Context(), v, bus, view.NewEpoch{Listen: time.Millisecond, GiveUp: giveUp})
+		st := open(t, config(dir))
+		_, err := store.BeginEpoch(t.Context(), st, bus, store.NewEpoch{Listen: time.Millisecond, GiveUp: giveUp})
 		w.began.Store(true)
 		acked := w.acked.Load()
 		time.Sleep(50 * time.Millisecond) // time in which acknowledgements would come
@@ -185,15 +185,15 @@ func TestNewEpochAgainstAWriter(t *testing.T) {
 			if w.late.Load() > 0 || !giveUp && w.acked.Load() > 0 {
 				t.Errorf("round %d, give up %t: epoch 2 began; %d writes to epoch 1 were acknowledged, %d of them afterwards", round, giveUp, w.acked.Load(), w.late.Load())
 			}
-		case errors.Is(err, view.ErrWouldLose) && !giveUp:
+		case errors.Is(err, store.ErrWouldLose) && !giveUp:
 			refused++
-			if _, last, err := anew.Bounds(t.Context()); err != nil || int64(last) < acked {
+			if _, last, err := again.Bounds(t.Context()); err != nil || int64(last) < acked {
 				t.Errorf("round %d: refused, and the log has %d of %d entries, %v", round, last, acked, err)
 			}
 		default:
 			t.Errorf("round %d, give up %t: %v", round, giveUp, err)
 		}
-		_ = v.Close()
+		_ = st.Close()
 		w.stop()
 		server.Stop(t)
 	}
@@ -203,12 +203,12 @@ func TestNewEpochAgainstAWriter(t *testing.T) {
 	}
 }
 
-// new-epoch was killed after it had ended the epoch: nobody can write, also after a
+// new-epoch was killed after it had ended the epoch: no replica can write, also after a
 // restart, until it is run again.
 func TestNewEpochIsInterrupted(t *testing.T) {
 	server, dir := streamtest.New(t), t.TempDir()
 	a := run(t, server, config(dir))
-	a.await(t, view.Live)
+	a.await(t, store.Live)
 	a.append(t, put(t, "a", 1))
 	log := a.Log()
 	p := a.State().Position()
@@ -219,16 +219,16 @@ func TestNewEpochIsInterrupted(t *testing.T) {
 	if _, err := log.Append(t.Context(), 1, "end", data, "end-1"); err != nil {
 		t.Fatal(err)
 	}
-	if s := a.await(t, view.Hold); s.Position.Sequence != 1 || !strings.Contains(s.Reason, "ended at sequence 2") {
+	if s := a.await(t, store.Hold); s.Position.Sequence != 1 || !strings.Contains(s.Reason, "ended at sequence 2") {
 		t.Errorf("%+v", s)
 	}
 	a.stop()
 	again := run(t, server, config(dir))
-	if s := again.await(t, view.Hold); s.Position.Sequence != 1 {
+	if s := again.await(t, store.Hold); s.Position.Sequence != 1 {
 		t.Errorf("%+v", s)
 	}
 	again.stop()
-	if _, err := view.BeginEpoch(t.Context(), stopped(t, dir), server.Connect(t, "new-epoch"), quick()); err != nil {
+	if _, err := store.BeginEpoch(t.Context(), stopped(t, dir), server.Connect(t, "new-epoch"), quick()); err != nil {
 		t.Error(err)
 	}
 }
@@ -238,7 +238,7 @@ func TestNewEpochIsInterrupted(t *testing.T) {
 func TestNewEpochAfterARollback(t *testing.T) {
 	server, dir := streamtest.New(t), t.TempDir()
 	a := run(t, server, config(dir))
-	a.await(t, view.Live)
+	a.await(t, store.Live)
 	a.append(t, put(t, "a", 1))
 	server.Stop(t)
 	copied := t.TempDir()
@@ -246,7 +246,7 @@ func TestNewEpochAfterARollback(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.Start(t)
-	a.await(t, view.Live)
+	a.await(t, store.Live)
 	a.append(t, put(t, "b", 1))
 	a.stop()
 	server.Stop(t)
@@ -257,7 +257,7 @@ func TestNewEpochAfterARollback(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := view.BeginEpoch(t.Context(), stopped(t, dir), bus, quick())
+	log, err := store.BeginEpoch(t.Context(), stopped(t, dir), bus, quick())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package view
+package store
 
 import (
 	"errors"
@@ -59,27 +59,27 @@ func TestReplacementIsInterrupted(t *testing.T) {
 // What was carried out before is remembered when the file is replaced, up to
 // where its history is still true.
 func TestReplacementRemembers(t *testing.T) {
-	v, now := remembering(t), time.Now()
+	st, now := remembering(t), time.Now()
 	for i := range uint64(4) {
-		write(t, v, memory{key: fmt.Sprintf("key-%d", i+1), Memory: Memory{Sequence: i + 1, Time: now.Add(-time.Hour), Command: "c"}})
+		write(t, st, memory{key: fmt.Sprintf("key-%d", i+1), Memory: Memory{Sequence: i + 1, Time: now.Add(-time.Hour), Command: "c"}})
 	}
-	fresh, err := v.disk.prepare(stateAt(9), 3)
+	fresh, err := st.disk.prepare(stateAt(9), 3)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := fresh.remember([]memory{{key: "skipped", Memory: Memory{Sequence: 7, Time: now}}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := v.disk.install(fresh); err != nil {
+	if err := st.disk.install(fresh); err != nil {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]bool{"key-1": true, "key-3": true, "key-4": false, "skipped": true} {
-		if knows(t, v, key) != want {
+		if knows(t, st, key) != want {
 			t.Errorf("%s is known: %t, want %t", key, !want, want)
 		}
 	}
 	count, ages := uint64(0), 0
-	err = v.disk.read(func(tx *bbolt.Tx) error {
+	err = st.disk.read(func(tx *bbolt.Tx) error {
 		count, ages = decodeCount(tx.Bucket([]byte(bucketMeta)).Get([]byte(keyMemories))), tx.Bucket([]byte(bucketAges)).Stats().KeyN
 		return nil
 	})
@@ -90,8 +90,8 @@ func TestReplacementRemembers(t *testing.T) {
 
 // A file that cannot be opened at once after it was replaced is opened later.
 func TestReplacedFileIsOpenedLater(t *testing.T) {
-	v := remembering(t)
-	fresh, err := v.disk.prepare(stateAt(9), 0)
+	st := remembering(t)
+	fresh, err := st.disk.prepare(stateAt(9), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,68 +104,68 @@ func TestReplacedFileIsOpenedLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := v.disk.install(fresh); !errors.Is(err, ErrLocked) {
+	if err := st.disk.install(fresh); !errors.Is(err, ErrLocked) {
 		t.Fatalf("install: %v, want ErrLocked", err)
 	}
-	if _, _, err := v.Remembered("x"); !errors.Is(err, errNotOpen) {
+	if _, _, err := st.Remembered("x"); !errors.Is(err, errNotOpen) {
 		t.Errorf("reading without a file: %v", err)
 	}
-	if err := v.disk.write(step{before: v.State(), after: v.State()}); !errors.Is(err, errNotOpen) {
+	if err := st.disk.write(update{before: st.State(), after: st.State()}); !errors.Is(err, errNotOpen) {
 		t.Errorf("writing without a file: %v", err)
 	}
-	if _, ok := errors.AsType[*HoldError](v.reopen()); !ok {
+	if _, ok := errors.AsType[*HoldError](st.reopen()); !ok {
 		t.Error("no hold although the file is locked")
 	}
 	if err := other.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := v.reopen(); err != nil || v.State().Position().Sequence != 9 {
-		t.Errorf("reopened at %s, %v; want the state of the file", v.State().Position(), err)
+	if err := st.reopen(); err != nil || st.State().Position().Sequence != 9 {
+		t.Errorf("reopened at %s, %v; want the state of the file", st.State().Position(), err)
 	}
-	if err := v.disk.write(step{before: v.State(), after: v.State()}); err != nil {
+	if err := st.disk.write(update{before: st.State(), after: st.State()}); err != nil {
 		t.Error(err)
 	}
 	// A file that is open is left alone.
-	if state, err := v.disk.reopen(); state != nil || err != nil {
+	if state, err := st.disk.reopen(); state != nil || err != nil {
 		t.Errorf("opened twice: %v, %v", state, err)
 	}
 }
 
 // A replacement that cannot be put in place leaves the old file open.
 func TestReplacementFails(t *testing.T) {
-	v := remembering(t)
-	write(t, v, memory{key: "k", Memory: Memory{Sequence: 1, Time: time.Now()}})
+	st := remembering(t)
+	write(t, st, memory{key: "k", Memory: Memory{Sequence: 1, Time: time.Now()}})
 	// A directory cannot be replaced by a file.
-	if err := os.MkdirAll(filepath.Join(v.disk.path+".before", "x"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(st.disk.path+".before", "x"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := replace(v.disk, stateAt(9)); err == nil {
+		if err := replace(st.disk, stateAt(9)); err == nil {
 			t.Fatal("replaced")
 		}
-		if !knows(t, v, "k") {
+		if !knows(t, st, "k") {
 			t.Error("the old file is not open")
 		}
 	}
-	if err := os.RemoveAll(v.disk.path + ".before"); err != nil {
+	if err := os.RemoveAll(st.disk.path + ".before"); err != nil {
 		t.Fatal(err)
 	}
-	if err := replace(v.disk, stateAt(9)); err != nil {
+	if err := replace(st.disk, stateAt(9)); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestRespiteGrows(t *testing.T) {
-	v := &View{}
+	st := &Store{}
 	for catches, most := range []time.Duration{attachMaximum, attachMaximum, 2 * attachMaximum, 4 * attachMaximum, catchUpMaximum} {
-		v.catches = catches
+		st.catches = catches
 		least := min(attachMinimum<<max(catches-1, 0), catchUpMaximum)
-		if d := v.respite(); d < least || d > min(most, catchUpMaximum) {
+		if d := st.respite(); d < least || d > min(most, catchUpMaximum) {
 			t.Errorf("after %d snapshots: %s, want %s to %s", catches, d, least, most)
 		}
 	}
-	v.catches = 1 << 20
-	if d := v.respite(); d != catchUpMaximum {
+	st.catches = 1 << 20
+	if d := st.respite(); d != catchUpMaximum {
 		t.Errorf("after many snapshots: %s", d)
 	}
 }

@@ -1,4 +1,4 @@
-package view
+package store
 
 import (
 	"fmt"
@@ -32,11 +32,11 @@ func large(b *testing.B, n int) *catalog.State {
 	return builder.State()
 }
 
-// BenchmarkMillion reports what the view costs with a million subscriptions.
+// BenchmarkMillion reports what the store costs with a million subscriptions.
 func BenchmarkMillion(b *testing.B) {
 	const n = 1_000_000
 	dir := b.TempDir()
-	v, err := Open(Config{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
+	st, err := Open(Config{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -47,36 +47,36 @@ func BenchmarkMillion(b *testing.B) {
 		figures[unit] = float64(time.Since(began).Microseconds()) / 1000
 	}
 	state := large(b, n)
-	took("replace-ms", func() { err = replace(v.disk, state) })
+	took("replace-ms", func() { err = replace(st.disk, state) })
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := v.Close(); err != nil {
+	if err := st.Close(); err != nil {
 		b.Fatal(err)
 	}
-	took("open-ms", func() { v, err = Open(Config{Dir: dir, Logger: slog.New(slog.DiscardHandler)}) })
+	took("open-ms", func() { st, err = Open(Config{Dir: dir, Logger: slog.New(slog.DiscardHandler)}) })
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer func() { _ = v.Close() }()
-	took("snapshot-ms", func() { _, err = v.Snapshot(b.Context()) })
+	defer func() { _ = st.Close() }()
+	took("snapshot-ms", func() { _, err = st.Snapshot(b.Context()) })
 	if err != nil {
 		b.Fatal(err)
 	}
-	took("all-pages-ms", func() { walk(b, v, n) })
+	took("all-pages-ms", func() { walk(b, st, n) })
 	took("page-of-one-application-ms", func() {
-		page, err := v.List(Query{
+		page, err := st.List(Query{
 			Kind: pb.Kind_KIND_SUBSCRIPTION, After: "s-0500000", Contains: []string{"app-60000"}, Limit: 1000,
 		})
 		if err != nil || len(page.Records) != 10 {
 			b.Fatalf("%d records, %v", len(page.Records), err)
 		}
 	})
-	figures["file-MiB"] = v.disk.size() / (1 << 20)
+	figures["file-MiB"] = st.disk.size() / (1 << 20)
 	after := state.At(catalog.Position{Epoch: 1, EpochID: "f", Sequence: 2})
 	touched := map[catalog.Ref]struct{}{{Kind: pb.Kind_KIND_SUBSCRIPTION, ID: "s-0777777"}: {}}
 	for b.Loop() {
-		if err := v.disk.write(step{before: state, after: after, touched: touched}); err != nil {
+		if err := st.disk.write(update{before: state, after: after, touched: touched}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -85,11 +85,11 @@ func BenchmarkMillion(b *testing.B) {
 	}
 }
 
-func walk(b *testing.B, v *View, want int) {
+func walk(b *testing.B, st *Store, want int) {
 	b.Helper()
 	seen, after := 0, ""
 	for {
-		page, err := v.List(Query{Kind: pb.Kind_KIND_SUBSCRIPTION, After: after, Limit: 1000})
+		page, err := st.List(Query{Kind: pb.Kind_KIND_SUBSCRIPTION, After: after, Limit: 1000})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package view
+package store
 
 import (
 	"bytes"
@@ -35,31 +35,31 @@ func encode(state *catalog.State, stream, writer string) ([]byte, error) {
 	return body.Bytes(), nil
 }
 
-// catchUp replaces the view by a peer's snapshot, because the log does not reach
-// back to what is on this disk. The file as it was stays beside the new one.
-func (v *View) catchUp(ctx context.Context, log *stream.Log, why string) error {
-	if len(v.cfg.Peers) == 0 {
+// catchUp replaces the store by a peer's snapshot, because the log does not reach
+// back to what is on this disk. The old file stays next to the new one.
+func (st *Store) catchUp(ctx context.Context, log *stream.Log, why string) error {
+	if len(st.cfg.Peers) == 0 {
 		return holdf("%s: a snapshot of another replica is needed (hint: name the other replicas in the setting peers)", why)
 	}
-	v.catches++
+	st.catches++
 	first, _, err := log.Bounds(ctx)
 	if err != nil {
 		return err
 	}
-	v.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "taking a snapshot from a peer", slog.String("reason", why))
+	st.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "taking a snapshot from a peer", slog.String("reason", why))
 	var faults []error
-	for _, i := range rand.Perm(len(v.cfg.Peers)) { //nolint:gosec // spreads load, hides nothing
-		peer := strings.TrimSuffix(v.cfg.Peers[i], "/")
-		state, err := v.download(ctx, peer, log.Identity(), first)
+	for _, i := range rand.Perm(len(st.cfg.Peers)) { //nolint:gosec // spreads load, hides nothing
+		peer := strings.TrimSuffix(st.cfg.Peers[i], "/")
+		state, err := st.download(ctx, peer, log.Identity(), first)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", peer, err))
 			continue
 		}
-		if err := v.replace(ctx, log, first, state); err != nil {
-			return holdf("the view cannot be written to %s: %v (hint: look at the disk; the replica keeps trying)", v.disk.path, err)
+		if err := st.replace(ctx, log, first, state); err != nil {
+			return holdf("the store cannot be written to %s: %v (hint: look at the disk; the replica keeps trying)", st.disk.path, err)
 		}
-		v.restart(state)
-		v.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "snapshot taken", slog.String("peer", peer), slog.Uint64("sequence", state.Position().Sequence))
+		st.restart(state)
+		st.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "snapshot taken", slog.String("peer", peer), slog.Uint64("sequence", state.Position().Sequence))
 		return nil
 	}
 	return holdf("%s, and no peer gave a snapshot: %v (hint: the replica keeps trying)", why, errors.Join(faults...))
@@ -68,8 +68,8 @@ func (v *View) catchUp(ctx context.Context, log *stream.Log, why string) error {
 // replace puts a peer's state on disk. A snapshot has no idempotency keys: those
 // that the present file has are kept, and those of the entries in between are
 // read from the log, as far back as it goes.
-func (v *View) replace(ctx context.Context, log *stream.Log, first uint64, state *catalog.State) error {
-	known := v.State().Position()
+func (st *Store) replace(ctx context.Context, log *stream.Log, first uint64, state *catalog.State) error {
+	known := st.State().Position()
 	switch id := log.Identity(); {
 	case known.Epoch == id.Epoch && known.EpochID == id.EpochID:
 	case known.Epoch+1 == id.Epoch:
@@ -79,22 +79,22 @@ func (v *View) replace(ctx context.Context, log *stream.Log, first uint64, state
 		// Which entries were given up in the epochs between is not known.
 		known.Sequence = 0
 	}
-	fresh, err := v.disk.prepare(state, known.Sequence)
+	fresh, err := st.disk.prepare(state, known.Sequence)
 	if err != nil {
 		return err
 	}
-	if err := v.recall(ctx, log, max(first, known.Sequence+1), state.Position().Sequence, fresh); err != nil {
+	if err := st.recall(ctx, log, max(first, known.Sequence+1), state.Position().Sequence, fresh); err != nil {
 		if ctx.Err() != nil {
 			return errors.Join(ctx.Err(), fresh.discard())
 		}
-		v.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "idempotency keys of entries that this replica has skipped are not known to it",
+		st.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "idempotency keys of entries that this replica has skipped are not known to it",
 			slog.Uint64("from", known.Sequence+1), slog.Uint64("to", state.Position().Sequence), slog.Any("error", err))
 	}
-	return v.disk.install(fresh)
+	return st.disk.install(fresh)
 }
 
 // recall reads the idempotency keys of the entries from one sequence to another.
-func (v *View) recall(ctx context.Context, log *stream.Log, from, to uint64, fresh *replacement) error {
+func (st *Store) recall(ctx context.Context, log *stream.Log, from, to uint64, fresh *replacement) error {
 	if to >= memoryLimit { // more could not be remembered
 		from = max(from, to-memoryLimit+1)
 	}
@@ -126,23 +126,23 @@ func (v *View) recall(ctx context.Context, log *stream.Log, from, to uint64, fre
 }
 
 // restart shows a state that does not follow from the one before it.
-func (v *View) restart(state *catalog.State) {
-	v.mu.Lock()
-	v.last, v.behind, v.recent, v.foreign = 0, time.Time{}, recent{}, false
-	v.mu.Unlock()
-	v.publish(state, nil)
+func (st *Store) restart(state *catalog.State) {
+	st.mu.Lock()
+	st.last, st.behind, st.recent, st.foreign = 0, time.Time{}, recent{}, false
+	st.mu.Unlock()
+	st.publish(state, nil)
 }
 
 // download builds a peer's state aside. first is where the log begins.
-func (v *View) download(ctx context.Context, peer string, id stream.Identity, first uint64) (*catalog.State, error) {
+func (st *Store) download(ctx context.Context, peer string, id stream.Identity, first uint64) (*catalog.State, error) {
 	ctx, cancel := context.WithTimeout(ctx, downloadTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, peer+"/v1/snapshot", http.NoBody)
 	if err != nil {
 		return nil, err
 	}
-	if v.cfg.PeerToken != "" {
-		request.Header.Set("Authorization", "Bearer "+v.cfg.PeerToken)
+	if st.cfg.PeerToken != "" {
+		request.Header.Set("Authorization", "Bearer "+st.cfg.PeerToken)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -157,13 +157,13 @@ func (v *View) download(ctx context.Context, peer string, id stream.Identity, fi
 		return nil, err
 	}
 	defer reader.Close()
-	return v.build(reader, id, first)
+	return st.build(reader, id, first)
 }
 
-func (v *View) build(reader *snapshot.Reader, id stream.Identity, first uint64) (*catalog.State, error) {
-	header, before := reader.Header(), v.State()
+func (st *Store) build(reader *snapshot.Reader, id stream.Identity, first uint64) (*catalog.State, error) {
+	header, before := reader.Header(), st.State()
 	if header.GetEpoch() != id.Epoch || header.GetFounding() != id.EpochID {
-		return nil, fmt.Errorf("its snapshot is of epoch %d, founding %q; the log is of epoch %d, founding %q",
+		return nil, fmt.Errorf("its snapshot is of epoch %d with the id %q; the log is of epoch %d with the id %q",
 			header.GetEpoch(), header.GetFounding(), id.Epoch, id.EpochID)
 	}
 	if before.Position().Epoch == id.Epoch && header.GetSequence() < before.Position().Sequence {

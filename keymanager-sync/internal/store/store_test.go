@@ -1,4 +1,4 @@
-package view_test
+package store_test
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
@@ -35,28 +35,28 @@ func TestMain(m *testing.M) {
 }
 
 type running struct {
-	*view.View
-	cfg  view.Config
+	*store.Store
+	cfg  store.Config
 	bus  *stream.Bus
 	stop func()
 }
 
-func config(dir string) view.Config {
-	return view.Config{Dir: dir, Logger: slog.New(slog.DiscardHandler), Writer: "test"}
+func config(dir string) store.Config {
+	return store.Config{Dir: dir, Logger: slog.New(slog.DiscardHandler), Writer: "test"}
 }
 
-func open(t *testing.T, cfg view.Config) *view.View {
+func open(t *testing.T, cfg store.Config) *store.Store {
 	t.Helper()
-	v, err := view.Open(cfg)
+	st, err := store.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return v
+	return st
 }
 
-// run opens a view and runs it. The log is founded beforehand, so that a first
+// run opens a store and runs it. The log is created beforehand, so that a first
 // start need not listen for others.
-func run(t *testing.T, server *streamtest.Server, cfg view.Config) *running {
+func run(t *testing.T, server *streamtest.Server, cfg store.Config) *running {
 	t.Helper()
 	bus := server.Connect(t, "founder")
 	if _, err := bus.Find(t.Context()); errors.Is(err, stream.ErrNoLog) {
@@ -68,9 +68,9 @@ func run(t *testing.T, server *streamtest.Server, cfg view.Config) *running {
 	return firstRun(t, server, cfg)
 }
 
-func firstRun(t *testing.T, server *streamtest.Server, cfg view.Config) *running {
+func firstRun(t *testing.T, server *streamtest.Server, cfg store.Config) *running {
 	t.Helper()
-	r := &running{View: open(t, cfg), cfg: cfg, bus: server.Connect(t, "view-"+filepath.Base(cfg.Dir))}
+	r := &running{Store: open(t, cfg), cfg: cfg, bus: server.Connect(t, "store-"+filepath.Base(cfg.Dir))}
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	group.Go(func() { _ = r.Run(ctx, r.bus) })
@@ -86,7 +86,7 @@ func firstRun(t *testing.T, server *streamtest.Server, cfg view.Config) *running
 	return r
 }
 
-func (r *running) await(t *testing.T, phase view.Phase) view.Status {
+func (r *running) await(t *testing.T, phase store.Phase) store.Status {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if s := r.Status(); s.Phase == phase {
@@ -94,10 +94,10 @@ func (r *running) await(t *testing.T, phase view.Phase) view.Status {
 		}
 	}
 	t.Fatalf("phase %s, want %s: %s", r.Status().Phase, phase, r.Status().Reason)
-	return view.Status{}
+	return store.Status{}
 }
 
-// append writes an entry with changes after the view's position and waits for it.
+// append writes an entry with changes after the store's position and waits for it.
 func (r *running) append(t *testing.T, changes ...*pb.Change) uint64 {
 	t.Helper()
 	p := r.State().Position()
@@ -162,7 +162,7 @@ func same(t *testing.T, got, want *catalog.State) {
 	}
 }
 
-// What the view showed is on disk, and what the disk holds is what the whole log
+// What the store showed is on disk, and what the disk holds is what the whole log
 // amounts to, rejected changes included: after every restart.
 func TestDiskIsTheFoldOfTheLog(t *testing.T) {
 	server, dir := streamtest.New(t), t.TempDir()
@@ -176,22 +176,22 @@ func TestDiskIsTheFoldOfTheLog(t *testing.T) {
 	}
 	for _, changes := range steps {
 		r := run(t, server, config(dir))
-		r.await(t, view.Live)
+		r.await(t, store.Live)
 		r.append(t, changes...)
 		shown := r.State()
 		r.stop()
-		v := open(t, config(dir))
-		same(t, v.State(), shown)
-		if err := v.Close(); err != nil {
+		st := open(t, config(dir))
+		same(t, st.State(), shown)
+		if err := st.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	v := open(t, config(dir))
-	defer func() { _ = v.Close() }()
+	st := open(t, config(dir))
+	defer func() { _ = st.Close() }()
 	fresh := run(t, server, config(t.TempDir()))
-	fresh.await(t, view.Live)
-	same(t, v.State(), fresh.State())
-	if got := names(v.State()); !slices.Equal(got, []string{"b=b at 1", "c=c at 1", "z=z at 2"}) {
+	fresh.await(t, store.Live)
+	same(t, st.State(), fresh.State())
+	if got := names(st.State()); !slices.Equal(got, []string{"b=b at 1", "c=c at 1", "z=z at 2"}) {
 		t.Errorf("state %v", got)
 	}
 }
@@ -201,7 +201,7 @@ func TestDiskIsTheFoldOfTheLog(t *testing.T) {
 func TestShownIsDurable(t *testing.T) {
 	server, dir := streamtest.New(t), t.TempDir()
 	r := run(t, server, config(dir))
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	for i := range 20 {
 		r.append(t, put(t, fmt.Sprintf("app-%d", i), 1), put(t, "same", uint64(i+1)))
 		shown, killed := r.State(), t.TempDir()
@@ -212,19 +212,19 @@ func TestShownIsDurable(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(killed, "view.db"), raw, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		v := open(t, config(killed))
-		same(t, v.State(), shown)
-		if err := v.Close(); err != nil {
+		st := open(t, config(killed))
+		same(t, st.State(), shown)
+		if err := st.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// An entry that nobody can decode stops nothing, and counts as a place in the log.
+// An entry that cannot be decoded stops nothing, and counts in the sequence.
 func TestUndecodableEntryIsPassedOver(t *testing.T) {
 	server := streamtest.New(t)
 	r := run(t, server, config(t.TempDir()))
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	r.append(t, put(t, "a", 1))
 	r.appendRaw(t, []byte{0xff, 0xff})
 	foreign := r.State().Position()
@@ -241,7 +241,7 @@ func TestUndecodableEntryIsPassedOver(t *testing.T) {
 func TestDamagedFileIsNotUsed(t *testing.T) {
 	server, dir := streamtest.New(t), t.TempDir()
 	r := run(t, server, config(dir))
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	r.append(t, put(t, "needle", 1))
 	r.stop()
 	path := filepath.Join(dir, "view.db")
@@ -253,17 +253,17 @@ func TestDamagedFileIsNotUsed(t *testing.T) {
 	if err := os.WriteFile(path, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if v, err := view.Open(config(dir)); err == nil || !strings.Contains(err.Error(), "damaged") {
-		_ = v.Close()
+	if st, err := store.Open(config(dir)); err == nil || !strings.Contains(err.Error(), "damaged") {
+		_ = st.Close()
 		t.Errorf("open a damaged file: %v", err)
 	}
 }
 
 func TestTwoProcessesCannotShareAFile(t *testing.T) {
 	dir := t.TempDir()
-	v := open(t, config(dir))
-	defer func() { _ = v.Close() }()
-	if _, err := view.Open(config(dir)); !errors.Is(err, view.ErrLocked) {
+	st := open(t, config(dir))
+	defer func() { _ = st.Close() }()
+	if _, err := store.Open(config(dir)); !errors.Is(err, store.ErrLocked) {
 		t.Errorf("second open: %v, want ErrLocked", err)
 	}
 }
@@ -282,12 +282,12 @@ func jetStream(t *testing.T, server *streamtest.Server) jetstream.JetStream {
 	return js
 }
 
-// The stream is deleted, and made anew under the same name: the view goes on
+// The stream is deleted, and created again under the same name: the store goes on
 // hold, keeps its state, and recreates nothing; an operator founds the next epoch.
 func TestLostLogIsNeverRecreated(t *testing.T) {
 	server, dir := streamtest.New(t), t.TempDir()
 	r := run(t, server, config(dir))
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	r.append(t, put(t, "a", 1))
 	r.append(t, put(t, "b", 1))
 	before := r.State()
@@ -295,10 +295,10 @@ func TestLostLogIsNeverRecreated(t *testing.T) {
 	if err := js.DeleteStream(t.Context(), r.Log().Identity().Stream); err != nil {
 		t.Fatal(err)
 	}
-	r.await(t, view.Hold)
+	r.await(t, store.Hold)
 	time.Sleep(2 * time.Second) // at least one more attempt
-	if s := r.Status(); s.Phase != view.Hold || s.Reason == "" || r.Log() != nil || !r.Vouches() {
-		t.Errorf("phase %s (%s), log %v, vouches %t", s.Phase, s.Reason, r.Log(), r.Vouches())
+	if s := r.Status(); s.Phase != store.Hold || s.Reason == "" || r.Log() != nil || !r.MayAnnounce() {
+		t.Errorf("phase %s (%s), log %v, vouches %t", s.Phase, s.Reason, r.Log(), r.MayAnnounce())
 	}
 	if _, err := r.WaitFor(t.Context(), 99); err == nil {
 		t.Error("waiting for a sequence on hold does not fail")
@@ -308,17 +308,17 @@ func TestLostLogIsNeverRecreated(t *testing.T) {
 	}
 	same(t, r.State(), before)
 
-	// Somebody founds the same epoch anew, over nothing.
+	// Another process creates the log of the same epoch again, over nothing.
 	if _, err := r.bus.CreateLog(t.Context(), 1, 1, 0); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(r.Status().Reason, "anew"); time.Sleep(5 * time.Millisecond) {
-		if s := r.Status(); s.Phase != view.Hold || time.Now().After(end) {
-			t.Fatalf("phase %s (%s), want hold because of the other founding", s.Phase, s.Reason)
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(r.Status().Reason, "created again"); time.Sleep(5 * time.Millisecond) {
+		if s := r.Status(); s.Phase != store.Hold || time.Now().After(end) {
+			t.Fatalf("phase %s (%s), want hold because of the other epoch id", s.Phase, s.Reason)
 		}
 	}
-	if r.Vouches() {
-		t.Error("the view vouches for a log whose place another has taken")
+	if r.MayAnnounce() {
+		t.Error("the store announces a log that another has replaced")
 	}
 	r.stop()
 
@@ -328,19 +328,19 @@ func TestLostLogIsNeverRecreated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := open(t, config(dir))
-	log, err := view.BeginEpoch(t.Context(), v, bus, view.NewEpoch{Listen: time.Millisecond})
+	st := open(t, config(dir))
+	log, err := store.BeginEpoch(t.Context(), st, bus, store.NewEpoch{Listen: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := v.Close(); err != nil {
+	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if log.Identity() != interrupted.Identity() {
-		t.Errorf("founded %+v, want to go on with %+v", log.Identity(), interrupted.Identity())
+		t.Errorf("created %+v, want to go on with %+v", log.Identity(), interrupted.Identity())
 	}
 	again := run(t, server, config(dir))
-	again.await(t, view.Live)
+	again.await(t, store.Live)
 	if sequence := again.append(t, put(t, "c", 1)); sequence != 3 {
 		t.Errorf("first sequence of the new epoch is %d, want 3", sequence)
 	}
@@ -353,7 +353,7 @@ func TestLostLogIsNeverRecreated(t *testing.T) {
 func TestRolledBackLogPutsOnHold(t *testing.T) {
 	server := streamtest.New(t)
 	r := run(t, server, config(t.TempDir()))
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	r.append(t, put(t, "a", 1))
 	server.Stop(t)
 	copied := t.TempDir()
@@ -362,19 +362,19 @@ func TestRolledBackLogPutsOnHold(t *testing.T) {
 	}
 	original := server.Dir()
 	server.Start(t)
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	r.append(t, put(t, "b", 1))
 	server.Stop(t)
 	server.SetDir(copied)
 	server.Start(t)
-	if s := r.await(t, view.Hold); s.Position.Sequence != 2 {
+	if s := r.await(t, store.Hold); s.Position.Sequence != 2 {
 		t.Errorf("status %+v", s)
 	}
 	// The real data comes back: no operator is needed.
 	server.Stop(t)
 	server.SetDir(original)
 	server.Start(t)
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	r.append(t, put(t, "c", 1))
 }
 
@@ -383,7 +383,7 @@ func TestRolledBackLogPutsOnHold(t *testing.T) {
 func TestRegrownLogPutsOnHold(t *testing.T) {
 	server, dir := streamtest.New(t), t.TempDir()
 	r := run(t, server, config(dir))
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	r.append(t, put(t, "a", 1))
 	server.Stop(t)
 	copied := t.TempDir()
@@ -391,7 +391,7 @@ func TestRegrownLogPutsOnHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.Start(t)
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	r.append(t, put(t, "b", 1))
 	p := r.State().Position()
 	r.stop()
@@ -409,7 +409,7 @@ func TestRegrownLogPutsOnHold(t *testing.T) {
 		}
 	}
 	again := run(t, server, config(dir))
-	if s := again.await(t, view.Hold); s.Position.Sequence != 2 || !strings.Contains(s.Reason, "another entry") {
+	if s := again.await(t, store.Hold); s.Position.Sequence != 2 || !strings.Contains(s.Reason, "another entry") {
 		t.Errorf("status %+v", s)
 	}
 }
@@ -419,7 +419,7 @@ func TestRegrownLogPutsOnHold(t *testing.T) {
 func TestLogThatEndsBeforeAHeadPutsOnHold(t *testing.T) {
 	server, dir := streamtest.New(t), t.TempDir()
 	r := run(t, server, config(dir))
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	r.append(t, put(t, "a", 1))
 	p := r.State().Position()
 	r.Heard(&pb.Head{Epoch: p.Epoch, Founding: p.EpochID, Sequence: p.Sequence + 4})
@@ -427,7 +427,7 @@ func TestLogThatEndsBeforeAHeadPutsOnHold(t *testing.T) {
 		t.Errorf("status %+v, want a lag", s)
 	}
 	server.Stop(t)
-	r.await(t, view.Away)
+	r.await(t, store.Away)
 	r.stop()
 	server.Start(t)
 	again := open(t, config(dir))
@@ -435,8 +435,8 @@ func TestLogThatEndsBeforeAHeadPutsOnHold(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var group sync.WaitGroup
 	group.Go(func() { _ = again.Run(ctx, server.Connect(t, "again")) })
-	held := &running{View: again}
-	if s := held.await(t, view.Hold); !strings.Contains(s.Reason, "rolled back") {
+	held := &running{Store: again}
+	if s := held.await(t, store.Hold); !strings.Contains(s.Reason, "rolled back") {
 		t.Errorf("status %+v", s)
 	}
 	cancel()
@@ -447,7 +447,7 @@ func TestLogThatEndsBeforeAHeadPutsOnHold(t *testing.T) {
 }
 
 // A replica with an empty disk founds nothing while a node knows of a log.
-func TestNothingIsFoundedOverAFleet(t *testing.T) {
+func TestNoLogIsCreatedOverAFleet(t *testing.T) {
 	server := streamtest.New(t)
 	node := server.Connect(t, "node")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -459,25 +459,25 @@ func TestNothingIsFoundedOverAFleet(t *testing.T) {
 		}
 	})
 	r := firstRun(t, server, config(t.TempDir()))
-	if s := r.await(t, view.Hold); !strings.Contains(s.Reason, "node n1") {
+	if s := r.await(t, store.Hold); !strings.Contains(s.Reason, "node n1") {
 		t.Errorf("reason %q", s.Reason)
 	}
 	if _, err := r.bus.Find(t.Context()); !errors.Is(err, stream.ErrNoLog) {
-		t.Errorf("a log was founded: %v", err)
+		t.Errorf("a log was created: %v", err)
 	}
 	cancel()
 	beating.Wait()
-	r.await(t, view.Live) // the nodes were stopped: a new beginning is meant
+	r.await(t, store.Live) // the nodes were stopped: a new beginning is meant
 }
 
-func serveSnapshots(t *testing.T, v *view.View) string {
+func serveSnapshots(t *testing.T, st *store.Store) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v1/snapshot" || r.Header.Get("Authorization") != "Bearer secret" {
 			http.Error(w, "no", http.StatusUnauthorized)
 			return
 		}
-		s, err := v.Snapshot(r.Context())
+		s, err := st.Snapshot(r.Context())
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
@@ -493,10 +493,10 @@ func serveSnapshots(t *testing.T, v *view.View) string {
 func TestSnapshotFromPeer(t *testing.T) {
 	server, awayDir := streamtest.New(t), t.TempDir()
 	r := run(t, server, config(t.TempDir()))
-	r.await(t, view.Live)
+	r.await(t, store.Live)
 	r.append(t, put(t, "a", 1), put(t, "old", 1))
 	away := run(t, server, config(awayDir))
-	away.await(t, view.Live)
+	away.await(t, store.Live)
 	away.stop()
 	r.append(t, gone("old"))
 	r.append(t, put(t, "a", 2), broken("r"))
@@ -510,20 +510,20 @@ func TestSnapshotFromPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	leader := run(t, server, r.cfg)
-	leader.await(t, view.Live)
+	leader.await(t, store.Live)
 	leader.append(t, put(t, "c", 1))
-	url := serveSnapshots(t, leader.View)
+	url := serveSnapshots(t, leader.Store)
 
 	for name, dir := range map[string]string{"empty disk": t.TempDir(), "long away": awayDir} {
 		alone := run(t, server, config(dir))
-		if s := alone.await(t, view.Hold); !strings.Contains(s.Reason, "peers") {
+		if s := alone.await(t, store.Hold); !strings.Contains(s.Reason, "peers") {
 			t.Errorf("%s, without peers: %q", name, s.Reason)
 		}
 		alone.stop()
 		cfg := config(dir)
 		cfg.Peers, cfg.PeerToken = []string{"http://127.0.0.1:1", url + "/"}, "secret"
 		joined := run(t, server, cfg)
-		joined.await(t, view.Live)
+		joined.await(t, store.Live)
 		same(t, joined.State(), leader.State())
 		leader.append(t, put(t, "d-"+filepath.Base(dir), 1))
 		if _, err := joined.WaitFor(t.Context(), leader.State().Position().Sequence); err != nil {

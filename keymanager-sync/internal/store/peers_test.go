@@ -1,4 +1,4 @@
-package view_test
+package store_test
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/view"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/stream/streamtest"
 )
@@ -49,11 +49,11 @@ func (r *running) keyed(t *testing.T, key string) {
 	r.appendRaw(t, data)
 }
 
-func knownKeys(t *testing.T, v *view.View, keys ...string) string {
+func knownKeys(t *testing.T, st *store.Store, keys ...string) string {
 	t.Helper()
 	var known []string
 	for _, key := range keys {
-		if _, ok, err := v.Remembered(key); err != nil {
+		if _, ok, err := st.Remembered(key); err != nil {
 			t.Fatal(err)
 		} else if ok {
 			known = append(known, key)
@@ -67,9 +67,9 @@ func knownKeys(t *testing.T, v *view.View, keys ...string) string {
 func TestSnapshotForgetsNoKey(t *testing.T) {
 	server, dir := streamtest.New(t), t.TempDir()
 	leader := run(t, server, config(t.TempDir()))
-	leader.await(t, view.Live)
+	leader.await(t, store.Live)
 	away := run(t, server, config(dir))
-	away.await(t, view.Live)
+	away.await(t, store.Live)
 	leader.keyed(t, "k1")
 	if _, err := away.WaitFor(t.Context(), 1); err != nil {
 		t.Fatal(err)
@@ -79,14 +79,14 @@ func TestSnapshotForgetsNoKey(t *testing.T) {
 		leader.keyed(t, fmt.Sprintf("k%d", n))
 	}
 	keep(t, server, leader.Log().Identity().Stream, 3) // 4, 5 and 6
-	url := serveSnapshots(t, leader.View)
+	url := serveSnapshots(t, leader.Store)
 	for name, want := range map[string]struct{ dir, known string }{
 		"long away": {dir, "k1 k4 k5 k6 k7"}, "empty disk": {t.TempDir(), "k4 k5 k6 k7"},
 	} {
 		cfg := config(want.dir)
 		cfg.Peers, cfg.PeerToken = []string{url}, "secret"
 		joined := run(t, server, cfg)
-		joined.await(t, view.Live)
+		joined.await(t, store.Live)
 		if leader.State().Position().Sequence == 6 {
 			keep(t, server, leader.Log().Identity().Stream, 4)
 			leader.keyed(t, "k7")
@@ -94,21 +94,21 @@ func TestSnapshotForgetsNoKey(t *testing.T) {
 		if _, err := joined.WaitFor(t.Context(), 7); err != nil {
 			t.Fatal(err)
 		}
-		if got := knownKeys(t, joined.View, "k1", "k2", "k3", "k4", "k5", "k6", "k7"); got != want.known {
+		if got := knownKeys(t, joined.Store, "k1", "k2", "k3", "k4", "k5", "k6", "k7"); got != want.known {
 			t.Errorf("%s: knows %s, want %s", name, got, want.known)
 		}
 		joined.stop()
 	}
 }
 
-// What a replica had beyond the one that founded the next epoch was given up, so
+// What a replica had beyond the one that began the next epoch was given up, so
 // its keys must not say that it was carried out.
 func TestKeysOfWhatWasGivenUpAreForgotten(t *testing.T) {
 	server, dir, behind := streamtest.New(t), t.TempDir(), t.TempDir()
 	ahead := run(t, server, config(dir))
-	ahead.await(t, view.Live)
+	ahead.await(t, store.Live)
 	founder := run(t, server, config(behind))
-	founder.await(t, view.Live)
+	founder.await(t, store.Live)
 	ahead.keyed(t, "kept")
 	if _, err := founder.WaitFor(t.Context(), 1); err != nil {
 		t.Fatal(err)
@@ -116,21 +116,21 @@ func TestKeysOfWhatWasGivenUpAreForgotten(t *testing.T) {
 	founder.stop()
 	ahead.keyed(t, "given-up")
 	ahead.stop()
-	v := open(t, config(behind))
-	beginEpoch(t, server, v)
-	if err := v.Close(); err != nil {
+	st := open(t, config(behind))
+	beginEpoch(t, server, st)
+	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
 	leader := run(t, server, config(behind))
-	leader.await(t, view.Live)
+	leader.await(t, store.Live)
 	leader.keyed(t, "new")
 	leader.keyed(t, "newer")
 	cfg := config(dir)
-	cfg.Peers, cfg.PeerToken = []string{serveSnapshots(t, leader.View)}, "secret"
+	cfg.Peers, cfg.PeerToken = []string{serveSnapshots(t, leader.Store)}, "secret"
 	joined := run(t, server, cfg)
-	joined.await(t, view.Live)
+	joined.await(t, store.Live)
 	same(t, joined.State(), leader.State())
-	if got := knownKeys(t, joined.View, "kept", "given-up", "new", "newer"); got != "kept new newer" {
+	if got := knownKeys(t, joined.Store, "kept", "given-up", "new", "newer"); got != "kept new newer" {
 		t.Errorf("knows %s, want kept new newer", got)
 	}
 }
@@ -140,9 +140,9 @@ func TestKeysOfWhatWasGivenUpAreForgotten(t *testing.T) {
 func TestSnapshotThatIsTooOldIsNotTaken(t *testing.T) {
 	server, dir := streamtest.New(t), t.TempDir()
 	leader := run(t, server, config(t.TempDir()))
-	leader.await(t, view.Live)
+	leader.await(t, store.Live)
 	away := run(t, server, config(dir))
-	away.await(t, view.Live)
+	away.await(t, store.Live)
 	leader.keyed(t, "k1")
 	if _, err := away.WaitFor(t.Context(), 1); err != nil {
 		t.Fatal(err)
@@ -169,7 +169,7 @@ func TestSnapshotThatIsTooOldIsNotTaken(t *testing.T) {
 	cfg := config(dir)
 	cfg.Peers = []string{peer.URL}
 	joined := run(t, server, cfg)
-	if s := joined.await(t, view.Hold); !strings.Contains(s.Reason, "snapshot is of sequence 2") {
+	if s := joined.await(t, store.Hold); !strings.Contains(s.Reason, "snapshot is of sequence 2") {
 		t.Errorf("reason %q", s.Reason)
 	}
 	time.Sleep(time.Second)
@@ -193,7 +193,7 @@ func TestSnapshotThatIsTooOldIsNotTaken(t *testing.T) {
 	mu.Lock()
 	served = current.Bytes
 	mu.Unlock()
-	joined.await(t, view.Live)
+	joined.await(t, store.Live)
 	same(t, joined.State(), leader.State())
 }
 
@@ -225,7 +225,7 @@ func TestReplicasStartTogetherQuietly(t *testing.T) {
 		cfg := config(t.TempDir())
 		cfg.Logger = slog.New(slog.NewTextHandler(text, nil))
 		replicas[i] = firstRun(t, server, cfg)
-		bus, v := replicas[i].bus, replicas[i].View
+		bus, st := replicas[i].bus, replicas[i].Store
 		stop, told := make(chan struct{}), make(chan struct{})
 		t.Cleanup(func() {
 			close(stop)
@@ -239,7 +239,7 @@ func TestReplicasStartTogetherQuietly(t *testing.T) {
 					return
 				case <-time.After(10 * time.Millisecond):
 				}
-				if p := v.State().Position(); p.Epoch > 0 {
+				if p := st.State().Position(); p.Epoch > 0 {
 					_ = bus.PublishHead(&pb.Head{Epoch: p.Epoch, Founding: p.EpochID, Sequence: p.Sequence, Replica: "r"})
 				}
 			}
@@ -248,7 +248,7 @@ func TestReplicasStartTogetherQuietly(t *testing.T) {
 	}
 	began := time.Now()
 	for _, r := range replicas {
-		r.await(t, view.Live)
+		r.await(t, store.Live)
 	}
 	if d := time.Since(began); d > 4*time.Second {
 		t.Errorf("all are live only after %s", d)

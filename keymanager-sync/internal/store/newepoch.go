@@ -1,4 +1,4 @@
-package view
+package store
 
 import (
 	"context"
@@ -44,7 +44,7 @@ type NewEpoch struct {
 }
 
 // BeginEpoch begins the next epoch from what stands on this replica's disk: it
-// creates a log whose first entry follows the last one the view has. It is for
+// creates a log whose first entry follows the last one the store has. It is for
 // an operator, when the log was lost or rolled back, and must be run on the most
 // advanced replica while that replica is stopped. The other replicas then take a
 // snapshot from this one (their `peers` setting), and nodes resync.
@@ -54,29 +54,29 @@ type NewEpoch struct {
 // lacks, too (ErrWouldLose), unless they are to be given up. Otherwise the present
 // log, if there is one, gets a last entry that ends its epoch, on condition that
 // nothing was appended since it was judged. Every append expects the sequence
-// before its own, so none after that entry succeeds, whoever makes it.
+// before its own, so none after that entry succeeds, whichever replica makes it.
 //
 // It may be repeated if it was interrupted.
-func BeginEpoch(ctx context.Context, v *View, bus *stream.Bus, how NewEpoch) (*stream.Log, error) {
-	p := v.State().Position()
+func BeginEpoch(ctx context.Context, st *Store, bus *stream.Bus, how NewEpoch) (*stream.Log, error) {
+	p := st.State().Position()
 	if p.Epoch == 0 {
 		return nil, fmt.Errorf("begin a new epoch: %w; the log of an empty fleet begins when a replica starts", ErrEmpty)
 	}
-	log, err := v.beginEpoch(ctx, bus, how, p)
+	log, err := st.beginEpoch(ctx, bus, how, p)
 	if err != nil {
 		return nil, fmt.Errorf("begin epoch %d after sequence %d: %w", p.Epoch+1, p.Sequence, err)
 	}
 	return log, nil
 }
 
-func (v *View) beginEpoch(ctx context.Context, bus *stream.Bus, how NewEpoch, p catalog.Position) (*stream.Log, error) {
-	if err := v.moreAdvanced(ctx, bus, how, p); err != nil && !how.GiveUp {
+func (st *Store) beginEpoch(ctx context.Context, bus *stream.Bus, how NewEpoch, p catalog.Position) (*stream.Log, error) {
+	if err := st.moreAdvanced(ctx, bus, how, p); err != nil && !how.GiveUp {
 		return nil, err
 	}
-	if err := v.endPresent(ctx, bus, how); err != nil {
+	if err := st.endPresent(ctx, bus, how); err != nil {
 		return nil, err
 	}
-	log, err := bus.CreateLog(ctx, p.Epoch+1, p.Sequence+1, v.cfg.Replicas)
+	log, err := bus.CreateLog(ctx, p.Epoch+1, p.Sequence+1, st.cfg.Replicas)
 	if err != nil {
 		return nil, err
 	}
@@ -87,12 +87,12 @@ func (v *View) beginEpoch(ctx context.Context, bus *stream.Bus, how NewEpoch, p 
 	if last > p.Sequence {
 		return nil, fmt.Errorf("%w and stands at sequence %d (hint: let this replica take a snapshot from a peer)", errBegun, last)
 	}
-	return log, v.adopt(log, v.State(), p.Sequence)
+	return log, st.adopt(log, st.State(), p.Sequence)
 }
 
 // moreAdvanced listens whether another replica has more of this log than this one,
 // or follows a later one.
-func (v *View) moreAdvanced(ctx context.Context, bus *stream.Bus, how NewEpoch, p catalog.Position) error {
+func (st *Store) moreAdvanced(ctx context.Context, bus *stream.Bus, how NewEpoch, p catalog.Position) error {
 	var mu sync.Mutex
 	var ahead error
 	unsubscribe, err := bus.SubscribeHeads(func(h *pb.Head) {
@@ -109,7 +109,7 @@ func (v *View) moreAdvanced(ctx context.Context, bus *stream.Bus, how NewEpoch, 
 	}
 	listen := how.Listen
 	if listen == 0 {
-		listen = listenBeforeFounding
+		listen = listenBeforeCreating
 	}
 	select {
 	case <-ctx.Done():
@@ -123,7 +123,7 @@ func (v *View) moreAdvanced(ctx context.Context, bus *stream.Bus, how NewEpoch, 
 
 // endPresent ends the epoch of the log that is there, if its loss is certain and
 // nothing in it is lost with it.
-func (v *View) endPresent(ctx context.Context, bus *stream.Bus, how NewEpoch) error {
+func (st *Store) endPresent(ctx context.Context, bus *stream.Bus, how NewEpoch) error {
 	for range endAttempts {
 		log, err := bus.Find(ctx)
 		if errors.Is(err, stream.ErrNoLog) {
@@ -132,7 +132,7 @@ func (v *View) endPresent(ctx context.Context, bus *stream.Bus, how NewEpoch) er
 		if err != nil {
 			return fmt.Errorf("%w (hint: nothing begins while the present log cannot be judged; bring the NATS servers back, or delete its stream if it is lost for good)", err)
 		}
-		judged, err := v.judge(ctx, log)
+		judged, err := st.judge(ctx, log)
 		switch {
 		case err != nil:
 			return err
@@ -141,7 +141,7 @@ func (v *View) endPresent(ctx context.Context, bus *stream.Bus, how NewEpoch) er
 		case judged.loses != nil && !how.GiveUp:
 			return judged.loses
 		}
-		err = v.endEpoch(ctx, log, judged.last)
+		err = st.endEpoch(ctx, log, judged.last)
 		// After an unknown outcome the log itself shows whether it has ended.
 		if !errors.Is(err, stream.ErrConflict) && !errors.Is(err, stream.ErrUnknown) {
 			return err
@@ -151,7 +151,7 @@ func (v *View) endPresent(ctx context.Context, bus *stream.Bus, how NewEpoch) er
 }
 
 // endEpoch appends the entry that ends an epoch after the sequence last.
-func (v *View) endEpoch(ctx context.Context, log *stream.Log, last uint64) error {
+func (st *Store) endEpoch(ctx context.Context, log *stream.Log, last uint64) error {
 	id := log.Identity()
 	data, err := proto.Marshal(&pb.Entry{Epoch: id.Epoch, Founding: id.EpochID, EndsEpoch: true})
 	if err != nil {
@@ -160,7 +160,7 @@ func (v *View) endEpoch(ctx context.Context, log *stream.Log, last uint64) error
 	if _, err := log.Append(ctx, last, endTopic, data, "end-"+ulid.Make().String()); err != nil {
 		return fmt.Errorf("end epoch %d: %w", id.Epoch, err)
 	}
-	v.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "the epoch was ended: nobody can write to its log any more",
+	st.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "the epoch was ended: no replica can write to its log any more",
 		slog.String("stream", id.Stream), slog.Uint64("sequence", last+1))
 	return nil
 }
@@ -179,8 +179,8 @@ type judgement struct {
 
 // judge finds out whether the log was lost in part, and what a new epoch would
 // lose of it. The error is ErrLogIsWell if it was not.
-func (v *View) judge(ctx context.Context, log *stream.Log) (judgement, error) {
-	p, id := v.State().Position(), log.Identity()
+func (st *Store) judge(ctx context.Context, log *stream.Log) (judgement, error) {
+	p, id := st.State().Position(), log.Identity()
 	if id.Epoch > p.Epoch {
 		if id.Epoch == p.Epoch+1 && log.First() == p.Sequence+1 {
 			return judgement{next: true}, nil
@@ -188,7 +188,7 @@ func (v *View) judge(ctx context.Context, log *stream.Log) (judgement, error) {
 		return judgement{}, fmt.Errorf("epoch %d has begun, after sequence %d (hint: start this replica; it takes a snapshot from a peer)", id.Epoch, log.First()-1)
 	}
 	same := id.Epoch == p.Epoch && id.EpochID == p.EpochID
-	first, last, err := v.boundsOfSuspect(ctx, log, same)
+	first, last, err := st.boundsOfSuspect(ctx, log, same)
 	if err != nil {
 		return judgement{}, err
 	}
@@ -207,10 +207,10 @@ func (v *View) judge(ctx context.Context, log *stream.Log) (judgement, error) {
 		}
 	}
 	if same && last >= p.Sequence {
-		return v.judgeWhole(ctx, log, j, first, last)
+		return st.judgeWhole(ctx, log, j, first, last)
 	}
 	another := id.Epoch == p.Epoch && !same
-	j.loses, err = v.unknownTo(id, newest, another)
+	j.loses, err = st.unknownTo(id, newest, another)
 	return j, err
 }
 
@@ -226,8 +226,8 @@ func newestOf(ctx context.Context, log *stream.Log, first, last uint64) (*stream
 // unknownTo says that this replica does not have the newest entry of a log which is
 // another than its own, or was written after what is on its disk; loses is nil if it
 // has. The times are the NATS server's and this machine's.
-func (v *View) unknownTo(id stream.Identity, newest *stream.Message, another bool) (loses, err error) {
-	written, err := v.disk.writtenAt()
+func (st *Store) unknownTo(id stream.Identity, newest *stream.Message, another bool) (loses, err error) {
+	written, err := st.disk.writtenAt()
 	if err != nil || !another && !newest.Time.After(written) {
 		return nil, err
 	}
@@ -236,9 +236,9 @@ func (v *View) unknownTo(id stream.Identity, newest *stream.Message, another boo
 }
 
 // judgeWhole judges a log of this epoch that reaches as far as this replica's disk.
-func (v *View) judgeWhole(ctx context.Context, log *stream.Log, j judgement, first, last uint64) (judgement, error) {
-	p := v.State().Position()
-	ours, err := v.isOurs(ctx, log, first, p.Sequence)
+func (st *Store) judgeWhole(ctx context.Context, log *stream.Log, j judgement, first, last uint64) (judgement, error) {
+	p := st.State().Position()
+	ours, err := st.isOurs(ctx, log, first, p.Sequence)
 	switch {
 	case err != nil:
 		return j, err
@@ -255,8 +255,8 @@ func (v *View) judgeWhole(ctx context.Context, log *stream.Log, j judgement, fir
 
 // isOurs reports whether the log holds the same entry as this replica's disk at
 // the disk's position, as far as both still know.
-func (v *View) isOurs(ctx context.Context, log *stream.Log, first, position uint64) (bool, error) {
-	known, err := v.disk.lastID()
+func (st *Store) isOurs(ctx context.Context, log *stream.Log, first, position uint64) (bool, error) {
+	known, err := st.disk.lastID()
 	if err != nil || known == "" || first > position {
 		return err == nil, err
 	}
@@ -269,10 +269,10 @@ func (v *View) isOurs(ctx context.Context, log *stream.Log, first, position uint
 
 // boundsOfSuspect asks where a log begins and ends. That it lacks what is on disk
 // is believed when it is heard several times: an election can look like that.
-func (v *View) boundsOfSuspect(ctx context.Context, log *stream.Log, same bool) (first, last uint64, err error) {
+func (st *Store) boundsOfSuspect(ctx context.Context, log *stream.Log, same bool) (first, last uint64, err error) {
 	for range suspicions {
 		first, last, err = log.Bounds(ctx)
-		if err != nil || !same || last >= v.State().Position().Sequence {
+		if err != nil || !same || last >= st.State().Position().Sequence {
 			return first, last, err
 		}
 		select {

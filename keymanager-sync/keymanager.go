@@ -27,7 +27,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
 
-// Config is all that a replica can be told. The tags name its settings: each is a
+// Config is all settings of a replica. The tags name its settings: each is a
 // flag, an environment variable and a key of the settings file, and its help is the
 // manual. Fields that DefaultConfig leaves empty may stay empty.
 type Config struct {
@@ -59,7 +59,7 @@ type Config struct {
 	Registry *prometheus.Registry
 	// Out is where a generated admin token is printed, once.
 	Out io.Writer
-	// Listening is told the address once the API listens; may be nil.
+	// Listening is called with the address once the API listens; may be nil.
 	Listening func(addr string)
 	// Version of the program, for snapshots.
 	Version string

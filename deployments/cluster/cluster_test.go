@@ -129,7 +129,7 @@ func TestPause(t *testing.T) {
 }
 
 // TestStubborn: a process that does not end when it is asked to is killed, and that
-// is told.
+// is reported.
 func TestStubborn(t *testing.T) {
 	p := newRole(t, stubborn)
 	p.StopWithin = 100 * time.Millisecond
@@ -183,7 +183,7 @@ func TestEndsByItself(t *testing.T) {
 	}
 }
 
-// TestNotReady: who does not get ready in time is told about with what it said, and
+// TestNotReady: a process that does not get ready in time is reported with its output, and
 // who waits may give up.
 func TestNotReady(t *testing.T) {
 	p := newRole(t, serves)

@@ -45,7 +45,7 @@ func app() cli.App {
 	}
 }
 
-// settings are all that a fleet can be told.
+// settings are all settings of a fleet.
 type settings struct {
 	DataDir    string `setting:"data-dir" check:"dir" help:"logs, state and tokens"`
 	PortOffset int    `setting:"port-offset" min:"0" max:"55000" help:"added to every port, for a second fleet on one machine"`
@@ -94,7 +94,7 @@ func serve(ctx context.Context, c *cluster.Cluster, stdout io.Writer) error {
 		fmt.Fprintln(stdout, "stopping")
 	}
 	if ctx.Err() != nil {
-		err = nil // it was told to end
+		err = nil // a signal ended it
 	}
 	return errors.Join(err, c.Stop(context.WithoutCancel(ctx)))
 }

@@ -21,8 +21,8 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/freeport"
 )
 
-// TestFleet starts the fleet twice on the same data: what one control plane was
-// told is in force on three gateways, known to the other control plane, and still
+// TestFleet starts the fleet twice on the same data: what was written to one
+// control plane is in force on three gateways, known to the other control plane, and still
 // there after everything was stopped; and nothing is left running.
 func TestFleet(t *testing.T) {
 	if testing.Short() {
@@ -64,7 +64,7 @@ func TestFleet(t *testing.T) {
 		}
 		return nil
 	}
-	clustertest.Eventually(t, 10*time.Second, "control 2 knows what control 1 was told", known)
+	clustertest.Eventually(t, 10*time.Second, "control 2 knows what was written to control 1", known)
 	_, answer := ask(http.MethodGet, two+"/fleet", "")
 	for n := 1; n <= gateways; n++ {
 		if name := fmt.Sprintf("gateway-%d", n); !strings.Contains(answer, name) {

@@ -28,7 +28,7 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run serves until the process is told to stop (SIGINT, SIGTERM), which the
+// run serves until a signal stops it (SIGINT, SIGTERM), which the
 // server sees to by itself. It returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 {

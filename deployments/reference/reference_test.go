@@ -1,6 +1,6 @@
 // Package reference_test keeps the reference pages true: the settings are what
 // the programs' --help says, and no metric is missing. Run with -update to
-// write the settings anew.
+// write the settings again.
 package reference_test
 
 import (

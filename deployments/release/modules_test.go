@@ -10,7 +10,7 @@ import (
 )
 
 // TestTidy: every module file lists exactly what is needed. A module file of a tool
-// is looked at in an empty folder, since beside the product it would be asked for
+// is looked at in an empty folder, since next to the product it would be asked for
 // what the product imports.
 func TestTidy(t *testing.T) {
 	if testing.Short() {

@@ -14,7 +14,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/telemetry"
 )
 
-// settings are all that a standalone can be told.
+// settings are all settings of a standalone.
 type settings struct {
 	GatewayListen      string   `setting:"gateway-listen" check:"listen" help:"address for API consumers"`
 	GatewayAdminListen string   `setting:"gateway-admin-listen" check:"listen" help:"address of the gateway's health and metrics"`

@@ -219,7 +219,7 @@ func (s *standalone) apply(ctx context.Context, name, text string) error {
 	}
 	defer res.Body.Close()
 	if res.StatusCode/100 != 2 {
-		body, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10)) // what there is of it explains the status
+		body, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10)) // as much as arrived explains the status
 		return fmt.Errorf("apply %s: %s: %s", name, res.Status, body)
 	}
 	return nil
@@ -340,7 +340,7 @@ func ask(ctx context.Context, url, token string) ([]byte, error) {
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, 4<<10))
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s: %s", url, res.Status, body) // what there is of the body explains the status
+		return nil, fmt.Errorf("%s: %s: %s", url, res.Status, body) // as much of the body as arrived explains the status
 	}
 	return body, err
 }

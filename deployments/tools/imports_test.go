@@ -21,7 +21,7 @@ const module = "github.com/portcullis-gateway/portcullis/"
 // those of path.Match, with /... for everything beneath.
 var layers = []struct {
 	packages []string
-	// Packages of the layer may import each other. The compiler sees to it that
+	// Packages of the layer may import each other. The compiler ensures that
 	// this makes no circle.
 	neighbours bool
 }{
@@ -122,7 +122,7 @@ func TestWalls(t *testing.T) {
 	}
 }
 
-// TestMatch: a rule that matches nothing would pass for ever.
+// TestMatch: a rule that matches nothing would always pass.
 func TestMatch(t *testing.T) {
 	for _, c := range []struct {
 		pattern, name string

@@ -228,7 +228,7 @@ func (s Collection[R]) GetJSON(ctx context.Context, id string) (json.RawMessage,
 }
 
 // List reads the resources that pass the filters, in the order of their ids, page by
-// page: each page is a state of its own. The first error ends it.
+// page: each page is read from another state. The first error ends it.
 func (s Collection[R]) List(ctx context.Context, filters Filters) iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
 		for text, err := range s.ListJSON(ctx, filters) {

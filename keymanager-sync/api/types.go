@@ -118,7 +118,7 @@ type Progress struct {
 
 	// Error is why the import ended early: nothing of the chunk it names was applied.
 	Error string `json:"error,omitempty"`
-	// Status is the one that Error would have as an answer of its own.
+	// Status is the one that Error would have as a separate answer.
 	Status int        `json:"status,omitempty"`
 	Line   int        `json:"line,omitempty"`
 	Errors fault.List `json:"errors,omitempty"`

@@ -49,7 +49,7 @@ func TestDoors(t *testing.T) {
 			d.throughFile(t, s, text, line)
 		})
 	}
-	d.mend(t)
+	d.correct(t)
 }
 
 // doors are the three ways in.
@@ -58,7 +58,7 @@ type doors struct {
 	s        *standalone      // the control plane behind the first two
 	gateway  *cluster.Process // the third
 	file     string           // that the gateway reads
-	extra    string           // another one beside it
+	extra    string           // another one next to it
 	logRead  int              // how much of the gateway's log has been looked at
 	partner  *issuer
 }
@@ -186,7 +186,7 @@ func (d *doors) unchanged(t *testing.T, door string, run func()) {
 	}
 }
 
-// command runs keymanager-sync apply with a file of its own.
+// command runs keymanager-sync apply with its own file.
 func (d *doors) command(t *testing.T, text string) (output string, err error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "contract.yaml")
@@ -204,15 +204,15 @@ func (d *doors) throughCommand(t *testing.T, s spoil, text string, line int) {
 		if _, failed := errors.AsType[*exec.ExitError](err); !failed {
 			t.Errorf("keymanager-sync apply: %v, want an exit status\n%s", err, out)
 		}
-		if err := s.told(out, line); err != nil {
+		if err := s.reported(out, line); err != nil {
 			t.Errorf("keymanager-sync apply: %v", err)
 		}
 	})
 }
 
-// told checks that a text is one line, which names the place, the resource, the
-// field and the cure: what follows from the fault is not told as another one.
-func (s spoil) told(out string, line int) error {
+// reported checks that a text is one line, which names the place, the resource, the
+// field and the cure: what follows from the fault is not reported as another one.
+func (s spoil) reported(out string, line int) error {
 	place := fmt.Sprintf("contract.yaml:%d:", line)
 	switch {
 	case s.hide != "" && strings.Contains(out, s.hide):
@@ -256,17 +256,17 @@ func (d *doors) throughFile(t *testing.T, s spoil, text string, line int) {
 		}
 		return nil
 	})
-	var told error
+	var failed error
 	eventually(t, 5*time.Second, "the refusal is logged", func() error {
 		refused := d.refusals(t)
 		if refused == "" {
 			return errors.New("nothing")
 		}
-		told = s.told(refused, line)
+		failed = s.reported(refused, line)
 		return nil
 	})
-	if told != nil {
-		t.Errorf("gateway, edited: %v", told)
+	if failed != nil {
+		t.Errorf("gateway, edited: %v", failed)
 	}
 	d.serves(t)
 
@@ -279,7 +279,7 @@ func (d *doors) throughFile(t *testing.T, s spoil, text string, line int) {
 	if _, failed := errors.AsType[*exec.ExitError](cmd.Run()); !failed {
 		t.Error("gateway: started with a bad file")
 	}
-	if err := s.told(stderr.String(), line); err != nil {
+	if err := s.reported(stderr.String(), line); err != nil {
 		t.Errorf("gateway, started: %v", err)
 	}
 }
@@ -306,8 +306,8 @@ func (d *doors) refusals(t *testing.T) string {
 	return text.String()
 }
 
-// mend: after all the bad edits, a good one is in force at once.
-func (d *doors) mend(t *testing.T) {
+// correct: after all the bad edits, a good one is in force at once.
+func (d *doors) correct(t *testing.T) {
 	t.Helper()
 	d.write(t, d.file, strings.Replace(d.contract, "context_path: /orders", "context_path: /bestellungen", 1))
 	c := newCaller(d.gateway.Address, d.ordersToken())

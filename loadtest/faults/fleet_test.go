@@ -11,7 +11,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/deployments/cluster/clustertest"
 )
 
-// fleet is NATS nodes, control planes and gateways, each a process of its own.
+// fleet is NATS nodes, control planes and gateways, each a separate process.
 type fleet struct {
 	*cluster.Cluster
 	apis []*control // of the control planes

@@ -153,7 +153,7 @@ func must(t *testing.T, a answer, err error) answer {
 	return a
 }
 
-// caller is an API consumer with a token and a connection of its own.
+// caller is an API consumer with its own token and connection.
 type caller struct {
 	url, token string
 	client     *http.Client

@@ -8,7 +8,7 @@ import (
 
 // TestSilentNodeIsNotForgotten stops a gateway in its tracks and kills the only
 // control plane. The new one, which has never heard the gateway, names it all the
-// same. A gateway that is told to end leaves the fleet at once, and the other is
+// same. A gateway that is stopped leaves the fleet at once, and the other is
 // a part of it again when it goes on.
 func TestSilentNodeIsNotForgotten(t *testing.T) {
 	t.Parallel()

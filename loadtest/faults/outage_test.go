@@ -134,7 +134,7 @@ func (f *fleet) keepCalling(t *testing.T, client string) *served {
 			for ; !s.over.Load(); time.Sleep(20 * time.Millisecond) {
 				err := check()
 				s.calls.Add(1)
-				// The last call may meet what the test does next.
+				// The last call may overlap what the test does next.
 				if err != nil && !s.over.Load() && !strings.Contains(err.Error(), "subscription_inactive") {
 					s.mu.Lock()
 					s.faults = append(s.faults, fmt.Errorf("gateway %d: %w", n+1, err))

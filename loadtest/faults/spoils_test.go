@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// spoil is a fault in an otherwise good file, and what a person needs to be told
-// to find and mend it.
+// spoil is a fault in an otherwise good file, and what a person needs to know
+// to find and correct it.
 type spoil struct {
 	name string
 	// The first occurrence of old becomes new; without old, new is added at the end.

@@ -52,7 +52,7 @@ func TestUnknownKidFlood(t *testing.T) {
 			})
 			more := idp.fetches.Load() - fetches
 			grown := n.metric(t, "process_resident_memory_bytes", "") - memory
-			t.Logf("%d unknown kids in %s, %d fetches, memory +%.1f MiB; p99 of valid traffic: %s; beside as many valid requests %s, beside the flood %s: %.2f and %.2f times that",
+			t.Logf("%d unknown kids in %s, %d fetches, memory +%.1f MiB; p99 of valid traffic: %s; next to as many valid requests %s, next to the flood %s: %.2f and %.2f times that",
 				sent.Load(), floodTime(), more, grown/(1<<20), quiet.p99, busy.p99, flooded.p99,
 				float64(flooded.p99)/float64(quiet.p99), float64(flooded.p99)/float64(busy.p99))
 			if want := int64(floodRate * floodTime().Seconds() / 2); sent.Load() < want {
@@ -85,12 +85,12 @@ type measured struct {
 }
 
 // load sends valid requests, 200 a second, and measures them, while something else goes on.
-func (n *node) load(t *testing.T, token string, beside func(stop <-chan struct{})) measured {
+func (n *node) load(t *testing.T, token string, other func(stop <-chan struct{})) measured {
 	t.Helper()
 	stop := make(chan struct{})
 	var group sync.WaitGroup
-	if beside != nil {
-		group.Go(func() { beside(stop) })
+	if other != nil {
+		group.Go(func() { other(stop) })
 	}
 	var mu sync.Mutex
 	var took []time.Duration

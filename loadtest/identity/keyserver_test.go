@@ -38,7 +38,7 @@ func newKeyServer(t *testing.T, id string, start func(http.Handler) *httptest.Se
 		}
 		_, _ = w.Write([]byte(s.jwks()))
 	}))
-	s.Config.SetKeepAlivesEnabled(false) // each fetch is a connection of its own
+	s.Config.SetKeepAlivesEnabled(false) // each fetch is a separate connection
 	t.Cleanup(s.CloseClientConnections)
 	t.Cleanup(s.Close)
 	return s

@@ -36,7 +36,7 @@ import (
 )
 
 const (
-	endWithin = 30 * time.Second // for k6 to end in an orderly way once it was told to
+	endWithin = 30 * time.Second // for k6 to end in an orderly way once it got a signal
 	mostLines = 20               // of k6's log: it has one for every request that fails
 )
 
@@ -130,7 +130,7 @@ func answer(root string, args []string, stdout, stderr io.Writer) (code int, don
 
 // help prints the suites with their variables.
 func help(root string, w io.Writer) error {
-	fmt.Fprint(w, "Runs a suite of load tests with k6, against what is there or against a fleet of its own.\n\n"+
+	fmt.Fprint(w, "Runs a suite of load tests with k6, against what is there or against a fleet that it starts.\n\n"+
 		"Usage:\n  go run ./loadtest/k6 SUITE [NAME=VALUE…]\n  go run ./loadtest/k6 help|version\n\nSuites, with their own variables and defaults:\n")
 	var common []variable
 	for _, suite := range suites(root) {
@@ -189,7 +189,7 @@ func runK6(ctx context.Context, root, name, page string, environ []string, stdou
 		"K6_WEB_DASHBOARD=true", "K6_WEB_DASHBOARD_PORT=-1", // charts, but no server
 		"K6_WEB_DASHBOARD_EXPORT=" + charts,
 	})
-	// Ctrl-C reaches every process of the terminal's group, k6 too; it must be told once.
+	// Ctrl-C reaches every process of the terminal's group, k6 too; it must get one only.
 	cmd.SysProcAttr = cluster.OwnGroup()
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = endWithin

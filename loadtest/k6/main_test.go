@@ -27,7 +27,7 @@ import (
 // missed is k6's exit code when a threshold was missed.
 const missed = 99
 
-// On a machine that runs other tests beside, k6 itself is slow, too; decisions
+// On a machine that runs other tests as well, k6 itself is slow, too; decisions
 // must be right all the same.
 var patient = []string{"P95=2000", "DROPPED=0.5"}
 

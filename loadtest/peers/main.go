@@ -1,13 +1,13 @@
 //go:build linux
 
-// Command peers measures the gateway beside other proxies, on one machine, and
+// Command peers measures the gateway next to other proxies, on one machine, and
 // writes docs/performance.md.
 //
 //	go tool task bench:peers                  everything; about 25 minutes
 //	go tool task bench:peers:quick            the main workload in small; about a minute
 //	go run ./loadtest/peers report            docs/performance.md from the last full run
 //
-// It needs Linux, two processors, and Debian's haproxy, nginx and wrk. Every contender is a process of its own on processor 0;
+// It needs Linux, two processors, and Debian's haproxy, nginx and wrk. Every contender is a separate process on processor 0;
 // wrk, the upstream, the control plane and NATS are on processor 1. What is slow to
 // make — a control plane with a million subscriptions, signed tokens — is made
 // once and kept in .task/peers.

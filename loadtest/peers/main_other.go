@@ -1,6 +1,6 @@
 //go:build !linux
 
-// Command peers measures the gateway beside other proxies. It reads the Linux
+// Command peers measures the gateway next to other proxies. It reads the Linux
 // kernel's accounts of processes, and does nothing elsewhere.
 package main
 

@@ -39,7 +39,7 @@ func parseOptions(args []string, stdout io.Writer) (*options, error) {
 	f.IntVar(&o.seconds, "seconds", 0, "seconds of every measurement (default: the workload's own)")
 	f.DurationVar(&o.warm, "warm", time.Second, "load before every measurement, in whole seconds")
 	f.BoolVar(&o.quick, "quick", false, "the main workload only, 3 rounds of 2 s")
-	f.BoolVar(&o.fresh, "fresh", false, "make the kept world and its tokens anew")
+	f.BoolVar(&o.fresh, "fresh", false, "make the kept world and its tokens again")
 	f.BoolVar(&o.noBuild, "no-build", false, "use the programs that an earlier run built, and not the source tree's")
 	f.BoolVar(&o.strict, "strict", false, "fail if a target is missed")
 	f.StringVar(&o.out, "out", "", "file for the results (default: .task/peers/results.json of all workloads, else .task/peers/last.json)")

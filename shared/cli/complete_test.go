@@ -57,7 +57,7 @@ func TestComplete(t *testing.T) {
 	}
 }
 
-// script writes the completion of a shell to a file, and beside it a program that
+// script writes the completion of a shell to a file, and next to it a program that
 // bash finds as porter and that answers like app.
 func script(t *testing.T, shell string) (dir, file string) {
 	t.Helper()

@@ -30,7 +30,7 @@ type Input struct {
 type Api struct {
 	ID     string
 	Format pb.Api_ErrorFormat
-	// Stopped: its requests are answered 404. Nothing of what follows Places is there.
+	// Stopped: its requests are answered 404. The fields after Places are empty.
 	Stopped bool
 	// Places are the hosts (lower case) and context paths that it serves.
 	Places []catalog.HostPath
@@ -46,7 +46,7 @@ type Api struct {
 	Certificates bool
 	// Introspects: a plan asks its issuer about tokens.
 	Introspects bool
-	// Missing is what a request without credential is told.
+	// Missing answers a request without credential.
 	Missing *denial.Denial
 	// Strip are the headers that only the gateway sets; StripProof has that of DPoP
 	// proofs, too, if a plan takes any.
@@ -223,7 +223,7 @@ func takesDPoP(plans []*pb.Plan) (takes, only bool) {
 	return takes, takes && only
 }
 
-// missingCredentials is what a request without a credential is told.
+// missingCredentials answers a request without a credential.
 func missingCredentials(plans []*pb.Plan) *denial.Denial {
 	key, other := false, false
 	for _, p := range plans {

@@ -17,7 +17,7 @@ import (
 const mask = "********"
 
 // setting is one field of a program's settings. It implements pflag.Value by
-// keeping what the command line says, so that all faults can be told together.
+// keeping what the command line says, so that all faults can be reported together.
 type setting struct {
 	name, short, help string
 	secret            bool

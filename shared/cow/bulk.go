@@ -35,7 +35,7 @@ func (b *bulk[E]) node(all []Hashed[E], used uint, depth uint8) *node[E] {
 // fill fills the slots that have their first depth bits in common with at: by one
 // leaf, if there is room in one.
 func (b *bulk[E]) fill(n *node[E], all []Hashed[E], ends *[fan]int, at int, depth uint8, used uint) {
-	from, to := span(at, depth)
+	from, to := slotRange(at, depth)
 	first := 0
 	if from > 0 {
 		first = ends[from-1]

@@ -87,7 +87,7 @@ func (e *Edit[K, V]) Get(key K) (V, bool) { return Map[K, V]{e.seed, e.table.t}.
 // Set adds or replaces an entry.
 func (e *Edit[K, V]) Set(key K, value V) { *e.Update(key) = value }
 
-// Update returns the place of an entry's value, to be read and written before
+// Update returns the address of an entry's value, to be read and written before
 // the next call of the Edit. The entry is added, with a zero value, if it was not
 // there. The map keeps this key from now on: it may be part of the new value's
 // memory, and the old one, which is equal, of memory that nothing else needs.

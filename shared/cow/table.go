@@ -15,7 +15,7 @@ const (
 	maxUsed = 60
 )
 
-// Overhead is about how many bytes an entry takes beside itself.
+// Overhead is about how many bytes of the table an entry takes on top of its size.
 const Overhead = 4
 
 // Table is an immutable hash table of entries. The zero Table is empty. Safe for
@@ -44,7 +44,7 @@ type owner struct{ _ byte }
 // Len is the number of entries.
 func (t *Table[E]) Len() int { return t.size }
 
-// Find is the entry with this hash that is the one; nil if there is none. It must
+// Find returns the entry with this hash for which is reports true; nil if there is none. It must
 // not be written. Find does not allocate.
 func (t *Table[E]) Find(hash uint64, is func(*E) bool) *E {
 	n := t.root
@@ -91,7 +91,7 @@ func (e *TableEdit[E]) Find(hash uint64, is func(*E) bool) *E { return e.t.Find(
 // All yields the entries of the version made so far; it must not be changed meanwhile.
 func (e *TableEdit[E]) All() iter.Seq[*E] { return e.t.All() }
 
-// Put is the place of the entry with this hash that is the one, to be written
+// Put returns the address of the entry with this hash for which is reports true, to be written
 // before the next call of the edit. If it is not there, a zero entry is added, and
 // added is true: the caller makes it one of this hash. hashOf is the hash of any
 // entry.
@@ -109,7 +109,7 @@ func (e *TableEdit[E]) Put(hash uint64, is func(*E) bool, hashOf func(*E) uint64
 	}
 }
 
-// Delete removes the entry with this hash that is the one, if it is there.
+// Delete removes the entry with this hash for which is reports true, if it is there.
 func (e *TableEdit[E]) Delete(hash uint64, is func(*E) bool) {
 	if e.t.Find(hash, is) == nil {
 		return
@@ -122,7 +122,7 @@ func (e *TableEdit[E]) Delete(hash uint64, is func(*E) bool) {
 	case parent == nil:
 		e.t.root = nil
 	default:
-		from, to := span(slot(hash, used-fanBits), n.depth)
+		from, to := slotRange(slot(hash, used-fanBits), n.depth)
 		clear(parent.kids[from:to])
 	}
 }
@@ -147,7 +147,7 @@ func (e *TableEdit[E]) descend(hash uint64) (parent, leaf *node[E], used uint) {
 			parent.kids[at] = n
 			continue
 		}
-		from, to := span(at, n.depth)
+		from, to := slotRange(at, n.depth)
 		for i := from; i < to; i++ {
 			parent.kids[i] = n
 		}
@@ -185,17 +185,17 @@ func (e *TableEdit[E]) own(n *node[E]) *node[E] {
 	return c
 }
 
-// span is the slots around one that have their first depth bits in common.
-func span(at int, depth uint8) (from, to int) {
+// slotRange is the slots around one that have their first depth bits in common.
+func slotRange(at int, depth uint8) (from, to int) {
 	width := fan >> depth
 	from = at &^ (width - 1)
 	return from, from + width
 }
 
-// free is the depth of the widest span around an empty slot that is empty.
+// free is the depth of the widest range around an empty slot that is empty.
 func (n *node[E]) free(at int) uint8 {
 	for depth := range uint8(fanBits) {
-		from, to := span(at, depth)
+		from, to := slotRange(at, depth)
 		if !slices.ContainsFunc(n.kids[from:to], func(k *node[E]) bool { return k != nil }) {
 			return depth
 		}
@@ -227,7 +227,7 @@ func (e *TableEdit[E]) split(parent, n *node[E], hash uint64, used uint, hashOf 
 		}
 		*(*half).add(h) = n.entries[i]
 	}
-	from, to := span(slot(hash, before), n.depth)
+	from, to := slotRange(slot(hash, before), n.depth)
 	for i := from; i < to; i++ {
 		parent.kids[i] = halves[(i-from)*2/(to-from)]
 	}

@@ -68,7 +68,7 @@ func (d *Denial) Answer(format pb.Api_ErrorFormat) Answer {
 }
 
 // WithScope returns a copy of d whose challenge names the scopes that are
-// needed (RFC 6750 section 3), separated by blanks. It renders anew: call it
+// needed (RFC 6750 section 3), separated by blanks. It renders again: call it
 // when a plan is compiled, not for a request. Scopes with a character that
 // RFC 6749 section 3.3 forbids are left out of the challenge altogether.
 // The copy is equal to d for errors.Is.
@@ -83,7 +83,7 @@ func (d *Denial) WithScope(scopes string) *Denial {
 
 // WithDPoP returns a copy of d whose challenge also asks for DPoP (RFC 9449
 // section 7.1) or, if only is true, for that instead of a bearer token. Like
-// WithScope it renders anew. The copy is equal to d for errors.Is.
+// WithScope it renders again. The copy is equal to d for errors.Is.
 func (d *Denial) WithDPoP(only bool) *Denial {
 	s := d.spec
 	s.scheme |= dpop

@@ -80,7 +80,7 @@ var (
 		gravitee: foreign{status: 401, message: "Unauthorized"},
 		flex:     foreign{status: 401, message: "Invalid token."},
 	})
-	// ProofsUnavailable: DPoP proofs cannot be told from used ones at the moment.
+	// ProofsUnavailable: it cannot be known at the moment whether a DPoP proof was used before.
 	ProofsUnavailable = define(spec{
 		status: 503, code: 900900, reason: "proofs_unavailable", title: "Proofs unavailable",
 		detail: "DPoP proofs cannot be checked at the moment.", retryAfter: "10",

@@ -4,7 +4,7 @@
 //
 // A port is reserved by holding the UDP socket of the same number: every process on
 // the machine that asks this package sees the reservation, whatever user or
-// directory it belongs to, the servers listen on TCP alone and do not meet it, and
+// directory it belongs to, the servers listen on TCP alone and do not collide with it, and
 // the system ends it when the holder's process ends. All ports are below those that
 // systems give to outgoing connections, so none of the many connections of a test
 // takes the port of a server that is stopped for a while.
@@ -68,7 +68,7 @@ func hold(ctx context.Context, address string) net.PacketConn {
 	return held
 }
 
-// Release gives the ports back. Whoever listens on one of them may go on.
+// Release gives the ports back. What listens on one of them may go on.
 func (r *Reservation) Release() {
 	for _, held := range r.held {
 		_ = held.Close()

@@ -46,7 +46,7 @@ func (b *breaker) allow(now time.Time) bool {
 	return true
 }
 
-// done tells how an allowed question went: well means that the server works.
+// done records how an allowed question ended: well means that the server works.
 func (b *breaker) done(now time.Time, well bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -17,7 +17,7 @@ func TestBreaker(t *testing.T) {
 		b.done(at(d), well)
 		return true
 	}
-	// A success in between begins the row anew.
+	// A success in between begins the row again.
 	for _, well := range []bool{false, false, false, false, true, false, false, false, false} {
 		if !ask(0, well) {
 			t.Fatal("opened too early")
@@ -79,7 +79,7 @@ func TestBreakerPausesAreBounded(t *testing.T) {
 func TestWaitingIsBounded(t *testing.T) {
 	c := NewClient(&Settings{timeout: time.Minute})
 	for range maxAtATime {
-		c.places <- struct{}{}
+		c.slots <- struct{}{}
 	}
 	c.waiting.Store(maxWaiting)
 	start := time.Now()

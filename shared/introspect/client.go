@@ -29,7 +29,7 @@ type Client struct {
 	http     *http.Client
 	breaker  breaker
 	metadata metadata
-	places   chan struct{} // one for each question at work
+	slots    chan struct{} // one for each question at work
 	waiting  atomic.Int64
 }
 
@@ -48,7 +48,7 @@ func NewClient(s *Settings) *Client {
 		ForceAttemptHTTP2:      true,
 	}
 	return &Client{
-		settings: s, places: make(chan struct{}, maxAtATime),
+		settings: s, slots: make(chan struct{}, maxAtATime),
 		http: &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -71,7 +71,7 @@ func (c *Client) Ask(ctx context.Context, compact string) (*Answer, error) {
 	if err := c.take(ctx); err != nil {
 		return nil, err
 	}
-	defer func() { <-c.places }()
+	defer func() { <-c.slots }()
 	// Asked only now: the server may have failed while this question waited.
 	if !c.breaker.allow(time.Now()) {
 		return nil, &Error{Outcome: Open, message: "the introspection server has failed too often and is not asked for a while"}
@@ -84,10 +84,10 @@ func (c *Client) Ask(ctx context.Context, compact string) (*Answer, error) {
 	return answer, err
 }
 
-// take waits for a place.
+// take waits for a slot.
 func (c *Client) take(ctx context.Context) error {
 	select {
-	case c.places <- struct{}{}:
+	case c.slots <- struct{}{}:
 		return nil
 	default:
 	}
@@ -98,7 +98,7 @@ func (c *Client) take(ctx context.Context) error {
 	}
 	defer c.waiting.Add(-1)
 	select {
-	case c.places <- struct{}{}:
+	case c.slots <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return busy
@@ -187,7 +187,7 @@ func classify(who string, err error) error {
 	if timeout, ok := errors.AsType[net.Error](err); errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout() {
 		return fault(Timeout, who+" did not answer in time")
 	}
-	// Without the URL, whose query may hold what nobody should read.
+	// Without the URL, whose query may hold secrets.
 	if outer, ok := errors.AsType[*url.Error](err); ok {
 		err = outer.Err
 	}

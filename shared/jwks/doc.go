@@ -1,9 +1,9 @@
 // Package jwks keeps issuers' key sets fresh over HTTP.
 //
 // Every URL is fetched by itself, never twice at a time, so that a server that
-// is down, slow or talks nonsense costs nobody else anything. Issuers that name
+// is down, slow or sends nonsense delays no other. Issuers that name
 // the same URL, trust the same roots and have the same timeout share its fetches.
-// A set is fetched anew when four fifths of its time have passed; that time is the
+// A set is fetched again when four fifths of its time have passed; that time is the
 // issuer's ttl, or a shorter max-age of the answer. After a failure the last good
 // set stays and the URL is tried again after an exponentially growing, jittered
 // pause. How long an old set may serve is the reader's to check: it is in the

@@ -37,7 +37,7 @@ type Config struct {
 	// changed says whether their URLs or keys differ from the last time.
 	Update func(issuerID string, sources []*pb.KeySet_Source, changed bool)
 	// Known returns the sources an issuer is known to have, when the Fetcher
-	// meets it for the first time. So a restart does not forget the last good set
+	// gets it for the first time. So a restart does not forget the last good set
 	// of a URL that is down.
 	Known func(issuerID string) []*pb.KeySet_Source
 	// Fetched counts a fetch. One that several issuers share counts once, for the

@@ -74,7 +74,7 @@ func hang(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-// watch is a running Fetcher and what it has told.
+// watch is a running Fetcher and what it has reported.
 type watch struct {
 	*jwks.Fetcher
 	mu       sync.Mutex
@@ -465,13 +465,13 @@ func TestKnownSetsSurviveARestart(t *testing.T) {
 			return []*pb.KeySet_Source{known(up.URL, "up", 2*time.Hour), known(down.URL, "last", 2*time.Hour)}
 		}
 	}, issuer("idp", up.URL, down.URL), issuer("fresh", up.URL))
-	eventually(t, "the URL that works, beside the one that does not", func() bool { return w.kids("idp") == "last,up" })
+	eventually(t, "the URL that works, next to the one that does not", func() bool { return w.kids("idp") == "last,up" })
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.changes["idp"] != 0 {
 		t.Error("the same keys count as a change")
 	}
 	if len(w.outcomes["fresh"]) != 0 {
-		t.Error("a fresh set was fetched anew")
+		t.Error("a fresh set was fetched again")
 	}
 }

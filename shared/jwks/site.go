@@ -10,7 +10,7 @@ import (
 
 // site is one URL as some issuers reach it. They share its fetches, so that a
 // server sees as many as if one issuer named it. Issuers that trust other roots
-// or wait for another time have a site of their own.
+// or have another timeout have their own site.
 type site struct {
 	key    siteKey
 	client *client
@@ -45,7 +45,7 @@ type flight struct {
 }
 
 // get returns a fetch that ended after the given time: the last one, the one
-// that is under way, or a new one; led tells that it is new. It is nil if ctx
+// that is under way, or a new one; led reports that it is new. It is nil if ctx
 // ended before.
 func (s *site) get(ctx context.Context, after time.Time) (f *flight, led bool) {
 	s.mu.Lock()
@@ -54,7 +54,7 @@ func (s *site) get(ctx context.Context, after time.Time) (f *flight, led bool) {
 		return s.last, false
 	}
 	if led = s.flight == nil; led {
-		// The fetch goes on for the others when the one who began it leaves.
+		// The fetch goes on for the others when the caller that began it leaves.
 		flying, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		s.flight = &flight{done: make(chan struct{}), cancel: cancel}
 		go s.fly(flying, s.flight)
@@ -71,7 +71,7 @@ func (s *site) get(ctx context.Context, after time.Time) (f *flight, led bool) {
 	}
 }
 
-// leave ends a fetch that nobody waits for any more.
+// leave ends a fetch that no issuer waits for any more.
 func (s *site) leave(f *flight) {
 	s.mu.Lock()
 	f.waiting--
@@ -135,7 +135,7 @@ func backoff(first, most time.Duration, failures int) time.Duration {
 	return pause/2 + rand.N(pause/2+1) //nolint:gosec // spreads load; nobody gains by guessing it
 }
 
-// sites are those that somebody uses.
+// sites are those that an issuer uses.
 type sites struct {
 	backoff, maxBackoff time.Duration
 

@@ -23,7 +23,7 @@ const (
 	defaultMaxStale = 24 * time.Hour
 )
 
-// worker fetches one issuer's key sets, each URL in a goroutine of its own.
+// worker fetches one issuer's key sets, each URL in its own goroutine.
 type worker struct {
 	cfg    Config
 	issuer *pb.Issuer
@@ -34,20 +34,20 @@ type worker struct {
 
 	// resumed: the sources it began with were fetched under the same settings.
 	resumed bool
-	// lost: a source it had belongs to no place any more.
-	lost   bool
-	cancel context.CancelFunc
-	group  sync.WaitGroup
-	places []*place
+	// lost: a source it had belongs to none of its URLs any more.
+	lost      bool
+	cancel    context.CancelFunc
+	group     sync.WaitGroup
+	endpoints []*endpoint
 
-	// mu orders updates: what is told last is newest.
+	// mu orders updates: the last one is the newest.
 	mu        sync.Mutex
 	lastFetch time.Time
 	putOff    *time.Timer // a refresh that waits for the floor; nil: none
 }
 
-// place is one URL, or the one that discovery finds.
-type place struct {
+// endpoint is one URL, or the one that discovery finds.
+type endpoint struct {
 	url       string // configured; empty: discovery
 	site      *site  // of the URL; nil: not discovered yet
 	refresh   chan struct{}
@@ -71,18 +71,18 @@ func newWorker(cfg Config, all *sites, issuer *pb.Issuer, had []*pb.KeySet_Sourc
 	}
 	urls := slices.Compact(slices.Sorted(slices.Values(issuer.GetKeys().GetJwksUrls())))
 	for _, url := range urls {
-		p := &place{url: url, refresh: make(chan struct{}, 1)}
+		p := &endpoint{url: url, refresh: make(chan struct{}, 1)}
 		if i := slices.IndexFunc(had, func(s *pb.KeySet_Source) bool { return s.GetUrl() == url }); i >= 0 {
 			p.source = had[i]
 		}
-		w.places = append(w.places, p)
+		w.endpoints = append(w.endpoints, p)
 	}
 	if issuer.GetDiscovery() {
-		p := &place{refresh: make(chan struct{}, 1), discovery: true}
+		p := &endpoint{refresh: make(chan struct{}, 1), discovery: true}
 		if i := slices.IndexFunc(had, func(s *pb.KeySet_Source) bool { return !slices.Contains(urls, s.GetUrl()) }); i >= 0 {
 			p.source = had[i]
 		}
-		w.places = append(w.places, p)
+		w.endpoints = append(w.endpoints, p)
 	}
 	w.lost = len(w.sources()) < len(had)
 	return w, nil
@@ -101,7 +101,7 @@ func (w *worker) start(ctx context.Context) {
 		w.cfg.Update(w.issuer.GetId(), w.sources(), true)
 	}
 	ctx, w.cancel = context.WithCancel(ctx)
-	for _, p := range w.places {
+	for _, p := range w.endpoints {
 		w.group.Go(func() { w.run(ctx, p) })
 	}
 }
@@ -116,7 +116,7 @@ func (w *worker) stop() []*pb.KeySet_Source {
 	}
 	w.mu.Unlock()
 	w.client.close()
-	for _, p := range w.places {
+	for _, p := range w.endpoints {
 		w.sites.release(p.site)
 	}
 	return w.sources()
@@ -124,7 +124,7 @@ func (w *worker) stop() []*pb.KeySet_Source {
 
 func (w *worker) sources() []*pb.KeySet_Source {
 	var all []*pb.KeySet_Source
-	for _, p := range w.places {
+	for _, p := range w.endpoints {
 		if p.source != nil {
 			all = append(all, proto.CloneOf(p.source))
 		}
@@ -132,7 +132,7 @@ func (w *worker) sources() []*pb.KeySet_Source {
 	return all
 }
 
-// refresh has the places fetched now or, if that is too soon after the last
+// refresh has the URLs fetched now or, if that is too soon after the last
 // fetch, as soon as it is not. It is false if that is to happen already.
 func (w *worker) refresh(now time.Time) bool {
 	w.mu.Lock()
@@ -160,10 +160,10 @@ func (w *worker) refresh(now time.Time) bool {
 	return true
 }
 
-// ask wakes the places; w.mu is held.
+// ask wakes the endpoints; w.mu is held.
 func (w *worker) ask(now time.Time) {
 	w.lastFetch = now
-	for _, p := range w.places {
+	for _, p := range w.endpoints {
 		select {
 		case p.refresh <- struct{}{}:
 		default:
@@ -171,8 +171,8 @@ func (w *worker) ask(now time.Time) {
 	}
 }
 
-// run fetches one place again and again.
-func (w *worker) run(ctx context.Context, p *place) {
+// run fetches one endpoint again and again.
+func (w *worker) run(ctx context.Context, p *endpoint) {
 	p.next = time.Now().Add(w.firstDelay(p))
 	if w.resumed && p.source != nil {
 		p.taken = p.source.GetFetchedAt().AsTime()
@@ -196,7 +196,7 @@ func (w *worker) run(ctx context.Context, p *place) {
 				after = recent
 			}
 		}
-		// Whoever asked until now is served by this fetch.
+		// This fetch serves all who asked until now.
 		select {
 		case <-p.refresh:
 		default:
@@ -207,7 +207,7 @@ func (w *worker) run(ctx context.Context, p *place) {
 }
 
 // firstDelay is none, but for a set known from before the start that is still fresh.
-func (w *worker) firstDelay(p *place) time.Duration {
+func (w *worker) firstDelay(p *endpoint) time.Duration {
 	if !w.resumed || p.source.GetFetchedAt() == nil {
 		return 0
 	}
@@ -220,8 +220,8 @@ func jitter(d time.Duration) time.Duration {
 	return d - rand.N(d/10+1) //nolint:gosec // spreads load; nobody gains by guessing it
 }
 
-// fetch gets what the place holds, by a fetch that ended after the given time.
-func (w *worker) fetch(ctx context.Context, p *place, after time.Time) {
+// fetch gets what the endpoint serves, by a fetch that ended after the given time.
+func (w *worker) fetch(ctx context.Context, p *endpoint, after time.Time) {
 	w.mu.Lock()
 	w.lastFetch = time.Now()
 	w.mu.Unlock()
@@ -261,8 +261,8 @@ func (w *worker) logFailure(ctx context.Context, outcome Outcome, failures int, 
 		slog.Int("failures", failures), slog.Any("error", err))
 }
 
-// find gives the place its site; by discovery each time, since the answer may change.
-func (w *worker) find(ctx context.Context, p *place) error {
+// find gives the endpoint its site; by discovery each time, since the answer may change.
+func (w *worker) find(ctx context.Context, p *endpoint) error {
 	url := p.url
 	if p.discovery {
 		var err error
@@ -282,8 +282,8 @@ func (w *worker) find(ctx context.Context, p *place) error {
 	return nil
 }
 
-// take makes a good answer the place's source and tells it.
-func (w *worker) take(ctx context.Context, p *place, f *flight) {
+// take makes a good answer the endpoint's source and reports it.
+func (w *worker) take(ctx context.Context, p *endpoint, f *flight) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	source := &pb.KeySet_Source{

@@ -49,7 +49,7 @@ func (k *Key) Algorithms() Algorithms { return k.algorithms }
 func (k *Key) Material() any { return k.material }
 
 // Verify reports whether sig is the signature by alg of the message signed, if that
-// can be told faster than from the Material. If it is not decided, it cannot. It does
+// can be decided faster than from the Material. If it is not decided, it cannot. It does
 // not ask whether the key may be used with alg, nor when.
 func (k *Key) Verify(alg Algorithm, signed, sig []byte) (valid, decided bool) {
 	switch alg {

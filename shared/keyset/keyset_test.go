@@ -110,7 +110,7 @@ func TestJWKAccepted(t *testing.T) {
 	}
 }
 
-// Each key is skipped with its reason, and the good key beside it stays.
+// Each key is skipped with its reason, and the good key next to it stays.
 func TestJWKSkipped(t *testing.T) {
 	good := members{"kty": "OKP", "crv": "Ed25519", "kid": "good", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
 	p256 := ecKey(t, elliptic.P256())

@@ -59,7 +59,7 @@ func parseArmoured(rest []byte) ([]*Key, error) {
 	case strings.TrimSpace(string(rest)) != "" || len(keys) == 0:
 		return nil, errors.New("it has something that is not a whole PEM block")
 	case certificates > 0 && len(keys) > 1:
-		return nil, errors.New("it has a certificate and more; give each certificate an entry of its own, without the authorities above it")
+		return nil, errors.New("it has a certificate and more; give each certificate its own entry, without the authorities above it")
 	}
 	return keys, nil
 }

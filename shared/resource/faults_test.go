@@ -21,7 +21,7 @@ func faultsOf(t *testing.T, text string) fault.List {
 		return nil
 	}
 	if docs != nil {
-		t.Errorf("documents beside an error: %v", docs)
+		t.Errorf("documents together with an error: %v", docs)
 	}
 	es, ok := errors.AsType[fault.List](err)
 	if !ok || len(es) == 0 {

@@ -28,7 +28,7 @@ type Scanner struct {
 	sniffed bool
 	// JSON: past the first byte, inside the one array, past its end.
 	begun, inArray, afterArray bool
-	// done: nothing can be read any more; err says why, nil: the end was reached or told.
+	// done: nothing can be read any more; err says why, nil: the end was reached or announced.
 	done bool
 	err  error
 }

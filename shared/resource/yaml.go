@@ -87,7 +87,7 @@ func (r *yamlReader) convert(y *yaml.Node, depth int) *node {
 			r.fault(y, "an alias without its anchor", "")
 			return nil
 		}
-		// Depth counts on, so an alias of its own ancestor ends too.
+		// Depth counts on, so an alias of an ancestor ends too.
 		return r.convert(y.Alias, depth+1)
 	case yaml.ScalarNode:
 		return r.scalar(y, n)

@@ -43,7 +43,7 @@ func (d *Draft) checkID(ref catalog.Ref) bool {
 // compileTouched compiles what the proposals change as a node will, in the picture
 // that they make together: issuers with the keys that were fetched for them, and
 // Apis with their plans. What the base has wrong already, in a resource that is not
-// proposed, is no reason to refuse: it could not be mended step by step.
+// proposed, is no reason to refuse: it could not be corrected in several changes.
 func (d *Draft) compileTouched() {
 	apis := map[string]bool{}
 	for _, ref := range d.order {

@@ -10,7 +10,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
-// TestMessages: faults that are easy to make are told so that they are easy to mend.
+// TestMessages: the messages of common faults name the cure.
 func TestMessages(t *testing.T) {
 	for name, c := range map[string]struct{ yaml, want string }{
 		"no id": {

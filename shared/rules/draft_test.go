@@ -424,7 +424,7 @@ func TestClientsMoveInOneDraft(t *testing.T) {
 	}
 }
 
-// Whoever revokes at a moment means every token issued up to then; tokens have
+// A revocation of all tokens before a moment means every token issued up to then; tokens have
 // whole seconds.
 func TestRevocationReachesTheTokenOfThisSecond(t *testing.T) {
 	s := applied(t, applied(t, catalog.Empty(), world), rev2+"client_id: mobile-app")

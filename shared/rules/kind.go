@@ -14,9 +14,9 @@ type kind struct {
 	prepare func(d *Draft, ref catalog.Ref, r, old catalog.Resource, m mode)
 	// together checks references and uniqueness among all proposals.
 	together func(t *together, ref catalog.Ref, r catalog.Resource)
-	// verbs are those of its lifecycle, in the order in which people meet them.
+	// verbs are those of its lifecycle, in the order in which they are used.
 	verbs []string
-	// step carries one of the verbs out; r is a copy of what there is.
+	// step carries one of the verbs out; r is a copy of the resource.
 	step func(d *Draft, ref catalog.Ref, r catalog.Resource, verb string, revision uint64)
 	// dependents are the resources that refer to one (users), and those that are
 	// nothing without it and are removed with it (own).
@@ -84,7 +84,7 @@ func kindOf(k pb.Kind) kind {
 	return kinds[k]
 }
 
-// Verbs are the lifecycle steps of a kind, in the order in which people meet them.
+// Verbs are the lifecycle steps of a kind, in the order in which they are used.
 func Verbs(k pb.Kind) []string { return slices.Clone(kindOf(k).verbs) }
 
 // The following make members of the table out of functions that take a kind's own message.

@@ -297,7 +297,7 @@ func (d *Draft) plansOf(api string) []string {
 	return ids
 }
 
-// definition is an Api without what the control plane keeps beside it.
+// definition is an Api without what the control plane keeps with it.
 func definition(api *pb.Api) *pb.Api {
 	c := clone(api)
 	c.Id, c.Meta = "", nil

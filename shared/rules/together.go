@@ -38,7 +38,7 @@ type together struct {
 }
 
 func (t *together) refers(from catalog.Ref, field string, to catalog.Ref) bool {
-	if t.exists(to) || t.faulty[to] { // what is wrong with a resource is told once, there
+	if t.exists(to) || t.faulty[to] { // what is wrong with a resource is reported once, there
 		return true
 	}
 	t.problem(from, field, fault.Dangling, fmt.Sprintf("no %s %q", catalog.KindSlug(to.Kind), to.ID), t.nearestHint(to))
@@ -94,7 +94,7 @@ func (t *together) keepsIntrospection(ref catalog.Ref, n *pb.Issuer) {
 }
 
 // hostPaths checks that no two Apis take the same host and context path, as drafts
-// or as deployed. Either is a problem of the Api, told once.
+// or as deployed. Either is a problem of the Api, reported once.
 func (t *together) hostPaths(ref catalog.Ref, api *pb.Api, proposed map[catalog.HostPath]string, held func(catalog.HostPath) []string) {
 	for _, at := range catalog.HostPaths(api) {
 		other, taken := proposed[at]

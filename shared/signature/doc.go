@@ -1,6 +1,6 @@
 // Package signature verifies RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2) and ECDSA
 // P-256 (FIPS 186-5 section 6.4.2) signatures with what can be computed once per
-// key kept beside the key. It answers as crypto/rsa and crypto/ecdsa do, in about
+// key kept with the key. It answers as crypto/rsa and crypto/ecdsa do, in about
 // half the time.
 //
 // Where it has nothing to offer it does not decide, and the caller asks the

@@ -29,7 +29,7 @@ type budget struct {
 	most   int64
 }
 
-var process = &budget{most: MaxTables} //nolint:gochecknoglobals // memory is the process's, whoever verifies in it
+var process = &budget{most: MaxTables} //nolint:gochecknoglobals // the memory of one process, for all who verify in it
 
 func (b *budget) take() bool {
 	if b.tables.Add(1) <= b.most {

@@ -52,7 +52,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Bus is a connection to NATS that mends itself. It is safe for concurrent use.
+// Bus is a connection to NATS that reconnects by itself. It is safe for concurrent use.
 type Bus struct {
 	conn   *nats.Conn
 	js     jetstream.JetStream
@@ -75,7 +75,7 @@ type Stats struct {
 	Renewals    uint64 // times a follower had to replace its consumer
 }
 
-// Connect connects to NATS. The connection is checked every 10 s, and mended
+// Connect connects to NATS. The connection is checked every 10 s, and restored
 // without limit, with capped and jittered pauses. Without RetryFirstConnect an
 // error is returned when no server answers within 5 s each, or before ctx ends.
 func Connect(ctx context.Context, cfg Config) (*Bus, error) {
@@ -120,11 +120,11 @@ func (b *Bus) options(ctx context.Context, cfg Config) ([]nats.Option, error) {
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(2),
 		nats.MaxReconnects(-1),
-		// A server may refuse us for a while, until its operator has mended that.
+		// A server may refuse us for a while, until its operator has corrected that.
 		nats.IgnoreAuthErrorAbort(),
 		nats.CustomReconnectDelay(reconnectDelay),
 		// What cannot be sent now is refused now: a buffer would send an append
-		// long after its writer was told that it failed.
+		// long after its writer got an error.
 		nats.ReconnectBufSize(-1),
 		nats.RetryOnFailedConnect(cfg.RetryFirstConnect),
 		nats.DisconnectErrHandler(b.disconnected),
@@ -166,7 +166,7 @@ func authentication(cfg Config) ([]nats.Option, error) {
 	return opts, nil
 }
 
-// reconnectDelay gives the pause after all known servers were tried in vain.
+// reconnectDelay returns the pause after no known server could be reached.
 func reconnectDelay(attempts int) time.Duration {
 	return jittered(reconnectMinimum, reconnectMaximum, attempts)
 }

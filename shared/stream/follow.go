@@ -56,7 +56,7 @@ type Message struct {
 //
 // Outages are not errors: Follow waits, retries and resumes where it was. These
 // checks are made at the start, on each resumption and about every 3 s.
-// Follow calls fn from one goroutine, and has ended all of its own when it returns.
+// Follow calls fn from one goroutine. When it returns, all goroutines it started have ended.
 func (l *Log) Follow(ctx context.Context, after uint64, fn func([]Message) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &follower{

@@ -446,7 +446,7 @@ func regrow(t *testing.T, dir string, count int) {
 }
 
 // A hole can be made only by somebody with more rights than ours, in a stream
-// that was configured anew.
+// that was configured again.
 func TestHoleIsNoticed(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)

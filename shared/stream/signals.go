@@ -12,7 +12,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 )
 
-// Signals go over core NATS: whoever listens at this moment hears them, nothing
+// Signals go over core NATS: processes that listen at this moment hear them, nothing
 // keeps them, and the next one makes up for one that was lost.
 const (
 	headSubject      = "portcullis.head"

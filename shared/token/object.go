@@ -27,7 +27,7 @@ func ParseObject(object []byte) (*Claims, error) {
 	return &Claims{payload: text, members: members}, nil
 }
 
-// Without returns claims that lack the members for which drop holds. It is told
+// Without returns claims that lack the members for which drop holds. It is given
 // each member's name and its JSON.
 func (c *Claims) Without(drop func(name, value string) bool) *Claims {
 	return &Claims{payload: c.payload, members: slices.DeleteFunc(slices.Clone(c.members), func(m member) bool { return drop(m.name, m.value) })}

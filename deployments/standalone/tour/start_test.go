@@ -27,7 +27,7 @@ var defaults = map[string]cluster.Port{
 	"127.0.0.1:8091": cluster.DemoUpstream,
 }
 
-// standalone is a started standalone, on ports of its own.
+// standalone is a started standalone, on its own ports.
 type standalone struct {
 	dataDir string
 	moved   map[string]string // default address → the one in use

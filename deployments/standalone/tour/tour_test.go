@@ -53,7 +53,7 @@ func TestTour(t *testing.T) {
 		t.Fatal("README.md has no section with `tour` in its heading and ```sh blocks in it")
 	}
 	s := start(t)
-	// The client verbs know the default address without being told.
+	// The client verbs know the default address.
 	sh := newShell(t, "PORTCULLIS_CONTROL=http://"+s.moved["127.0.0.1:8081"])
 	promised := map[string]bool{}
 	for _, block := range blocks {

@@ -26,8 +26,8 @@ func (f figure) compare(g figure) int {
 
 type figures map[figure]float64
 
-// slack is what a figure that was not zero may grow by, beside a tenth of it: hashes are
-// seeded anew in every process, and what a table copies depends on them.
+// slack is what a figure that was not zero may grow by, on top of a tenth of it: hashes are
+// seeded differently in every process, and what a table copies depends on them.
 // Units that are not here are not compared.
 func slack(unit string) (float64, bool) {
 	switch unit {
@@ -158,55 +158,55 @@ type change struct {
 	accepted, found float64
 }
 
-// verdict is how figures differ from the accepted ones, each list in order.
-type verdict struct {
+// differences are how figures differ from the accepted ones, each list in order.
+type differences struct {
 	grown, shrunk []change
 	added, gone   []figure
 }
 
-func compare(accepted, found figures) verdict {
-	var v verdict
+func compare(accepted, found figures) differences {
+	var d differences
 	for _, k := range slices.SortedFunc(maps.Keys(found), figure.compare) {
 		had, ok := accepted[k]
 		switch c := (change{k, had, found[k]}); {
 		case !ok:
-			v.added = append(v.added, k)
+			d.added = append(d.added, k)
 		case c.found > most(k.unit, c.accepted):
-			v.grown = append(v.grown, c)
+			d.grown = append(d.grown, c)
 		case c.accepted > most(k.unit, c.found):
-			v.shrunk = append(v.shrunk, c)
+			d.shrunk = append(d.shrunk, c)
 		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(accepted), figure.compare) {
 		if _, ok := found[k]; !ok {
-			v.gone = append(v.gone, k)
+			d.gone = append(d.gone, k)
 		}
 	}
-	return v
+	return d
 }
 
-func (v verdict) faults() int { return len(v.grown) + len(v.added) + len(v.gone) }
+func (d differences) faults() int { return len(d.grown) + len(d.added) + len(d.gone) }
 
 // grownPackages are the import paths of the packages with a figure that is too large.
-func (v verdict) grownPackages() []string {
+func (d differences) grownPackages() []string {
 	var packages []string
-	for _, c := range v.grown {
+	for _, c := range d.grown {
 		packages = append(packages, module+c.pkg)
 	}
 	return slices.Compact(packages)
 }
 
-func (v verdict) print(out io.Writer) {
-	for _, c := range v.shrunk {
+func (d differences) print(out io.Writer) {
+	for _, c := range d.shrunk {
 		fmt.Fprintf(out, "better  %s is %s, accepted are %s: go tool task bench:accept keeps it so\n", c.figure, number(c.found), number(c.accepted))
 	}
-	for _, k := range v.added {
+	for _, k := range d.added {
 		fmt.Fprintf(out, "NEW     %s was never accepted\n", k)
 	}
-	for _, k := range v.gone {
+	for _, k := range d.gone {
 		fmt.Fprintf(out, "GONE    %s was accepted and is not measured any more\n", k)
 	}
-	for _, c := range v.grown {
+	for _, c := range d.grown {
 		fmt.Fprintf(out, "WORSE   %s is %s, accepted are %s\n", c.figure, number(c.found), number(c.accepted))
 	}
 }

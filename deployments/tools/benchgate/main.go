@@ -3,10 +3,10 @@
 //	go run ./deployments/tools/benchgate [--accept]
 //
 // It runs the benchmarks in bench_test.go of the gateway's and the shared packages
-// a fixed number of times and holds their figures against baseline.txt beside this
+// a fixed number of times and holds their figures against baseline.txt next to this
 // file, which is in Go's benchmark format, so that benchstat reads it, too. More
 // than was accepted, a benchmark that is gone and one that is new are failures;
-// less is told. --accept writes what is found.
+// less is reported. --accept writes what is found.
 //
 // What is compared are allocations, bytes, and figures that are as exact:
 // memory for each subscription, writing system calls for each request. Time is
@@ -76,18 +76,18 @@ func (b *bench) check(ctx context.Context, accepted figures, out io.Writer) erro
 	if err != nil {
 		return err
 	}
-	v := compare(accepted, found)
-	for attempt := 1; attempt < attempts && len(v.grown) > 0; attempt++ {
-		fmt.Fprintf(out, "%d figures are too large; their packages are measured again\n", len(v.grown))
-		again, err := b.measure(ctx, v.grownPackages())
+	d := compare(accepted, found)
+	for attempt := 1; attempt < attempts && len(d.grown) > 0; attempt++ {
+		fmt.Fprintf(out, "%d figures are too large; their packages are measured again\n", len(d.grown))
+		again, err := b.measure(ctx, d.grownPackages())
 		if err != nil {
 			return err
 		}
 		found.lower(again)
-		v = compare(accepted, found)
+		d = compare(accepted, found)
 	}
-	v.print(out)
-	if faults := v.faults(); faults > 0 {
+	d.print(out)
+	if faults := d.faults(); faults > 0 {
 		return fmt.Errorf("%d of %d figures are not as %s has them. If that is meant: go tool task bench:accept", faults, len(found), baselineFile)
 	}
 	fmt.Fprintf(out, "%d figures of %d benchmarks are as accepted\n", len(found), found.benchmarks())

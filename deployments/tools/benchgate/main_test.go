@@ -80,13 +80,13 @@ func TestCompare(t *testing.T) {
 		"less, to nothing":     {allocs, 1, 0, "better  p BenchmarkX: allocs/op is 0, accepted are 1: go tool task bench:accept keeps it so\n"},
 		"less, within a tenth": {allocs, 110, 100, ""},
 	} {
-		v := compare(figures{c.figure: c.accepted}, figures{c.figure: c.found})
+		d := compare(figures{c.figure: c.accepted}, figures{c.figure: c.found})
 		var out strings.Builder
-		v.print(&out)
+		d.print(&out)
 		if out.String() != c.want {
 			t.Errorf("%s: got %q, want %q", name, out.String(), c.want)
 		}
-		if fails := v.faults() > 0; fails != strings.HasPrefix(c.want, "WORSE") {
+		if fails := d.faults() > 0; fails != strings.HasPrefix(c.want, "WORSE") {
 			t.Errorf("%s: fails: %v", name, fails)
 		}
 	}
@@ -94,12 +94,12 @@ func TestCompare(t *testing.T) {
 
 func TestNewAndGone(t *testing.T) {
 	x, y := figure{"p", "X", "B/op"}, figure{"p", "Y", "B/op"}
-	v := compare(figures{x: 1}, figures{y: 1})
+	d := compare(figures{x: 1}, figures{y: 1})
 	var out strings.Builder
-	v.print(&out)
+	d.print(&out)
 	const want = "NEW     p BenchmarkY: B/op was never accepted\nGONE    p BenchmarkX: B/op was accepted and is not measured any more\n"
-	if out.String() != want || v.faults() != 2 {
-		t.Errorf("%d faults: %s", v.faults(), out.String())
+	if out.String() != want || d.faults() != 2 {
+		t.Errorf("%d faults: %s", d.faults(), out.String())
 	}
 }
 
@@ -111,9 +111,9 @@ func TestLower(t *testing.T) {
 		t.Error(got)
 	}
 	found.lower(figures{x: 100, y: 400})
-	v := compare(accepted, found)
-	if len(v.grown) != 1 || v.grown[0].figure != y || v.grown[0].found != 300 {
-		t.Errorf("%+v", v.grown)
+	d := compare(accepted, found)
+	if len(d.grown) != 1 || d.grown[0].figure != y || d.grown[0].found != 300 {
+		t.Errorf("%+v", d.grown)
 	}
 }
 

@@ -46,7 +46,7 @@ func plan() []series {
 	}
 }
 
-// folders have the benchmarks. Those of shared/stream run a NATS server beside
+// folders have the benchmarks. Those of shared/stream run a NATS server next to
 // them, whose allocations are its own business and never the same.
 func folders() (with []string, without string) {
 	return []string{"./gateway/internal/...", "./shared/..."}, module + "shared/stream"

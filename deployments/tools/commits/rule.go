@@ -72,7 +72,7 @@ func saysWhy(line string) bool {
 }
 
 // checkDraft checks a message as an editor leaves it, with git's comments. What git
-// will fold into another commit needs no message of its own.
+// will fold into another commit needs no separate message.
 func checkDraft(text string) error {
 	text, _, _ = strings.Cut(text, "\n# ------------------------ >8 ------------------------")
 	var lines []string

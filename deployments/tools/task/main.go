@@ -1,7 +1,7 @@
 // Command task is what `go tool task` runs: it starts Task (https://taskfile.dev)
-// with the same arguments. Task has a module file of its own,
+// with the same arguments. Task has its own module file,
 // deployments/tools/task.mod, so that the many modules it needs are not in the
-// product's go.mod, where whoever scans a gateway would find them.
+// product's go.mod, where scanners of a gateway would find them.
 package main
 
 import (

@@ -61,7 +61,7 @@ func (im *importing) Run(ctx context.Context, call *cli.Call) error {
 	})
 	shown.end()
 	if err != nil {
-		return fmt.Errorf("%w\nimport %s stopped after %d resources; what came before is in force (hint: mend the file and run the same import with --id %s)",
+		return fmt.Errorf("%w\nimport %s stopped after %d resources; what came before is in force (hint: correct the file and run the same import with --id %s)",
 			err, im.ID, last.Resources, im.ID)
 	}
 	result := imported{

@@ -19,7 +19,7 @@ func defaultSettings() settings {
 	return settings{keymanager.DefaultConfig(), telemetry.DefaultLog()}
 }
 
-// serve is the verb that runs the control plane until the process is told to end.
+// serve is the verb that runs the control plane until the process gets a signal to end.
 type serve struct{ settings }
 
 func (s *serve) Run(ctx context.Context, call *cli.Call) error {

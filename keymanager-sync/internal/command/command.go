@@ -4,7 +4,7 @@
 // that carry it out, or into the reasons why not. Decide is pure: the time is a
 // parameter, and nothing is read or written. So the same command can be decided
 // again when another replica was faster, and a dry run is a decision that
-// nobody appends. All rules are in shared/rules; here is only the shape of
+// nothing is appended. All rules are in shared/rules; here is only the shape of
 // what is asked.
 package command
 
@@ -29,7 +29,7 @@ type Command interface {
 	String() string
 	// condition is what the caller asks of a resource's present version.
 	condition() (catalog.Ref, Precondition)
-	// propose writes the wish into a draft against s.
+	// propose writes the wanted changes into a draft against s.
 	propose(s *catalog.State, d *rules.Draft)
 }
 
@@ -77,7 +77,7 @@ type Apply struct {
 	Deploy bool
 }
 
-// Import is one chunk of an import: as Apply, told apart in the audit.
+// Import is one chunk of an import: as Apply, with another name in the audit.
 type Import struct {
 	unconditional
 

@@ -71,7 +71,7 @@ func TestPreconditions(t *testing.T) {
 	}
 }
 
-// A resource that was removed and made anew has another version, whatever its number.
+// A resource that was removed and created again has another version, whatever its number.
 func TestVersionsTellResourcesApart(t *testing.T) {
 	issuer := ref(pb.Kind_KIND_ISSUER, "idp")
 	first := after(t, catalog.Empty(), command.Create{Resource: idp()})
@@ -95,7 +95,7 @@ func TestVersionsTellResourcesApart(t *testing.T) {
 		t.Errorf("the version itself: %v", err)
 	}
 	_, err = command.Decide(second, remove(before), now())
-	if _, ok := errors.AsType[*command.PreconditionError](err); !ok || !strings.Contains(err.Error(), "made anew") {
+	if _, ok := errors.AsType[*command.PreconditionError](err); !ok || !strings.Contains(err.Error(), "created again") {
 		t.Errorf("the version of one that was removed: %v", err)
 	}
 	if _, err := command.Decide(second, remove(command.Version{Number: 1}), now()); err != nil {

@@ -40,7 +40,7 @@ func (e *PreconditionError) Error() string {
 		want[i] = v.String()
 	}
 	if slices.ContainsFunc(e.If.Versions, func(v Version) bool { return v.Made != 0 && v.Made != e.Version.Made }) {
-		return fmt.Sprintf("%s is %s, not %s: it was removed and made anew (hint: read it again, and repeat the change on what you find)",
+		return fmt.Sprintf("%s is %s, not %s: it was removed and created again (hint: read it again, and repeat the change on what you find)",
 			e.Ref, e.Version, strings.Join(want, " or "))
 	}
 	return fmt.Sprintf("%s is at version %d, not at %s (hint: read it again, and repeat the change on what you find)",

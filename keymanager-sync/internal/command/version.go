@@ -15,7 +15,7 @@ const madeBase = 36
 
 // Version tells one content of a resource from every other that it ever had.
 // The number alone does not: it starts at 1 again when a resource is removed and
-// made anew.
+// created again.
 type Version struct {
 	// Number counts the resource's changes from 1.
 	Number uint64

@@ -35,7 +35,7 @@ const (
 	settleTime = 2500 * time.Millisecond
 	// Heartbeats of more nodes than this are ignored: memory is bounded.
 	mostNodes = 20_000
-	// Processes with one node's id that are told apart; of more, the one that was
+	// Processes with one node's id that are distinguished; of more, the one that was
 	// silent for longest is forgotten.
 	mostTwins = 8
 
@@ -52,7 +52,7 @@ type Config struct {
 	Logger  *slog.Logger
 	// Registry receives the fleet's metrics; nil: none are shown.
 	Registry prometheus.Registerer
-	// ForgetAfter is how long a node may be silent and belong to the fleet; 0: for ever.
+	// ForgetAfter is how long a node may be silent and belong to the fleet; 0: always.
 	ForgetAfter time.Duration
 }
 
@@ -68,9 +68,9 @@ type Node struct {
 	Lag uint64
 	// OtherEpoch: the node stands in another epoch, so Lag says nothing.
 	OtherEpoch bool
-	// Duplicate: several processes use this id at the same time, told apart by when
+	// Duplicate: several processes use this id at the same time, distinguished by when
 	// they started. Heartbeat is the one heard last; to count as having applied a
-	// change, all of them must have. Give each node an id of its own.
+	// change, all of them must have. Give each node its own id.
 	Duplicate bool
 	// Unheard: this replica has not heard the node since it started. Heartbeat and
 	// Seen are what was recorded of it when it was last written down.
@@ -246,7 +246,7 @@ func (f *Fleet) forget(now time.Time) {
 	}
 }
 
-// Report lists the nodes that belong to the fleet, and whoever was heard in the
+// Report lists the nodes that belong to the fleet, and those that were heard in the
 // last ten minutes, but for nodes that left.
 func (f *Fleet) Report() Report {
 	now, state := time.Now(), f.cfg.Store.State()

@@ -9,7 +9,7 @@ func (f *Fleet) observe() {
 	register := promauto.With(f.cfg.Registry)
 	f.diverged = register.NewCounter(prometheus.CounterOpts{
 		Name: "portcullis_state_divergence_total",
-		Help: "Times another replica showed another set hash at the same sequence. Must be 0 for ever.",
+		Help: "Times another replica showed another set hash at the same sequence. Must always be 0.",
 	})
 	gauge := func(name, help string, read func() float64) {
 		register.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read)

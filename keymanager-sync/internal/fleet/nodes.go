@@ -112,8 +112,8 @@ func (n Node) duplicate(now time.Time) bool {
 	return !n.twins.IsZero() && now.Sub(n.twins) < LiveFor
 }
 
-// applied reports whether the node has applied a sequence: whoever of its id
-// serves. loading: nobody does yet.
+// applied reports whether all processes of the node's id that serve have applied a
+// sequence. loading: none serves yet.
 func (n Node) applied(epoch, sequence uint64, now time.Time) (applied, loading bool) {
 	if !n.duplicate(now) {
 		return has(n.Heartbeat, epoch, sequence), n.Heartbeat.GetState() == pb.Heartbeat_LOADING

@@ -143,11 +143,11 @@ func (k *Keeper) lead(ctx context.Context) {
 func (k *Keeper) steer(ctx context.Context, fetcher *jwks.Fetcher, inbox *inbox) {
 	ticker := time.NewTicker(leadInterval)
 	defer ticker.Stop()
-	var told map[string]look
+	var given map[string]look
 	for {
 		changed := k.cfg.Store.Changed()
 		var err error
-		if told, err = k.tell(ctx, fetcher, inbox, told); err != nil {
+		if given, err = k.update(ctx, fetcher, inbox, given); err != nil {
 			return
 		}
 		select {
@@ -166,20 +166,20 @@ func (k *Keeper) steer(ctx context.Context, fetcher *jwks.Fetcher, inbox *inbox)
 	}
 }
 
-// tell tells the fetcher what has changed since it was told last, and returns
+// update gives the fetcher what has changed since the last time, and returns
 // what it knows now.
-func (k *Keeper) tell(ctx context.Context, fetcher *jwks.Fetcher, inbox *inbox, told map[string]look) (map[string]look, error) {
+func (k *Keeper) update(ctx context.Context, fetcher *jwks.Fetcher, inbox *inbox, given map[string]look) (map[string]look, error) {
 	// Before the state: what is written from now on, it need not contain.
 	written := inbox.writtenTo()
 	list, seen := issuersOf(k.cfg.Store.State())
-	if again := remade(told, seen, written); len(again) > 0 {
+	if again := remade(given, seen, written); len(again) > 0 {
 		if err := begin(ctx, fetcher, inbox, list, again); err != nil {
 			return nil, err
 		}
-	} else if told == nil || !maps.Equal(told, seen) {
+	} else if given == nil || !maps.Equal(given, seen) {
 		fetcher.SetIssuers(list)
 	}
-	for id := range told {
+	for id := range given {
 		if _, ok := seen[id]; !ok {
 			inbox.unwritten(id)
 		}
@@ -207,13 +207,13 @@ func issuersOf(s *catalog.State) ([]*pb.Issuer, map[string]look) {
 	return list, seen
 }
 
-// remade are the issuers that were removed and made anew since they were looked
+// remade are the issuers that were removed and created again since they were looked
 // at last. Their key sets went with them, and the fetcher, to whom they may look
 // the same as before, must not go on as if these were still in the log.
-func remade(told, seen map[string]look, written map[string]bool) []string {
+func remade(given, seen map[string]look, written map[string]bool) []string {
 	var ids []string
 	for id, now := range seen {
-		before, known := told[id]
+		before, known := given[id]
 		if known && ((before.raw != now.raw && now.version <= before.version) || ((before.keys || written[id]) && !now.keys)) {
 			ids = append(ids, id)
 		}
@@ -221,7 +221,7 @@ func remade(told, seen map[string]look, written map[string]bool) []string {
 	return ids
 }
 
-// begin makes the fetcher begin anew with some issuers.
+// begin makes the fetcher begin again with some issuers.
 func begin(ctx context.Context, fetcher *jwks.Fetcher, inbox *inbox, list []*pb.Issuer, remade []string) error {
 	others := slices.DeleteFunc(slices.Clone(list), func(i *pb.Issuer) bool { return slices.Contains(remade, i.GetId()) })
 	fetcher.SetIssuers(others)

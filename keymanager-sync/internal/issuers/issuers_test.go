@@ -258,7 +258,7 @@ func TestExpiredRevocationsAreSwept(t *testing.T) {
 	}
 }
 
-// An issuer that is removed and made anew looks the same to the fetcher, but its
+// An issuer that is removed and created again looks the same to the fetcher, but its
 // keys went with the first one.
 func TestRemadeIssuerGetsKeys(t *testing.T) {
 	server, provider := streamtest.New(t), newIDP(t)

@@ -44,8 +44,8 @@ func TestCreateReadReplaceRemove(t *testing.T) {
 	c.refused(http.StatusNotFound, "DELETE", "/v1/applications/web", "")
 }
 
-// A resource that is removed and made anew starts at version 1 again, but is
-// not what somebody read before.
+// A resource that is removed and created again starts at version 1 again, but is
+// not what was read before.
 func TestVersionsOfAnotherLife(t *testing.T) {
 	t.Parallel()
 	c := start(t, options{})
@@ -59,7 +59,7 @@ func TestVersionsOfAnotherLife(t *testing.T) {
 	if first == second {
 		t.Fatalf("both are %s", first)
 	}
-	contains(t, c.refused(http.StatusPreconditionFailed, "PUT", "/v1/applications/web", `{"name":"b"}`, "If-Match: "+first).Detail, "made anew")
+	contains(t, c.refused(http.StatusPreconditionFailed, "PUT", "/v1/applications/web", `{"name":"b"}`, "If-Match: "+first).Detail, "created again")
 	c.refused(http.StatusPreconditionFailed, "DELETE", "/v1/applications/web", "", "If-Match: "+first)
 	c.must(http.StatusOK, "GET", "/v1/applications/web", "", "If-None-Match: "+first)
 	c.must(http.StatusNotModified, "GET", "/v1/applications/web", "", "If-None-Match: "+second)

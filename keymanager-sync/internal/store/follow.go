@@ -42,7 +42,7 @@ func (st *Store) Run(ctx context.Context, bus *stream.Bus) error {
 		err := st.once(ctx, bus)
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // being told to end is no trouble
+			return nil //nolint:nilerr // ctx ended: no error
 		case err == nil && st.catches <= 1:
 			continue // a snapshot was taken: follow from there
 		case err != nil:

@@ -1,5 +1,5 @@
 // Command provider is an OAuth 2.0 and OpenID Connect provider for tests, made of
-// ory/fosite. It is a module of its own, so that nothing it needs becomes a part
+// ory/fosite. It is a separate module, so that nothing it needs becomes a part
 // of the product's module graph.
 //
 //	provider

@@ -27,7 +27,7 @@ func compileClaimRule(r *pb.ClaimRule) (c claimRule, err error) {
 	return c, err
 }
 
-// holds: an absent claim meets every rule that is not mandatory.
+// holds: an absent claim satisfies every rule that is not mandatory.
 func (r *claimRule) holds(claims *token.Claims) bool {
 	if r.claim != "" {
 		value, ok := claims.Get(r.claim)

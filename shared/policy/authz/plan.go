@@ -91,7 +91,7 @@ func (p *Plan) Conditional() bool { return p.selection != nil }
 // Trusts reports whether the plan takes tokens of this issuer (its id).
 func (p *Plan) Trusts(issuer string) bool { return slices.Contains(p.issuers, issuer) }
 
-// Allow decides whether the claims of a verified token meet the plan's
+// Allow decides whether the claims of a verified token satisfy the plan's
 // audiences, scopes and claim rules, in this order. Its error is
 // denial.InvalidToken, InsufficientScope (with the plan's scopes in the
 // challenge) or ClaimRuleFailed. The answer depends on nothing but the claims.
@@ -141,7 +141,7 @@ func (p *Plan) ruleName(i int) string {
 
 // check returns what is wrong and, if it is a claim rule, which.
 func (p *Plan) check(claims *token.Claims) (rule int, err error) {
-	if len(p.audiences) > 0 && !meets(audience(claims), p.audiences) {
+	if len(p.audiences) > 0 && !intersect(audience(claims), p.audiences) {
 		return -1, denial.InvalidToken
 	}
 	if !p.scopesMet(claims) {
@@ -179,10 +179,10 @@ func (p *Plan) scopesMet(claims *token.Claims) bool {
 			return false
 		}
 	}
-	return len(one) == 0 || meets(has, one)
+	return len(one) == 0 || intersect(has, one)
 }
 
-func meets(has, oneOf []string) bool {
+func intersect(has, oneOf []string) bool {
 	return slices.ContainsFunc(oneOf, func(s string) bool { return slices.Contains(has, s) })
 }
 

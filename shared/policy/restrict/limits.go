@@ -168,7 +168,7 @@ func (l *Limits) Methods(path []byte) []string {
 // Counts reports whether the plan has limits to be taken from.
 func (l *Limits) Counts() bool { return l != nil && len(l.groups) > 0 }
 
-// NeedsInput reports whether a limit has a key of its own, so that Take needs an input.
+// NeedsInput reports whether a limit has its own key, so that Take needs an input.
 func (l *Limits) NeedsInput() bool {
 	if l == nil {
 		return false

@@ -45,7 +45,7 @@ type Config struct {
 	// Cluster makes the server a member of a cluster.
 	Cluster *Cluster
 	// Token is asked of clients and of the cluster's other servers. Without one,
-	// addresses other than loopback are refused, because whoever can connect can
+	// addresses other than loopback are refused, because everybody who can connect can
 	// write the log, unless Open says that something else keeps strangers away.
 	Token string
 	Open  bool
@@ -157,7 +157,7 @@ func options(cfg Config) (*server.Options, error) {
 		return opts, nil
 	}
 	if cfg.Name == "" || cfg.Cluster.Name == "" || cfg.Listen == "" {
-		// The server never meets its cluster when it does not listen for clients.
+		// The server never finds its cluster when it does not listen for clients.
 		return nil, errors.New("a member of a cluster needs a name, the cluster's name, and an address to listen on")
 	}
 	opts.Cluster.Name = cfg.Cluster.Name

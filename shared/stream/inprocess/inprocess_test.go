@@ -146,7 +146,7 @@ func TestOpenToEverybodyByChoice(t *testing.T) {
 	s.Stop()
 }
 
-// Members that know different tokens do not meet.
+// Members that know different tokens do not form a cluster.
 func TestClusterToken(t *testing.T) {
 	t.Parallel()
 	routes := []string{free(t), free(t)}

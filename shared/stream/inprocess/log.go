@@ -8,7 +8,7 @@ import (
 )
 
 // serverLog hands the server's messages to a slog.Logger. A fatal one, which
-// would end the process of a server of its own, is kept for Start to return.
+// would end the process of a separate server, is kept for Start to return.
 type serverLog struct {
 	logger *slog.Logger
 	fatal  atomic.Pointer[string]
@@ -21,7 +21,7 @@ func (l *serverLog) log(level slog.Level, format string, args []any) {
 	}
 }
 
-// Noticef is for what an operator of a server of its own would see; here it is detail.
+// Noticef is for what an operator of a separate server would see; here it is detail.
 func (l *serverLog) Noticef(format string, args ...any) { l.log(slog.LevelDebug, format, args) }
 
 // Warnf logs a warning.

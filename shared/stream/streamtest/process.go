@@ -23,7 +23,7 @@ import (
 //	}
 const ProcessVariable = "PORTCULLIS_STREAMTEST_SERVER"
 
-// Process is a server in a process of its own, the test's binary run again, that
+// Process is a server in a separate process, the test's binary run again, that
 // can be killed with no chance to write anything or tell anybody.
 type Process struct {
 	spec    spec

@@ -1,6 +1,6 @@
 // Package streamtest gives tests real JetStream: one server, or a cluster of
 // several in this process, that can be stopped and started again with what it
-// had on disk; and a server in a process of its own that can be killed.
+// had on disk; and a server in a separate process that can be killed.
 package streamtest
 
 import (

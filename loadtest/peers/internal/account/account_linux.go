@@ -76,7 +76,7 @@ func AwaitQuiet(ctx context.Context, p *cluster.Process) error {
 // Processor is what a processor has done so far.
 type Processor struct{ Busy, Idle time.Duration }
 
-// OfProcessor reads what one processor has done, whoever used it: programs, the
+// OfProcessor reads what one processor has done, for all that used it: programs, the
 // kernel, or the machine's host.
 func OfProcessor(cpu int) (Processor, error) {
 	fs, err := procfs.NewDefaultFS()

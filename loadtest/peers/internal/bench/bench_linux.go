@@ -170,7 +170,7 @@ func (b *Bench) rounds(ctx context.Context, w Workload, entrants []*entrant) err
 		}
 	}
 	if len(shared) > 0 {
-		b.Say("  the machine was not quiet: of the proxies' processor others used, beside %s", strings.Join(shared, ", "))
+		b.Say("  the machine was not quiet: of the proxies' processor others used, next to %s", strings.Join(shared, ", "))
 	}
 	return nil
 }

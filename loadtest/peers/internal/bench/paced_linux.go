@@ -62,7 +62,7 @@ func half() Workload {
 
 // disturb lets every gateway take part a second time, with changes. The control
 // plane is ended: that it writes down the changes for itself would disturb the load
-// beside which it runs, and the nodes follow the log without it.
+// that runs at the same time, and the nodes follow the log without it.
 func (b *Bench) disturb(quiet []*entrant) []*entrant {
 	b.World.Controls[0].Kill()
 	all := quiet

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package bench runs the workloads: in each round every contender once, in an order
-// that is drawn anew.
+// that is drawn each time.
 package bench
 
 import (

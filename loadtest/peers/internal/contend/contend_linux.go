@@ -1,4 +1,4 @@
-// Package contend starts the proxies that are compared, each as a process of its own.
+// Package contend starts the proxies that are compared, each as a separate process.
 package contend
 
 import (

@@ -1,5 +1,5 @@
 // Package figures holds what the comparison has measured, and reduces it: medians,
-// quartiles, ratios, and the targets that the ratios have to meet.
+// quartiles, ratios, and the targets that the ratios have to reach.
 package figures
 
 import (

@@ -20,7 +20,7 @@ import (
 	"strings"
 )
 
-// Algorithm is a JWS algorithm; each has an issuer of its own.
+// Algorithm is a JWS algorithm; each has its own issuer.
 type Algorithm string
 
 // The three kinds of signature that are compared.

@@ -24,7 +24,7 @@ type Sizes struct {
 // Million is the size that the comparison promises.
 func Million() Sizes { return Sizes{Apis: 100, Applications: 100_000, Subscriptions: 10} }
 
-// APIKey opens the Api on /keyed, whoever asks.
+// APIKey opens the Api on /keyed, for every caller.
 const (
 	APIKey       = "peers-9f2c1b7ad04e4c6f8a35d1e07b62c948"
 	APIKeyHeader = "X-Api-Key"

@@ -49,7 +49,7 @@ func (e *Edit) Remove(a Address) {
 }
 
 // grow makes a new chunk the tail, with room for size bytes. Small heaps have small
-// chunks, and a large frame has one of its own.
+// chunks, and a large frame has a chunk to itself.
 func (e *Edit) grow(size int) {
 	c := &chunk{data: make([]byte, max(size, min(chunkSize, max(leastChunk, e.held))))}
 	e.held += len(c.data)

@@ -17,7 +17,7 @@ type piece struct {
 // model is an owner: what it needs, by address.
 type model map[Address]piece
 
-// version is a heap that was made, and what it must hold for ever.
+// version is a heap that was made, and what it must always hold.
 type version struct {
 	heap Heap
 	want model
@@ -228,7 +228,7 @@ func TestConcurrentEdits(t *testing.T) {
 	}
 }
 
-// A piece that is larger than a chunk has one of its own, which is released with it.
+// A piece that is larger than a chunk has one to itself, which is released with it.
 func TestLargePieces(t *testing.T) {
 	var e Edit
 	long := strings.Repeat("x", 3*chunkSize)

@@ -86,7 +86,7 @@ func generated(cfg Config) (string, error) {
 }
 
 // keepInFile reads a value, or writes the one that was made if there is none yet.
-// fresh tells that it was written. A crash leaves the whole value or none.
+// fresh reports that it was written. A crash leaves the whole value or none.
 func keepInFile(path, made string) (value string, fresh bool, err error) {
 	value, err = readSecret(path)
 	if !errors.Is(err, os.ErrNotExist) {

@@ -66,12 +66,12 @@ func (p *Process) Launch() error {
 	// Not bound to a context, whose end is where an orderly stop begins.
 	cmd := exec.Command(p.Program, p.Args...) //nolint:noctx // see above
 	cmd.Dir, cmd.Env, cmd.SysProcAttr = p.Dir, p.Env, OwnGroup()
-	log, err := open(p.Log, os.O_APPEND)
+	output, err := open(p.Log, os.O_APPEND)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
-	defer log.Close() // the process has its own
-	cmd.Stdout, cmd.Stderr = log, log
+	defer output.Close() // the process has its own
+	cmd.Stdout, cmd.Stderr = output, output
 	if p.Out != "" {
 		out, err := open(p.Out, os.O_TRUNC)
 		if err != nil {

@@ -32,12 +32,12 @@ type settings struct {
 }
 
 func defaults() settings {
-	log := telemetry.DefaultLog()
-	log.Level = "warn" // what is printed is for people; --log-level=info tells more
+	logging := telemetry.DefaultLog()
+	logging.Level = "warn" // what is printed is for people; --log-level=info prints more
 	return settings{
 		GatewayListen: "127.0.0.1:8080", GatewayAdminListen: "127.0.0.1:9090", ControlListen: "127.0.0.1:8081",
 		NATSListen: "127.0.0.1:4222", DataDir: "data", Demo: true,
-		DemoIssuerListen: "127.0.0.1:8090", DemoUpstreamListen: "127.0.0.1:8091", Log: log,
+		DemoIssuerListen: "127.0.0.1:8090", DemoUpstreamListen: "127.0.0.1:8091", Log: logging,
 	}
 }
 

@@ -35,7 +35,7 @@ func FileOf(name string, resources ...catalog.Resource) File {
 // Apply is what Client.Apply needs.
 type Apply struct {
 	Files []File
-	// DryRun changes nothing, and tells what would change, field by field.
+	// DryRun changes nothing, and returns what would change, field by field.
 	DryRun bool
 	// NoDeploy leaves the Apis that are touched as drafts.
 	NoDeploy bool

@@ -28,7 +28,7 @@ type request struct {
 	method, path, contentType string
 	query                     url.Values
 	body                      []byte
-	// stream takes the place of body; it can be sent once.
+	// stream is sent instead of body; it can be sent once.
 	stream io.Reader
 	write  Write
 }

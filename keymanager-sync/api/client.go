@@ -113,7 +113,7 @@ type Write struct {
 
 // Outcome is what the control plane says about a call.
 type Outcome struct {
-	// Sequence is a write's place in the log, or what a read is exact at.
+	// Sequence is a write's number in the log, or what a read is exact at.
 	Sequence uint64
 	// ETag is the resource's version.
 	ETag string

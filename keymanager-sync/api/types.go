@@ -108,7 +108,7 @@ type Progress struct {
 	Bytes     int64 `json:"bytes"`
 	// Skipped: the log already held this chunk.
 	Skipped bool `json:"skipped,omitempty"`
-	// Sequence is the last chunk's place in the log.
+	// Sequence is the last chunk's number in the log.
 	Sequence uint64 `json:"sequence,omitempty"`
 	Done     bool   `json:"done,omitempty"`
 	// Chunks is, with Done, how many there were.

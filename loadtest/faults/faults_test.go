@@ -20,7 +20,7 @@ import (
 // root is the source tree, seen from this folder.
 const root = "../.."
 
-// full reports whether the numbers are those of the promises.
+// full reports whether the tests run with as many writes and kills as the documents promise.
 func full() bool { return os.Getenv("PORTCULLIS_FAULTS") == "full" }
 
 // count is how often something is done.

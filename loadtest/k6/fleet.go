@@ -66,7 +66,7 @@ func (f *fleet) end() error {
 	return errors.Join(err, os.RemoveAll(f.Dir))
 }
 
-// variables tell a suite where everything is.
+// variables give a suite the addresses of everything.
 func (f *fleet) variables() []string {
 	var gateways, admins []string
 	for _, node := range f.Gateways {

@@ -6,12 +6,12 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/catalog/internal/wire"
 )
 
-// Effects tell what an entry did.
+// Effects are what an entry did.
 type Effects struct {
 	// Touched are the resources that were changed or removed.
 	Touched []Ref
 	Rejects []Reject
-	// Awaited: somebody waits for the fleet to have applied the entry.
+	// Awaited: a client waits for the fleet to have applied the entry.
 	Awaited bool
 }
 

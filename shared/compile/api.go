@@ -30,10 +30,10 @@ type Input struct {
 type Api struct {
 	ID     string
 	Format pb.Api_ErrorFormat
-	// Stopped: its requests are answered 404. The fields after Places are empty.
+	// Stopped: its requests are answered 404. The fields after HostPaths are empty.
 	Stopped bool
-	// Places are the hosts (lower case) and context paths that it serves.
-	Places []catalog.HostPath
+	// HostPaths are the hosts (lower case) and context paths that it serves.
+	HostPaths []catalog.HostPath
 
 	Upstream *Upstream
 	// Plans are those that serve, in the order in which they are asked.
@@ -56,13 +56,13 @@ type Api struct {
 }
 
 // NewApi compiles an Api. The faults name the resource and the field. The Api is
-// never nil: with faults it has its ID, Format and Places, so that it keeps them.
+// never nil: with faults it has its ID, Format and HostPaths, so that it keeps them.
 // What is stopped need not be sound.
 func NewApi(in Input) (*Api, fault.List) {
 	definition := in.Deployment.GetApi()
 	a := &Api{
 		ID: in.Deployment.GetId(), Format: definition.GetErrorFormat(), Stopped: in.Deployment.GetStopped(),
-		Places: places(definition),
+		HostPaths: hostPaths(definition),
 	}
 	if a.Stopped {
 		return a, nil
@@ -77,7 +77,7 @@ func NewApi(in Input) (*Api, fault.List) {
 		c.add(a.add(in, p)...)
 	}
 	if len(c.faults) > 0 {
-		return &Api{ID: a.ID, Format: a.Format, Places: a.Places}, c.faults
+		return &Api{ID: a.ID, Format: a.Format, HostPaths: a.HostPaths}, c.faults
 	}
 	a.combine(serving)
 	if definition.GetProtectedResource() != nil {
@@ -86,7 +86,7 @@ func NewApi(in Input) (*Api, fault.List) {
 	return a, nil
 }
 
-// name says whose the faults are that say it not yet.
+// name adds the resource to the faults that do not have one.
 func (c *checker) name(kind, id string) {
 	for i := range c.faults {
 		if c.faults[i].Kind == "" {
@@ -95,9 +95,8 @@ func (c *checker) name(kind, id string) {
 	}
 }
 
-// places are what an Api takes in the routes, each once. What cannot be a place is
-// left out.
-func places(definition *pb.Api) []catalog.HostPath {
+// hostPaths are what an Api serves, each once. What no route can have is left out.
+func hostPaths(definition *pb.Api) []catalog.HostPath {
 	var all []catalog.HostPath
 	for _, at := range catalog.HostPaths(definition) {
 		if canonicalPath(at.Path) && !reservedPath(at.Path) && (at.Host == "" || hostName(at.Host)) && !slices.Contains(all, at) {

@@ -147,8 +147,8 @@ func TestApi(t *testing.T) {
 	if want := []string{"gold", "free"}; !slices.Equal(plans, want) {
 		t.Errorf("plans %v, want %v", plans, want)
 	}
-	if want := []catalog.HostPath{{Host: "api.test", Path: "/orders"}, {Host: "*.acme.test", Path: "/orders"}}; !slices.Equal(api.Places, want) {
-		t.Errorf("places %v, want %v", api.Places, want)
+	if want := []catalog.HostPath{{Host: "api.test", Path: "/orders"}, {Host: "*.acme.test", Path: "/orders"}}; !slices.Equal(api.HostPaths, want) {
+		t.Errorf("host and path %v, want %v", api.HostPaths, want)
 	}
 	target := compile.Target{Address: "10.0.0.7:443", Name: "10.0.0.7", Host: "10.0.0.7", Secure: true, Prefix: "/base", Weight: 1}
 	if len(api.Upstream.Targets) != 1 || api.Upstream.Targets[0] != target {
@@ -201,7 +201,7 @@ func TestClaimRuleWithoutClaim(t *testing.T) {
 func TestStoppedApi(t *testing.T) {
 	in := input(t, strings.Replace(orders, "https:", "ftp:", 1))
 	in.Deployment.Stopped = true
-	if api, faults := compile.NewApi(in); len(faults) > 0 || !api.Stopped || len(api.Places) != 2 {
+	if api, faults := compile.NewApi(in); len(faults) > 0 || !api.Stopped || len(api.HostPaths) != 2 {
 		t.Errorf("%+v, %v", api, faults)
 	}
 }

@@ -2,8 +2,8 @@ package compile
 
 import "strings"
 
-// Places on every host that gateways answer at themselves, so that no Api may
-// have its context path there.
+// Paths that gateways answer themselves on every host, so that no Api may have its
+// context path there.
 const (
 	// ResourceMetadataPath begins the paths of metadata of protected resources (RFC 9728 section 3).
 	ResourceMetadataPath = "/.well-known/oauth-protected-resource"

@@ -117,13 +117,13 @@ func Load(program Program, cfg any, from Source) (*Loaded, error) {
 
 // readNamedFile takes the settings of the file that --config or the environment names.
 func readNamedFile(file string, settings []*setting, from Source, faults *fault.List) {
-	place := origin{name: flagOf("config")}
+	by := origin{name: flagOf("config")}
 	if file == "" && from.LookupEnv != nil {
 		file, _ = from.LookupEnv(envName("config"))
-		place = origin{name: "environment " + envName("config")}
+		by = origin{name: "environment " + envName("config")}
 	}
 	if file != "" {
-		readFile(file, place, settings, from, faults)
+		readFile(file, by, settings, from, faults)
 	}
 }
 
@@ -304,7 +304,7 @@ func (l *Loaded) Source(name string) string {
 	return ""
 }
 
-// commandName is the place of what is wrong with the command line as a whole.
+// commandName stands for a setting in faults of the command line as a whole.
 const commandName = "command line"
 
 // origin is where a value comes from: "default", "flag --listen", "environment

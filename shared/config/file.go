@@ -14,15 +14,15 @@ import (
 // maxFile bounds a settings file, in bytes.
 const maxFile = 1 << 20
 
-// readFile takes the settings of a YAML file. place says who named the file.
-func readFile(file string, place origin, settings []*setting, from Source, faults *fault.List) {
+// readFile takes the settings of a YAML file. by is where the file is named.
+func readFile(file string, by origin, settings []*setting, from Source, faults *fault.List) {
 	if from.ReadFile == nil {
-		*faults = append(*faults, place.fault("", "this program reads no settings file", ""))
+		*faults = append(*faults, by.fault("", "this program reads no settings file", ""))
 		return
 	}
 	data, err := from.ReadFile(file)
 	if err != nil {
-		f := place.fault("", "read the settings file: "+err.Error(), "")
+		f := by.fault("", "read the settings file: "+err.Error(), "")
 		if errors.Is(err, os.ErrNotExist) {
 			f.Message, f.Hint = "there is no file "+file, "give the path of a YAML file, or leave the setting out"
 		}

@@ -3,7 +3,7 @@
 // entries side by side.
 //
 // A Table holds entries of any type, which need not hold their own key: callers
-// bring a hash and tell by a function whether an entry is the one they mean. So
+// bring a hash, and a function that reports whether an entry is the one they mean. So
 // an entry can be eight bytes that say where the rest is. A Map is a Table of
 // keys and values.
 //

@@ -35,7 +35,7 @@ type spec struct {
 	// param is the challenge's error parameter; empty: none, as for missing credentials.
 	param, scope         string
 	retryAfter           string
-	bearerless           bool // WithDPoP took the bearer token's place
+	bearerless           bool // WithDPoP: no challenge for a bearer token
 	wso2, gravitee, flex foreign
 	// wso2Body is for what that product does not answer with a fault object.
 	wso2Body string

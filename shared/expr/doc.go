@@ -1,7 +1,7 @@
 // Package expr compiles and evaluates the expressions of the resources, which
 // are written in CEL (https://cel.dev).
 //
-// An expression sees only what its place allows: selection rules and token
+// An expression sees only what its use allows: selection rules and token
 // origins see `request`, claim rules see `claims`, limit keys see both and
 // `application` and `plan`. Everything that can be checked is checked when the
 // expression is compiled: its types, its result, the patterns it matches with.

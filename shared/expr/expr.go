@@ -36,7 +36,7 @@ type Request interface { //nolint:interfacebloat // each method is one word of t
 }
 
 // Input is what an expression is evaluated on. Fields that the expression's
-// place does not offer may be left out.
+// use does not offer may be left out.
 type Input struct {
 	Request Request
 	// Claims hold what encoding/json would give, with whole numbers as int64 or uint64.

@@ -1,5 +1,5 @@
 // Package fault is the one form of "this is wrong, here, and this cures it": a
-// Fault has a place (file and line, resource, field), a message and a hint. Settings,
+// Fault has a position (file and line, resource, field), a message and a hint. Settings,
 // files, the rules of the domain and the REST API all report it, all faults of an
 // input at once, and all write it in the same way:
 //

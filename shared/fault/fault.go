@@ -8,7 +8,7 @@ import (
 
 // Fault is one thing that is wrong with what a person or a program wrote. Every
 // member but Message may be empty: a check fills what it knows (mostly Field), and
-// its callers add the resource and the place. It never holds a secret.
+// its callers add the resource and the position. It never holds a secret.
 //
 // In JSON it is an element of a problem document's `errors`.
 type Fault struct { //nolint:errname // one of a List, and the name that the REST API gives it
@@ -55,7 +55,7 @@ const (
 // line; what is empty is left out.
 func (f Fault) Error() string {
 	var b strings.Builder
-	for _, part := range []string{f.place(), f.resource(), f.Field} {
+	for _, part := range []string{f.position(), f.resource(), f.Field} {
 		if part != "" {
 			b.WriteString(part)
 			b.WriteString(": ")
@@ -70,8 +70,8 @@ func (f Fault) Error() string {
 	return b.String()
 }
 
-// place is "orders.yaml:7". A line of a text without a name is "line 7".
-func (f Fault) place() string {
+// position is "orders.yaml:7". A line of a text without a name is "line 7".
+func (f Fault) position() string {
 	switch {
 	case f.Line <= 0:
 		return f.File

@@ -45,7 +45,7 @@ func (p *Pool) Client(s *Settings) *Client {
 	return c
 }
 
-// Circuits tells how many servers are not asked at present because they fail,
+// Circuits returns how many servers are not asked at present because they fail,
 // and how often that has begun.
 func (p *Pool) Circuits() (open int, openings uint64) {
 	p.mu.Lock()

@@ -24,7 +24,7 @@ const (
 	defaultTTL     = 30 * time.Second
 )
 
-// ID tells settings apart: those with the same ID are the same in everything, the
+// ID identifies settings: those with the same ID are the same in everything, the
 // content of secrets included.
 type ID [sha256.Size]byte
 
@@ -108,7 +108,7 @@ func duration(d *durationpb.Duration, def time.Duration) time.Duration {
 func (s *Settings) TTL() time.Duration { return s.ttl }
 
 // resolve reads a secret from where it is. The text is empty only if secrets does
-// not read such places.
+// not read such sources.
 func resolve(s *pb.Secret, secrets keyset.Secrets) (string, error) {
 	switch source := s.GetSource().(type) {
 	case *pb.Secret_Value:

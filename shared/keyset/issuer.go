@@ -120,7 +120,7 @@ func (c *collector) secret(field string, s *pb.HmacSecret, secrets Secrets) {
 }
 
 // resolve returns the secret's text; known is false if secrets does not read such
-// places.
+// sources.
 func resolve(s *pb.HmacSecret, secrets Secrets) (text string, known bool, err error) {
 	switch source := s.GetSource().(type) {
 	case *pb.HmacSecret_Value:

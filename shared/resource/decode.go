@@ -97,7 +97,7 @@ func (d *decoder) writable(n *node, kind pb.Kind) pb.Kind {
 	return pb.Kind_KIND_UNSPECIFIED
 }
 
-// fault reports at a value's place, with the current path.
+// fault reports at a value's position, with the current path.
 func (d *decoder) fault(n *node, message, hint string) {
 	d.faultAt(n.line, n.column, message, hint)
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // maxFaults bounds what is reported of one input; the rest is only counted, and
-// one more fault at the end tells how many there are.
+// one more fault at the end says how many there are.
 const maxFaults = 100
 
 // faults collects what is wrong with one input.
@@ -24,7 +24,7 @@ func (f *faults) add(e fault.Fault) {
 	}
 }
 
-// full tells that further faults are only counted, so that nobody spends time on their text.
+// full reports whether further faults are only counted, so that their text need not be made.
 func (f *faults) full() bool { return len(f.list) >= maxFaults }
 
 // err is nil if there are no faults.

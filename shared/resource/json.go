@@ -24,7 +24,7 @@ type jsonReader struct {
 }
 
 // parseJSON reads a text that holds exactly one document and starts at line
-// first of the file. It is nil when the text is no JSON; the faults tell.
+// first of the file. It is nil when the text is no JSON; then there are faults.
 func parseJSON(file string, text []byte, first int, faults *faults) *node {
 	r := &jsonReader{file: file, data: text, line: first, faults: faults, dec: json.NewDecoder(bytes.NewReader(text))}
 	r.dec.UseNumber()
@@ -49,8 +49,8 @@ func (r *jsonReader) next() int {
 	return i
 }
 
-// place is the line and column of an offset; offsets must not go back.
-func (r *jsonReader) place(offset int) (line, column int) {
+// position returns the line and column of an offset; offsets must not go back.
+func (r *jsonReader) position(offset int) (line, column int) {
 	offset = max(min(offset, len(r.data)), r.offset)
 	passed := r.data[r.offset:offset]
 	if breaks := bytes.Count(passed, []byte{'\n'}); breaks > 0 {
@@ -62,7 +62,7 @@ func (r *jsonReader) place(offset int) (line, column int) {
 }
 
 func (r *jsonReader) fault(offset int, message, hint string) {
-	line, column := r.place(offset)
+	line, column := r.position(offset)
 	r.faults.add(fault.Fault{File: r.file, Line: line, Column: column, Message: message, Hint: hint})
 }
 
@@ -96,7 +96,7 @@ func (r *jsonReader) value(depth int) *node {
 		return nil
 	}
 	n := new(node)
-	n.line, n.column = r.place(start)
+	n.line, n.column = r.position(start)
 	switch t := tok.(type) {
 	case json.Delim:
 		if t == '[' {
@@ -145,7 +145,7 @@ func (r *jsonReader) object(n *node, depth int) *node {
 			return nil
 		}
 		m := member{name: name}
-		m.line, m.column = r.place(start)
+		m.line, m.column = r.position(start)
 		if m.value = r.value(depth + 1); m.value == nil {
 			return nil
 		}

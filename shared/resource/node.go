@@ -79,13 +79,13 @@ func (n *node) member(name string) *member {
 }
 
 // position follows a path like "upstream.targets[0].url" as far as the text
-// goes, and gives the place of the last step that is there.
+// goes, and returns the position of the last element that is there.
 func (n *node) position(path string) (line, column int) {
 	line, column = n.line, n.column
 	for path != "" && n != nil {
-		var step string
-		step, path = cutStep(path)
-		if index, isIndex := strings.CutPrefix(step, "["); isIndex {
+		var element string
+		element, path = cutElement(path)
+		if index, isIndex := strings.CutPrefix(element, "["); isIndex {
 			i, err := strconv.Atoi(index)
 			if err != nil || i < 0 || i >= len(n.items) {
 				return line, column
@@ -94,7 +94,7 @@ func (n *node) position(path string) (line, column int) {
 			line, column = n.line, n.column
 			continue
 		}
-		m := n.member(step)
+		m := n.member(element)
 		if m == nil {
 			return line, column
 		}
@@ -103,11 +103,11 @@ func (n *node) position(path string) (line, column int) {
 	return line, column
 }
 
-// cutStep takes the first step off a path: a member's name, or "[" and an index.
-func cutStep(path string) (step, rest string) {
+// cutElement takes the first element off a path: a member's name, or "[" and an index.
+func cutElement(path string) (element, rest string) {
 	if strings.HasPrefix(path, "[") {
-		step, rest, _ = strings.Cut(path, "]")
-		return step, strings.TrimPrefix(rest, ".")
+		element, rest, _ = strings.Cut(path, "]")
+		return element, strings.TrimPrefix(rest, ".")
 	}
 	i := strings.IndexAny(path, ".[")
 	if i < 0 {

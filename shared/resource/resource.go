@@ -106,7 +106,7 @@ func DecodeAnswer(data []byte, kind pb.Kind) (catalog.Resource, error) {
 
 // Locate puts file and line to faults: each at its field in the document of
 // its resource, at the document if the field is not written there, and without
-// a place if no document has the resource. The error is a fault.List; nil without faults.
+// a position if no document has the resource. The error is a fault.List; nil without faults.
 func Locate(docs []Document, found fault.List) error {
 	if len(found) == 0 {
 		return nil

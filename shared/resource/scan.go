@@ -38,9 +38,9 @@ func NewScanner(name string, r io.Reader) *Scanner {
 	return &Scanner{name: name, in: window{r: r}, line: 1}
 }
 
-// Next gives the next resource, or io.EOF at the end. An error of type fault.List
-// tells what is wrong with one document; the call after it goes on with the
-// next document, or gives io.EOF where no next one can be found. Any other
+// Next returns the next resource, or io.EOF at the end. An error of type fault.List
+// says what is wrong with one document; the call after it goes on with the
+// next document, or returns io.EOF where no next one can be found. Any other
 // error comes from the reader and comes again.
 func (s *Scanner) Next() (Document, error) {
 	for !s.done {

@@ -21,7 +21,7 @@ type yamlReader struct {
 }
 
 // parseYAML reads a text that holds one document and starts at line first of
-// the file. It is nil when the text is no YAML; the faults tell.
+// the file. It is nil when the text is no YAML; then there are faults.
 func parseYAML(file string, text []byte, first int, faults *faults) *node {
 	r := &yamlReader{file: file, offset: first - 1, faults: faults}
 	var doc yaml.Node

@@ -17,7 +17,7 @@ import (
 const MaxDependents = 10_000
 
 // Draft collects what one command wants to change and checks it as a whole:
-// field rules, references, uniqueness, lifecycles. It is the only place where
+// field rules, references, uniqueness, lifecycles. It is the only code in which
 // these rules stand. Not safe for concurrent use.
 type Draft struct {
 	base     *catalog.State
@@ -33,7 +33,7 @@ type Draft struct {
 	notes    []Note
 }
 
-// Note tells the caller something that is no fault.
+// Note is something the caller should know that is no fault.
 type Note struct {
 	Ref  catalog.Ref
 	Text string

@@ -29,7 +29,7 @@ type budget struct {
 	most   int64
 }
 
-var process = &budget{most: MaxTables} //nolint:gochecknoglobals // the memory of one process, for all who verify in it
+var ofProcess = &budget{most: MaxTables} //nolint:gochecknoglobals // the memory of one process, for all who verify in it
 
 func (b *budget) take() bool {
 	if b.tables.Add(1) <= b.most {
@@ -51,7 +51,7 @@ type P256 struct {
 }
 
 // NewP256 prepares a key; nil if it is of another curve or not on its curve.
-func NewP256(public *ecdsa.PublicKey) *P256 { return newP256(public, process) }
+func NewP256(public *ecdsa.PublicKey) *P256 { return newP256(public, ofProcess) }
 
 func newP256(public *ecdsa.PublicKey, b *budget) *P256 {
 	if fips140.Enabled() || public.Curve != elliptic.P256() {

@@ -86,13 +86,13 @@ func list(path, suffix string) ([]file, error) {
 		if !ok {
 			continue
 		}
-		number, place, _ := strings.Cut(head, "-")
+		number, position, _ := strings.Cut(head, "-")
 		f := file{entry: e, name: e.Name()}
 		if f.number, err = strconv.ParseUint(number, 10, 64); err != nil {
 			continue
 		}
 		// Without it a file can be read all the same; only no journal goes because of it.
-		_, _ = fmt.Sscanf(place, "e%d-s%d", &f.epoch, &f.sequence)
+		_, _ = fmt.Sscanf(position, "e%d-s%d", &f.epoch, &f.sequence)
 		files = append(files, f)
 	}
 	slices.SortFunc(files, func(a, b file) int { return cmp.Compare(a.number, b.number) })
@@ -179,7 +179,7 @@ func (d *Dir) prune(gs []file) error {
 	return d.pruneJournals(kept[len(kept)-1])
 }
 
-// Loaded tells which snapshot was taken.
+// Loaded says which snapshot was loaded.
 type Loaded struct {
 	Header *pb.SnapshotHeader
 	// File is its path.

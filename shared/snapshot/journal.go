@@ -63,7 +63,7 @@ func (d *Dir) Journal() *Journal { return &Journal{dir: d} }
 
 // Append writes the entries that follow a position of the log, with the sequences
 // that follow it, and returns when they will survive a power cut. at is the time
-// that Replay tells of them. Entries that do not follow those of the last Append
+// that Replay returns with them. Entries that do not follow those of the last Append
 // begin a new file. After an error nothing is known about these entries, and the
 // next Append begins a new file.
 func (j *Journal) Append(after Position, entries [][]byte, at time.Time) error {
@@ -159,7 +159,7 @@ func (j *Journal) Rotate() {
 func (j *Journal) Close() { j.Rotate() }
 
 // Checksums go on from one frame to the next, so that a frame is right only in its
-// place in its file.
+// offset in its file.
 func castagnoli(sum uint32, p []byte) uint32 {
 	return crc32.Update(sum, crc32.MakeTable(crc32.Castagnoli), p)
 }

@@ -39,7 +39,7 @@ func (l *Log) MaxSize() int {
 // Append adds one message after the one with sequence last, and returns its
 // sequence, last+1. The topic names what it is about, for people who look at the
 // stream: 1 to 32 of [A-Za-z0-9_-]. The id (1 to 128 printable characters without
-// spaces) comes back in [Message.ID] and tells a writer its own message.
+// spaces) comes back in [Message.ID], by which a writer knows its own message.
 //
 // ErrConflict: last is not the last sequence; nothing was appended. ErrTooLarge,
 // ErrUnavailable: nothing was appended. ErrUnknown: the answer was lost; the
@@ -97,7 +97,7 @@ func (l *Log) append(ctx context.Context, last uint64, topic string, data []byte
 	}
 }
 
-// outcome tells what is certain from what is not.
+// outcome decides which outcomes are certain.
 func (l *Log) outcome(ctx context.Context, last uint64, ack *jetstream.PubAck, err error) (uint64, error) {
 	api, refused := errors.AsType[*jetstream.APIError](err)
 	switch {

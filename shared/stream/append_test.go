@@ -16,7 +16,7 @@ import (
 
 func TestAppendRefusesStaleSequence(t *testing.T) {
 	t.Parallel()
-	log := found(t, streamtest.New(t).Connect(t, "writer"))
+	log := createLog(t, streamtest.New(t).Connect(t, "writer"))
 	appendAll(t, log, 0, 3)
 	refusesStale(t, log)
 }
@@ -35,7 +35,7 @@ func refusesStale(t *testing.T, log *stream.Log) {
 
 func TestAppendDoesNotRepeatItself(t *testing.T) {
 	t.Parallel()
-	log := found(t, streamtest.New(t).Connect(t, "writer"))
+	log := createLog(t, streamtest.New(t).Connect(t, "writer"))
 	appendAll(t, log, 0, 1)
 	if _, err := log.Append(t.Context(), 0, "mixed", []byte("1"), "id-1"); !errors.Is(err, stream.ErrConflict) {
 		t.Errorf("the same append again: got %v, want ErrConflict", err)
@@ -48,7 +48,7 @@ func TestAppendDoesNotRepeatItself(t *testing.T) {
 
 func TestAppendRefusesBadInput(t *testing.T) {
 	t.Parallel()
-	log := found(t, streamtest.New(t).Connect(t, "writer"))
+	log := createLog(t, streamtest.New(t).Connect(t, "writer"))
 	big := make([]byte, log.MaxSize()+1)
 	for name, test := range map[string]struct {
 		topic, id string
@@ -86,7 +86,7 @@ func TestAppendRefusesBadInput(t *testing.T) {
 func TestWritersRace(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	log := found(t, server.Connect(t, "founder"))
+	log := createLog(t, server.Connect(t, "creator"))
 	const each = 200
 	var wg sync.WaitGroup
 	acknowledged := make([]map[uint64]string, 2)
@@ -153,7 +153,7 @@ func TestAppendWithoutServer(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
 	bus := server.Connect(t, "writer")
-	log := found(t, bus)
+	log := createLog(t, bus)
 	server.Stop(t)
 	for end := time.Now().Add(patience); bus.Connected() && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
@@ -185,7 +185,7 @@ func TestAppendWithoutServer(t *testing.T) {
 func TestAppendToDeletedLog(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	log := found(t, server.Connect(t, "writer"))
+	log := createLog(t, server.Connect(t, "writer"))
 	deleteStream(t, server.URL(), log)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
@@ -200,7 +200,7 @@ func TestAppendToDeletedLog(t *testing.T) {
 func TestQuestionEndsWithItsConnection(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	found(t, server.Connect(t, "founder"))
+	createLog(t, server.Connect(t, "creator"))
 	wire := newWire(t, strings.TrimPrefix(server.URL(), "nats://"))
 	bus := streamtest.Connect(t, "nats://"+wire.address(), "reader")
 	wire.hold(false, true)
@@ -219,7 +219,7 @@ func TestQuestionEndsWithItsConnection(t *testing.T) {
 func TestUnansweredListingIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	log := found(t, server.Connect(t, "founder"))
+	log := createLog(t, server.Connect(t, "creator"))
 	wire := newWire(t, strings.TrimPrefix(server.URL(), "nats://"))
 	bus := streamtest.Connect(t, "nats://"+wire.address(), "reader")
 	wire.hold(false, true)
@@ -237,7 +237,7 @@ func TestUnansweredListingIsAskedAgain(t *testing.T) {
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	log := found(t, server.Connect(t, "founder"))
+	log := createLog(t, server.Connect(t, "creator"))
 	for _, arrives := range []bool{true, false} {
 		t.Run(fmt.Sprintf("arrives=%t", arrives), func(t *testing.T) {
 			_, last, err := log.Bounds(t.Context())
@@ -285,7 +285,7 @@ func TestAppendAcrossKills(t *testing.T) {
 	t.Parallel()
 	process := streamtest.Processes(t, 1)[0]
 	bus := streamtest.Connect(t, streamtest.URLs(process), "writer")
-	log := found(t, bus)
+	log := createLog(t, bus)
 	acknowledged := uint64(0)
 	for range 4 {
 		killed := make(chan struct{})

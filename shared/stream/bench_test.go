@@ -15,7 +15,7 @@ var body = bytes.Repeat([]byte("e"), 120)
 // BenchmarkAppend appends entries one after the other, each when the one before it
 // is on the disk.
 func BenchmarkAppend(b *testing.B) {
-	log := found(b, streamtest.New(b).Connect(b, "writer"))
+	log := createLog(b, streamtest.New(b).Connect(b, "writer"))
 	last := uint64(0)
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
@@ -31,7 +31,7 @@ func BenchmarkAppend(b *testing.B) {
 // BenchmarkFollow reads a log of 1,000 entries from its beginning.
 func BenchmarkFollow(b *testing.B) {
 	const count = 1000
-	log := found(b, streamtest.New(b).Connect(b, "node"))
+	log := createLog(b, streamtest.New(b).Connect(b, "node"))
 	for i := range uint64(count) {
 		if _, err := log.Append(b.Context(), i, "mixed", body, fmt.Sprint("id-", i)); err != nil {
 			b.Fatal(err)

@@ -62,7 +62,7 @@ func TestConnectBeforeTheServerIsThere(t *testing.T) {
 	}
 	server.Start(t)
 	eventually(t, "connect", bus.Connected)
-	appendAll(t, found(t, bus), 0, 1)
+	appendAll(t, createLog(t, bus), 0, 1)
 }
 
 // A server that refuses us for a while, as while its accounts are being changed,
@@ -115,7 +115,7 @@ func TestConnectWithNKeyFile(t *testing.T) {
 func TestClosedBus(t *testing.T) {
 	t.Parallel()
 	bus := streamtest.New(t).Connect(t, "x")
-	log := found(t, bus)
+	log := createLog(t, bus)
 	bus.Close()
 	if bus.Connected() {
 		t.Error("connected after Close")

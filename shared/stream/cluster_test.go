@@ -15,7 +15,7 @@ import (
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	fleet := streamtest.Cluster(t, 3)
-	foundersRace(t, func() *stream.Bus { return fleet.Connect(t, "founder") })
+	foundersRace(t, func() *stream.Bus { return fleet.Connect(t, "creator") })
 	log, err := fleet.Connect(t, "writer").Find(t.Context())
 	must(t, err)
 	must(t, log.Audit(t.Context()))
@@ -72,7 +72,7 @@ func TestCluster(t *testing.T) {
 func TestClusterLosesItsLeader(t *testing.T) {
 	t.Parallel()
 	fleet := streamtest.Cluster(t, 3)
-	log := found(t, fleet.Connect(t, "writer"))
+	log := createLog(t, fleet.Connect(t, "writer"))
 	appendAll(t, log, 0, 10)
 	name := log.Identity().Stream
 	leader := fleet.Leader(t, name)
@@ -123,7 +123,7 @@ func TestClusterLosesItsLeader(t *testing.T) {
 func TestMinorityDoesNotSpeakForTheLog(t *testing.T) {
 	t.Parallel()
 	fleet := streamtest.Cluster(t, 5)
-	log := found(t, fleet.Connect(t, "writer"))
+	log := createLog(t, fleet.Connect(t, "writer"))
 	appendAll(t, log, 0, 5)
 	s, err := raw(t, fleet.URLs()).Stream(t.Context(), log.Identity().Stream)
 	must(t, err)

@@ -23,7 +23,7 @@ const soon = 10 * time.Second
 func TestFollowFromTheMiddle(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	log := found(t, server.Connect(t, "writer"))
+	log := createLog(t, server.Connect(t, "writer"))
 	appendAll(t, log, 0, 20)
 	for _, after := range []uint64{0, 7, 19, 20} {
 		r := follow(t, log, after)
@@ -37,7 +37,7 @@ func TestFollowFromTheMiddle(t *testing.T) {
 func TestFollowIsFast(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	log := found(t, server.Connect(t, "writer"))
+	log := createLog(t, server.Connect(t, "writer"))
 	arrived := make(chan time.Time, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -77,7 +77,7 @@ func TestFollowIsFast(t *testing.T) {
 
 func TestSlowCallbackLosesNothing(t *testing.T) {
 	t.Parallel()
-	log := found(t, streamtest.New(t).Connect(t, "writer"))
+	log := createLog(t, streamtest.New(t).Connect(t, "writer"))
 	const count = 3000
 	next, batches := uint64(1), 0
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
@@ -113,7 +113,7 @@ func TestSlowCallbackLosesNothing(t *testing.T) {
 
 func TestLargeMessagesAreFollowed(t *testing.T) {
 	t.Parallel()
-	log := found(t, streamtest.New(t).Connect(t, "writer"))
+	log := createLog(t, streamtest.New(t).Connect(t, "writer"))
 	for last := range uint64(6) {
 		if _, err := log.Append(t.Context(), last, "mixed", make([]byte, log.MaxSize()), "id"); err != nil {
 			t.Fatal(err)
@@ -140,7 +140,7 @@ func TestLargeMessagesAreFollowed(t *testing.T) {
 
 func TestFollowReturnsTheCallbacksError(t *testing.T) {
 	t.Parallel()
-	log := found(t, streamtest.New(t).Connect(t, "writer"))
+	log := createLog(t, streamtest.New(t).Connect(t, "writer"))
 	appendAll(t, log, 0, 3)
 	mine := errors.New("mine")
 	if err := log.Follow(t.Context(), 0, func([]stream.Message) error { return mine }); err != mine {
@@ -152,7 +152,7 @@ func TestFollowerSurvivesRestarts(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
 	bus := server.Connect(t, "both")
-	log := found(t, bus)
+	log := createLog(t, bus)
 	appendAll(t, log, 0, 10)
 	r := follow(t, log, 0)
 	r.wait(t, 0, 10)
@@ -170,7 +170,7 @@ func TestFollowerSurvivesRestarts(t *testing.T) {
 func TestFollowerSurvivesCutsMidway(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	log := found(t, server.Connect(t, "writer"))
+	log := createLog(t, server.Connect(t, "writer"))
 	wire := newWire(t, strings.TrimPrefix(server.URL(), "nats://"))
 	reading, err := streamtest.Connect(t, "nats://"+wire.address(), "reader").Find(t.Context())
 	if err != nil {
@@ -198,7 +198,7 @@ func TestFollowerSurvivesCutsMidway(t *testing.T) {
 func TestLostConsumerIsReplaced(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	log := found(t, server.Connect(t, "both"))
+	log := createLog(t, server.Connect(t, "both"))
 	appendAll(t, log, 0, 5)
 	r := follow(t, log, 0)
 	r.wait(t, 0, 5)
@@ -227,7 +227,7 @@ func TestLostConsumerIsReplaced(t *testing.T) {
 func TestSilentConsumerIsReplaced(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	log := found(t, server.Connect(t, "both"))
+	log := createLog(t, server.Connect(t, "both"))
 	appendAll(t, log, 0, 5)
 	r := follow(t, log, 0)
 	r.wait(t, 0, 5)
@@ -248,7 +248,7 @@ func TestSilentConsumerIsReplaced(t *testing.T) {
 func TestConsumersAreTidiedUp(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	log := found(t, server.Connect(t, "both"))
+	log := createLog(t, server.Connect(t, "both"))
 	appendAll(t, log, 0, 1)
 	r := follow(t, log, 0)
 	r.wait(t, 0, 1)
@@ -267,7 +267,7 @@ func TestConsumersAreTidiedUp(t *testing.T) {
 func TestFollowStopsWhileNatsIsAway(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	log := found(t, server.Connect(t, "both"))
+	log := createLog(t, server.Connect(t, "both"))
 	r := follow(t, log, 0)
 	server.Stop(t)
 	time.Sleep(100 * time.Millisecond)
@@ -278,7 +278,7 @@ func TestFollowStopsWhileNatsIsAway(t *testing.T) {
 func TestFollowEndsWithItsConnection(t *testing.T) {
 	t.Parallel()
 	bus := streamtest.New(t).Connect(t, "both")
-	r := follow(t, found(t, bus), 0)
+	r := follow(t, createLog(t, bus), 0)
 	bus.Close()
 	r.ends(t, stream.ErrUnavailable, soon)
 }
@@ -286,12 +286,12 @@ func TestFollowEndsWithItsConnection(t *testing.T) {
 func TestReplacedStreamIsNoticed(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	log := found(t, server.Connect(t, "both"))
+	log := createLog(t, server.Connect(t, "both"))
 	appendAll(t, log, 0, 10)
 	r := follow(t, log, 0)
 	r.wait(t, 0, 10)
 	deleteStream(t, server.URL(), log)
-	again := found(t, server.Connect(t, "other"))
+	again := createLog(t, server.Connect(t, "other"))
 	if again.Identity() == log.Identity() || again.Identity().Stream != log.Identity().Stream {
 		t.Fatalf("identities are %+v and %+v", log.Identity(), again.Identity())
 	}
@@ -311,7 +311,7 @@ func TestReplacedStreamIsNoticed(t *testing.T) {
 func TestDeletedStreamIsNoticed(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	log := found(t, server.Connect(t, "both"))
+	log := createLog(t, server.Connect(t, "both"))
 	r := follow(t, log, 0)
 	deleteStream(t, server.URL(), log)
 	r.ends(t, stream.ErrReplaced, soon)
@@ -320,7 +320,7 @@ func TestDeletedStreamIsNoticed(t *testing.T) {
 func TestLaterEpochIsNoticed(t *testing.T) {
 	t.Parallel()
 	bus := streamtest.New(t).Connect(t, "both")
-	log := found(t, bus)
+	log := createLog(t, bus)
 	appendAll(t, log, 0, 3)
 	r := follow(t, log, 0)
 	r.wait(t, 0, 3)
@@ -332,7 +332,7 @@ func TestLaterEpochIsNoticed(t *testing.T) {
 
 func TestPositionBeyondTheEnd(t *testing.T) {
 	t.Parallel()
-	log := found(t, streamtest.New(t).Connect(t, "both"))
+	log := createLog(t, streamtest.New(t).Connect(t, "both"))
 	appendAll(t, log, 0, 3)
 	follow(t, log, 4).ends(t, stream.ErrRolledBack, soon)
 }
@@ -373,7 +373,7 @@ func limit(t *testing.T, server *streamtest.Server, log *stream.Log, count int64
 func TestFollowerThatWasAwayTooLong(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	log := found(t, server.Connect(t, "writer"))
+	log := createLog(t, server.Connect(t, "writer"))
 	wire := newWire(t, strings.TrimPrefix(server.URL(), "nats://"))
 	reading, err := streamtest.Connect(t, "nats://"+wire.address(), "reader").Find(t.Context())
 	if err != nil {
@@ -395,7 +395,7 @@ func TestRolledBackStoreIsNoticed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := streamtest.New(t)
-			log := found(t, server.Connect(t, "both"))
+			log := createLog(t, server.Connect(t, "both"))
 			appendAll(t, log, 0, 10)
 			server.Stop(t)
 			backup := t.TempDir()
@@ -450,7 +450,7 @@ func regrow(t *testing.T, dir string, count int) {
 func TestHoleIsNoticed(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	log := found(t, server.Connect(t, "both"))
+	log := createLog(t, server.Connect(t, "both"))
 	js := raw(t, server.URL())
 	s, err := js.Stream(t.Context(), log.Identity().Stream)
 	if err != nil {

@@ -26,7 +26,7 @@ func TestMessagesOutOfTurn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := streamtest.New(t)
-			log := found(t, server.Connect(t, "reader"))
+			log := createLog(t, server.Connect(t, "reader"))
 			wire := newWire(t, strings.TrimPrefix(server.URL(), "nats://"))
 			reading, err := streamtest.Connect(t, "nats://"+wire.address(), "reader").Find(t.Context())
 			must(t, err)
@@ -55,7 +55,7 @@ func TestMessagesOutOfTurn(t *testing.T) {
 func TestMomentaryAbsenceIsForgiven(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	log := found(t, server.Connect(t, "both"))
+	log := createLog(t, server.Connect(t, "both"))
 	js := raw(t, server.URL())
 	s, err := js.Stream(t.Context(), log.Identity().Stream)
 	must(t, err)

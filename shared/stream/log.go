@@ -32,7 +32,7 @@ const (
 	createTimeout  = 20 * time.Second // the replicas elect a leader first
 )
 
-// Identity tells one log from every other.
+// Identity distinguishes a log from every other.
 type Identity struct {
 	Epoch   uint64
 	EpochID string // 26 characters, drawn at random when the stream was created

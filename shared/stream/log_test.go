@@ -19,7 +19,7 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func TestFindAndFound(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	bus := server.Connect(t, "founder")
+	bus := server.Connect(t, "creator")
 	if _, err := bus.Find(t.Context()); !errors.Is(err, stream.ErrNoLog) {
 		t.Errorf("find in an empty server: got %v, want ErrNoLog", err)
 	}
@@ -30,7 +30,7 @@ func TestFindAndFound(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	log := found(t, bus)
+	log := createLog(t, bus)
 	if id := log.Identity(); id.Epoch != 1 || id.Stream != "PORTCULLIS-000001" || len(id.EpochID) != 26 {
 		t.Errorf("identity is %+v", id)
 	}
@@ -57,7 +57,7 @@ func TestFindAndFound(t *testing.T) {
 
 func TestFoundRefuses(t *testing.T) {
 	t.Parallel()
-	bus := streamtest.New(t).Connect(t, "founder")
+	bus := streamtest.New(t).Connect(t, "creator")
 	log, err := bus.CreateLog(t.Context(), 5, 7, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +89,7 @@ func TestFoundRefuses(t *testing.T) {
 func TestFoundersRace(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	foundersRace(t, func() *stream.Bus { return server.Connect(t, "founder") })
+	foundersRace(t, func() *stream.Bus { return server.Connect(t, "creator") })
 }
 
 func foundersRace(t *testing.T, connect func() *stream.Bus) {
@@ -118,7 +118,7 @@ func foundersRace(t *testing.T, connect func() *stream.Bus) {
 func TestNothingCanBeTakenOut(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
-	log := found(t, server.Connect(t, "writer"))
+	log := createLog(t, server.Connect(t, "writer"))
 	appendAll(t, log, 0, 5)
 	js := raw(t, server.URL())
 	s, err := js.Stream(t.Context(), log.Identity().Stream)

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func found(tb testing.TB, bus *stream.Bus) *stream.Log {
+func createLog(tb testing.TB, bus *stream.Bus) *stream.Log {
 	tb.Helper()
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		log, err := bus.CreateLog(tb.Context(), 1, 1, 0)

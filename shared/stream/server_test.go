@@ -35,7 +35,7 @@ func foreign(t *testing.T, opts *server.Options) string {
 
 func TestServerOfSmallMessages(t *testing.T) {
 	t.Parallel()
-	log := found(t, streamtest.Connect(t, foreign(t, &server.Options{MaxPayload: 1 << 20}), "x"))
+	log := createLog(t, streamtest.Connect(t, foreign(t, &server.Options{MaxPayload: 1 << 20}), "x"))
 	if err := log.Audit(t.Context()); err == nil || !strings.Contains(err.Error(), "max_payload is 1048576") {
 		t.Errorf("audit: got %v, want an error about max_payload", err)
 	}
@@ -70,7 +70,7 @@ func TestPermissionsOfANode(t *testing.T) {
 		}},
 	}})
 	control := streamtest.Connect(t, strings.Replace(url, "://", "://control:c@", 1), "control")
-	log := found(t, control)
+	log := createLog(t, control)
 	appendAll(t, log, 0, 5)
 	beats, refreshes := make(chan *pb.Heartbeat, 1), make(chan *pb.KeyRefresh, 1)
 	_, err := control.SubscribeHeartbeats(func(beat *pb.Heartbeat) { beats <- beat })

@@ -25,7 +25,7 @@ const (
 	pendingSignalBytes = 16 << 20
 )
 
-// PublishHead tells everybody how far the log has come. It is an error to be
+// PublishHead announces how far the log has come. It is an error to be
 // disconnected; nothing is kept for later.
 func (b *Bus) PublishHead(head *pb.Head) error {
 	return b.publish(headSubject, head)
@@ -41,7 +41,7 @@ func (b *Bus) SubscribeHeads(fn func(*pb.Head)) (unsubscribe func(), err error) 
 	})
 }
 
-// PublishHeartbeat tells the control plane how its node is.
+// PublishHeartbeat reports a node's state to the control plane.
 func (b *Bus) PublishHeartbeat(beat *pb.Heartbeat) error {
 	if beat.GetNode() == "" {
 		return errors.New("publish heartbeat: the node has no name")

@@ -70,7 +70,7 @@ func read(r io.Reader, name string) (figures, error) {
 	}
 }
 
-// add takes the figures of a benchmark that are compared. Where a benchmark tells
+// add takes the figures of a benchmark that are compared. Where a benchmark reports
 // what another process has allocated, its own allocations are only its client's.
 func (f figures) add(r *benchfmt.Result) {
 	pkg := strings.TrimPrefix(r.GetConfig("pkg"), module)

@@ -15,7 +15,7 @@
 // processor and no garbage collection make the counts the same in each run, since
 // both decide what a pool still holds.
 //
-// A count that was zero must be zero. Another one may grow by 2 % and a little,
+// A count that was zero must be zero. Another one may grow by a tenth and a little,
 // because what grows by doubling or hangs on random hashes is not exact. What is
 // too much is measured twice more, and counts if it is each time.
 package main

@@ -25,7 +25,7 @@ func main() {
 }
 
 // run starts Task and returns its exit code. On Unix it returns only an error: Task
-// takes this process's place.
+// replaces this process.
 func run(args []string) (int, error) {
 	dir, err := os.Getwd()
 	if err != nil {

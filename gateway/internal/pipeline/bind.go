@@ -59,7 +59,7 @@ func (a *Api) AsUnavailable() *Api { return Unavailable(a.def) }
 // Entries are the places in the routes at which the Api and its metadata are served.
 func (a *Api) Entries() []route.Entry[Api] {
 	var entries []route.Entry[Api]
-	for _, at := range a.def.Places {
+	for _, at := range a.def.HostPaths {
 		entries = append(entries, route.Entry[Api]{Name: "api/" + a.ID, Host: at.Host, Path: at.Path, Target: a})
 		if a.described != nil {
 			entries = append(entries, route.Entry[Api]{

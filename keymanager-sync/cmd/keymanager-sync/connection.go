@@ -96,7 +96,7 @@ type written struct {
 	// Ref is the resource, such as "plans/gold"; Action what was done with it.
 	Ref    string `json:"ref"`
 	Action string `json:"action"`
-	// Sequence is the change's place in the log.
+	// Sequence is the change's number in the log.
 	Sequence uint64 `json:"sequence"`
 	ETag     string `json:"etag,omitempty"`
 	// Fleet is where the nodes stand, with --wait; Pending: not all have it in force.

@@ -162,7 +162,7 @@ func (c Apply) String() string {
 	return fmt.Sprintf("apply %d resources %s", len(c.Resources), digest(c.Resources...))
 }
 
-// digest tells one content from another, so that an idempotency key which comes
+// digest distinguishes contents, so that an idempotency key which comes
 // again with another body is noticed.
 func digest(resources ...catalog.Resource) string {
 	h := sha256.New()

@@ -13,7 +13,7 @@ import (
 // madeBase is the base in which a version's text has its second part.
 const madeBase = 36
 
-// Version tells one content of a resource from every other that it ever had.
+// Version distinguishes a content of a resource from every other that it ever had.
 // The number alone does not: it starts at 1 again when a resource is removed and
 // created again.
 type Version struct {

@@ -1,5 +1,5 @@
-// Package fleet knows who is out there: the nodes by their heartbeats, the other
-// replicas by their heads. It tells which sequence each node has applied, so a
+// Package fleet knows which processes run: the nodes by their heartbeats, the other
+// replicas by their heads. It knows which sequence each node has applied, so a
 // write can answer whether it is in force everywhere.
 //
 // Who belongs to the fleet is recorded in the log (see KeepMembers). Where each
@@ -56,7 +56,7 @@ type Config struct {
 	ForgetAfter time.Duration
 }
 
-// Node is one gateway node as its last heartbeat tells it.
+// Node is one gateway node as its last heartbeat describes it.
 type Node struct {
 	Heartbeat *pb.Heartbeat
 	// Seen is when this replica heard it.
@@ -94,7 +94,7 @@ type process struct {
 	seen time.Time
 }
 
-// Replica is one control-plane replica as its last head tells it.
+// Replica is one control-plane replica as its last head describes it.
 type Replica struct {
 	Head *pb.Head
 	Seen time.Time

@@ -26,7 +26,7 @@ func (f *Fleet) heardBeat(b *pb.Heartbeat) {
 	f.nodes[b.GetNode()] = node
 	if !known || before.Heartbeat.GetSequence() != b.GetSequence() || before.Heartbeat.GetEpoch() != b.GetEpoch() ||
 		before.Heartbeat.GetState() != b.GetState() {
-		f.tell()
+		f.wake()
 	}
 	f.mu.Unlock()
 	if node.duplicate(now) && !before.duplicate(now) {
@@ -53,17 +53,17 @@ func (f *Fleet) heardLast(b *pb.Heartbeat) {
 		default: // it is being looked at
 		}
 	}
-	f.tell()
+	f.wake()
 }
 
-// tell wakes who waits for nodes. The caller holds the lock.
-func (f *Fleet) tell() {
+// wake wakes all that wait for nodes. The caller holds the lock.
+func (f *Fleet) wake() {
 	close(f.changed)
 	f.changed = make(chan struct{})
 }
 
-// without is the node after the process of a last heartbeat has left; others tells
-// whether there are any besides.
+// without is the node after the process of a last heartbeat has left; others reports
+// whether there are more.
 func (n Node) without(b *pb.Heartbeat) (rest Node, others bool) {
 	for _, p := range n.processes {
 		if p.beat.GetStartedAt() != b.GetStartedAt() {

@@ -10,7 +10,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 )
 
-// Applied tells where a change is in force.
+// Applied says on which nodes a change is in force.
 type Applied struct {
 	// Nodes have applied it, and report nothing of it that they could not put in force.
 	Nodes []string
@@ -91,7 +91,7 @@ func (f *Fleet) applied(change Change) (a *Applied, changed <-chan struct{}, set
 	return a, f.changed, !f.since.IsZero() && now.Sub(f.since) >= settleTime
 }
 
-// add tells of one live node.
+// add sorts in one live node.
 func (a *Applied) add(id string, n Node, change Change, now time.Time) {
 	if n.duplicate(now) {
 		a.Duplicates = append(a.Duplicates, id)

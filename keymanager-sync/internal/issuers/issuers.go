@@ -139,7 +139,7 @@ func (k *Keeper) lead(ctx context.Context) {
 	k.steer(ctx, fetcher, inbox)
 }
 
-// steer tells the fetcher which issuers there are, as long as this replica leads.
+// steer gives the fetcher the issuers to fetch for, as long as this replica leads.
 func (k *Keeper) steer(ctx context.Context, fetcher *jwks.Fetcher, inbox *inbox) {
 	ticker := time.NewTicker(leadInterval)
 	defer ticker.Stop()

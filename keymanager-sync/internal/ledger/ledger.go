@@ -175,7 +175,7 @@ func (r *request) take() bool {
 	return !r.abandoned.Load()
 }
 
-// writable tells why nothing can be written now; nil if it can.
+// writable returns why nothing can be written now; nil: writes are possible.
 func (l *Ledger) writable() error {
 	if s := l.cfg.Store.Status(); s.Phase != store.Live {
 		return &Unavailable{Reason: s.Reason}

@@ -58,7 +58,7 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) error {
 	return writeApplied(w, statusOf2xx(behind, http.StatusOK), answer)
 }
 
-// rehearse tells what a command would do; nothing is written.
+// rehearse returns what a command would do; nothing is written.
 func (s *Server) rehearse(w http.ResponseWriter, docs []resource.Document, cmd command.Apply, allowSkew bool) error {
 	state := s.store.State()
 	proposal, err := command.Decide(state, cmd, time.Now())
@@ -85,7 +85,7 @@ func (s *Server) rehearse(w http.ResponseWriter, docs []resource.Document, cmd c
 	return writeApplied(w, http.StatusOK, answer)
 }
 
-// outcome tells what an apply did.
+// outcome returns what an apply did.
 func outcome(before *catalog.State, docs []resource.Document, result ledger.Result) api.Applied {
 	answer := api.Applied{Notes: notes(result.Notes)}
 	var text strings.Builder
@@ -174,7 +174,7 @@ func writeApplied(w http.ResponseWriter, status int, answer api.Applied) error {
 	return nil
 }
 
-// located gives problems the places of their documents, so that the answer can
+// located gives problems the positions of their documents, so that the answer can
 // name lines. In a file every problem is a fault of the file: always 422.
 func located(docs []resource.Document, err error) error {
 	found, ok := errors.AsType[fault.List](err)

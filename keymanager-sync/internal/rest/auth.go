@@ -84,17 +84,17 @@ func (t *tokens) identify(r *http.Request) identity {
 }
 
 const (
-	failureBurst  = 20
-	failureRefill = time.Second // per failure
-	failurePlaces = 10_000
+	failureBurst     = 20
+	failureRefill    = time.Second // per failure
+	failureAddresses = 10_000
 )
 
 // failures slows down what a flood of bad tokens costs, per address. A good
 // token always passes: otherwise one misconfigured node would lock out every
 // administrator behind the same address.
 type failures struct {
-	mu     sync.Mutex
-	places map[string]bucket
+	mu        sync.Mutex
+	addresses map[string]bucket
 }
 
 type bucket struct {
@@ -103,13 +103,13 @@ type bucket struct {
 }
 
 // allow takes one failure out of an address's bucket; false: it is empty.
-func (f *failures) allow(place string, now time.Time) bool {
+func (f *failures) allow(address string, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	b, ok := f.places[place]
+	b, ok := f.addresses[address]
 	if !ok {
-		if len(f.places) >= failurePlaces {
-			clear(f.places) // bounded memory matters more than a perfect count
+		if len(f.addresses) >= failureAddresses {
+			clear(f.addresses) // bounded memory matters more than a perfect count
 		}
 		b = bucket{left: failureBurst, at: now}
 	}
@@ -119,7 +119,7 @@ func (f *failures) allow(place string, now time.Time) bool {
 	if allowed {
 		b.left--
 	}
-	f.places[place] = b
+	f.addresses[address] = b
 	return allowed
 }
 

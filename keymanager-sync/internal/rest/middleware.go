@@ -46,7 +46,7 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 // wrap is everything that happens to every request: its id, its deadline, a
 // recovered panic, the token, and a line in the log for every write.
 func (s *Server) wrap(next http.Handler) http.Handler {
-	failed := &failures{places: make(map[string]bucket)}
+	failed := &failures{addresses: make(map[string]bucket)}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.ended.TryRLock() {
 			panic(http.ErrAbortHandler) // Serve has returned: what answers are made of may be closed

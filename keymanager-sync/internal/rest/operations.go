@@ -145,7 +145,7 @@ func getHealth(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// getReady tells a load balancer whether to send requests here.
+// getReady answers a load balancer whether to send requests here.
 func (s *Server) getReady(w http.ResponseWriter, _ *http.Request) error {
 	status := s.store.Status()
 	if s.draining.Load() {

@@ -60,7 +60,7 @@ func (p *problem) write(w http.ResponseWriter) {
 	_ = json.NewEncoder(w).Encode(p) // the client has gone
 }
 
-// toProblem is the one place that turns errors into answers. A nil problem
+// toProblem is the one function that turns errors into answers. A nil problem
 // means that the error is ours, and its text stays in our log.
 func toProblem(err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {

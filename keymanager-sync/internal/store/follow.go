@@ -141,7 +141,7 @@ func (st *Store) bounds(ctx context.Context, log *stream.Log) (first, last uint6
 	return 0, 0, holdf("the log ends at sequence %d, and this replica or another has %d: the log was rolled back (hint: bring the NATS servers' data back, or run `keymanager-sync new-epoch` on the most advanced replica)", last, least)
 }
 
-// resume tells after which sequence to follow. If the log still holds the last
+// resume returns the sequence after which to follow. If the log still holds the last
 // entry on disk, and its id is known, that entry is to be seen again: the log
 // may have been rolled back and have grown since.
 func (st *Store) resume(first, position uint64) (after uint64, check string, err error) {

@@ -85,7 +85,7 @@ func (w *window) wait(l *limit, now int64) int64 {
 	if uint64(w.total) < l.requests {
 		return 0
 	}
-	// Slices leave from the oldest on, until one place is free.
+	// Slices leave from the oldest on, until there is room for one request.
 	left := uint64(w.total)
 	for slice := w.last - slots + 1; slice <= w.last; slice++ {
 		left -= uint64(w.counts[(slice+slots)%slots])

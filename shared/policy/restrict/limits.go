@@ -140,8 +140,8 @@ type Subject struct {
 	Client netip.Addr
 }
 
-// Refusal tells more about a denial of this package, for the headers of the answer.
-// The zero Refusal tells nothing.
+// Refusal has the details of a denial of this package, for the headers of the answer.
+// The zero Refusal has none.
 type Refusal struct {
 	limits *Limits
 	limit  *limit
@@ -182,7 +182,7 @@ func (l *Limits) NeedsInput() bool {
 }
 
 // Take counts a request at now (nanoseconds since 1970) in store, or refuses it
-// with denial.SpikeArrested, RateLimited or QuotaExceeded; the Refusal then tells
+// with denial.SpikeArrested, RateLimited or QuotaExceeded; the Refusal then says
 // when to come again. in is only read if NeedsInput.
 // Under the default key, and once a subject has been seen, it does not allocate.
 func (l *Limits) Take(store *Store, subject Subject, in *expr.Input, now int64) (Refusal, error) {

@@ -16,7 +16,7 @@ const DefaultKeys = 1 << 20
 // Memory is bounded. A counter that says no more than none (its window has
 // passed) is dropped when others come. If the Store is full of counters that
 // still matter, the one that would end soonest, among a few looked at, makes
-// room: under a flood of new keys some are forgotten, which Evicted tells.
+// room: under a flood of new keys some are forgotten, which Evicted counts.
 type Store struct {
 	seed    maphash.Seed
 	shards  [shards]shard

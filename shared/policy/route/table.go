@@ -20,7 +20,7 @@ import (
 
 // Entry leads requests for a host and a context path to a target.
 type Entry[T any] struct {
-	// Name tells whose entry this is, for errors: "api/orders".
+	// Name says whose entry this is, for errors: "api/orders".
 	Name string
 	// Host is an exact name, "*.suffix" for every name below suffix, or empty for
 	// every host. Lower case, without port.

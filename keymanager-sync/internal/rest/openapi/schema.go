@@ -55,7 +55,7 @@ func (s *schemas) message(d protoreflect.MessageDescriptor, document bool) {
 		return
 	}
 	s.done[d.FullName()] = true
-	place := len(s.out)
+	at := len(s.out)
 	s.out = s.out.with(schemaName(d), object{})
 
 	properties := object{}
@@ -71,7 +71,7 @@ func (s *schemas) message(d protoreflect.MessageDescriptor, document bool) {
 		properties = properties.with(string(f.Name()), s.field(f))
 	}
 	schema := object{{"type", "object"}, {"description", comment(d)}, {"properties", properties}, {"additionalProperties", false}}
-	s.out[place].value = schema
+	s.out[at].value = schema
 }
 
 // field is the schema of one field: its type, and what its comment says.

@@ -249,7 +249,7 @@ func (p *Pipeline) restrict(r *request.Request, d *Decision) error {
 			input.Claims = d.Token.Claims.Map()
 		}
 	}
-	subject, now := restrict.Subject{Application: d.Application, Client: r.Client}, time.Now().UnixNano()
+	subject, now := restrict.Subject{Application: d.Application, Address: r.Client}, time.Now().UnixNano()
 	if d.trace == nil {
 		d.Refusal, err = limits.Take(p.counters, subject, input, now)
 	} else {

@@ -21,7 +21,7 @@ func TestAllowAllocatesNothing(t *testing.T) {
 	})
 	method, path := []byte("GET"), []byte("/v1/orders/7")
 	subscribed := restrict.Subject{Application: "mobile"}
-	anonymous := restrict.Subject{Client: netip.MustParseAddr("2001:db8::1")}
+	anonymous := restrict.Subject{Address: netip.MustParseAddr("2001:db8::1")}
 	if n := testing.AllocsPerRun(100, func() {
 		if err := c.limits.Permit(method, path); err != nil {
 			t.Error(err)

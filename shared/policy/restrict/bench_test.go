@@ -30,7 +30,7 @@ func BenchmarkTake(b *testing.B) {
 		{"quota", &pb.Restrictions{Quota: limit(never, time.Hour)}, subscribed, nil},
 		{"spike arrest", &pb.Restrictions{SpikeArrest: limit(never, time.Second)}, subscribed, nil},
 		{"all three", all(), subscribed, nil},
-		{"by address", &pb.Restrictions{RateLimit: limit(never, time.Second)}, restrict.Subject{Client: netip.MustParseAddr("2001:db8::1")}, nil},
+		{"by address", &pb.Restrictions{RateLimit: limit(never, time.Second)}, restrict.Subject{Address: netip.MustParseAddr("2001:db8::1")}, nil},
 		{"by key", &pb.Restrictions{RateLimit: keyed}, subscribed, nil},
 		{"refused", &pb.Restrictions{Quota: limit(1, time.Hour)}, subscribed, denial.QuotaExceeded},
 	} {

@@ -136,8 +136,8 @@ func groupID(plan, key string) uint64 {
 type Subject struct {
 	// Application is the id of the subscribed application; empty: no subscription.
 	Application string
-	// Client is the address of the client.
-	Client netip.Addr
+	// Address is the one that the request came from.
+	Address netip.Addr
 }
 
 // Refusal has the details of a denial of this package, for the headers of the answer.
@@ -219,8 +219,8 @@ func (g *group) subject(store *Store, s Subject, in *expr.Input) uint64 {
 	if s.Application != "" {
 		return store.hash(s.Application) ^ ofApplication
 	}
-	address := s.Client.Unmap().As16()
-	if s.Client.Unmap().Is6() {
+	address := s.Address.Unmap().As16()
+	if s.Address.Unmap().Is6() {
 		clear(address[8:])
 	}
 	return store.hashBytes(address[:]) ^ ofAddress

@@ -176,9 +176,9 @@ func TestRefusedRequestsAreNotCounted(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
-	address := func(a string) restrict.Subject { return restrict.Subject{Client: netip.MustParseAddr(a)} }
+	address := func(a string) restrict.Subject { return restrict.Subject{Address: netip.MustParseAddr(a)} }
 	app := func(a string) restrict.Subject {
-		return restrict.Subject{Application: a, Client: netip.MustParseAddr("192.0.2.1")}
+		return restrict.Subject{Application: a, Address: netip.MustParseAddr("192.0.2.1")}
 	}
 	tests := []struct {
 		name          string

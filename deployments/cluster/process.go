@@ -122,7 +122,7 @@ func (p *Process) AwaitReady(ctx context.Context) error {
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
 	for {
-		if !r.running() { // before it is asked: somebody else may answer on its port
+		if !r.running() { // before it is asked: another program may answer on its port
 			return p.endedBy(r)
 		}
 		if p.Ready == nil {

@@ -39,7 +39,7 @@ func Live(admin string) func(context.Context) error {
 	}
 }
 
-// Accepts makes a check that somebody accepts connections at an address.
+// Accepts makes a check that an address accepts connections.
 func Accepts(address string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		c, err := new(net.Dialer).DialContext(ctx, "tcp", address)

@@ -99,8 +99,8 @@ func randomChange(t testing.TB, rnd *rand.Rand) *pb.Change {
 	return c
 }
 
-// view is everything that requests can see of a state, handles left out.
-func view(s *catalog.State) string {
+// seen is everything that requests can see of a state, handles left out.
+func seen(s *catalog.State) string {
 	var lines []string
 	for _, k := range catalog.Kinds() {
 		for r := range s.All(k) {
@@ -142,7 +142,7 @@ func TestSnapshotAndRestEqualAll(t *testing.T) {
 				b.Add(raw)
 			}
 			rest := fold(t, b.State(), log[cut:]...)
-			if got, want := view(rest), view(whole); got != want {
+			if got, want := seen(rest), seen(whole); got != want {
 				t.Fatalf("seed %d, snapshot at %d:\n got %s\nwant %s", seed, cut, got, want)
 			}
 		}
@@ -156,8 +156,8 @@ func TestApplyingTwiceIsHarmless(t *testing.T) {
 		s := fold(t, catalog.Empty().At(at(0)), history(t, rnd, 20)...)
 		e := entry(t, randomChange(t, rnd))
 		once := fold(t, s, e)
-		if twice := fold(t, once, e); view(once) != view(twice) {
-			t.Fatalf("\n once %s\ntwice %s", view(once), view(twice))
+		if twice := fold(t, once, e); seen(once) != seen(twice) {
+			t.Fatalf("\n once %s\ntwice %s", seen(once), seen(twice))
 		}
 	}
 }

@@ -29,7 +29,7 @@ type Reservation struct {
 	held      []net.PacketConn
 }
 
-// Reserve reserves n ports on which nobody listens. It fails when there are not so
+// Reserve reserves n ports on which no program listens. It fails when there are not so
 // many, or when ctx ends.
 func Reserve(ctx context.Context, n int) (*Reservation, error) {
 	r := &Reservation{}

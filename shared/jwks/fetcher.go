@@ -34,7 +34,7 @@ const (
 type Config struct {
 	Logger *slog.Logger
 	// Update gets an issuer's sources, all of them, after every successful fetch.
-	// changed says whether their URLs or keys differ from the last time.
+	// changed reports whether their URLs or keys differ from the last time.
 	Update func(issuerID string, sources []*pb.KeySet_Source, changed bool)
 	// Known returns the sources an issuer is known to have, when the Fetcher
 	// gets it for the first time. So a restart does not forget the last good set

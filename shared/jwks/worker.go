@@ -112,7 +112,7 @@ func (w *worker) stop() []*pb.KeySet_Source {
 	w.group.Wait()
 	w.mu.Lock()
 	if w.putOff != nil {
-		w.putOff.Stop() // if it has begun, it finds nobody
+		w.putOff.Stop() // if it has begun, it finds no endpoint to wake
 	}
 	w.mu.Unlock()
 	w.client.close()

@@ -15,7 +15,7 @@
 //     set never brings a secret.
 //
 // A key in a fetched JWK set that is not accepted is skipped and named, so that
-// one bad key takes nothing from the others. A key somebody configured is an error.
+// one bad key takes nothing from the others. A bad key in the settings is an error.
 //
 // Sets and keys are immutable and safe for concurrent use.
 package keyset

@@ -165,7 +165,7 @@ func ReadFile(path string, secrets Secrets) (text string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("read secret: %w", err)
 	}
-	// Editors end a file with a newline that nobody means.
+	// Editors end a file with a newline that is not part of the key.
 	text = strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
 	if text == "" {
 		return "", fmt.Errorf("the file %s is empty", path)

@@ -204,7 +204,7 @@ func (b *Bus) Close() {
 	b.conn.Close()
 }
 
-// Connected says whether a server is connected right now.
+// Connected reports whether a server is connected right now.
 func (b *Bus) Connected() bool { return b.conn.IsConnected() }
 
 // Stats gives the running totals, for metrics.

@@ -199,7 +199,7 @@ func appendPatiently(t *testing.T, log *stream.Log, last uint64, count int) uint
 	return last
 }
 
-// landed says whether the message after last is our own.
+// landed reports whether the message after last is our own.
 func landed(t *testing.T, log *stream.Log, last uint64) bool {
 	t.Helper()
 	r := follow(t, log, last)

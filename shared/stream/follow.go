@@ -227,7 +227,7 @@ collecting:
 	return fault
 }
 
-// check says whether msg is what has to come after position.
+// check returns msg as a Message, or an error if it is not what follows position.
 func (f *follower) check(msg jetstream.Msg, position uint64) (Message, error) {
 	meta, err := msg.Metadata()
 	if err != nil {

@@ -23,7 +23,7 @@ type Unverified struct {
 	KeyID string
 	// Type is the header's typ as it stands; empty if there is none.
 	Type string
-	// Claims and Registered are what the token says, which nobody has confirmed yet.
+	// Claims and Registered are what the token says, which is not verified yet.
 	Claims     *Claims
 	Registered Registered
 

@@ -15,7 +15,7 @@ import (
 )
 
 // A node belongs to the fleet from its first heartbeat until its last one says
-// that it has left, or until somebody removes it. That is written to the log as
+// that it has left, or until an operator removes it. That is written to the log as
 // resources of KIND_MEMBER, so all replicas agree, and one that has just started
 // knows of nodes that it cannot hear. Heartbeats are never written; a node costs
 // an entry when it joins, when its program is exchanged, when it has fallen silent,
@@ -37,7 +37,7 @@ const (
 	memberTimeout = 10 * time.Second
 )
 
-// Submit carries out a command that nobody waits for.
+// Submit carries out a command that no client waits for.
 type Submit func(ctx context.Context, cmd command.Command) error
 
 // KeepMembers records in the log who belongs to the fleet, until ctx ends.

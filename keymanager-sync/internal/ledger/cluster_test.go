@@ -110,7 +110,7 @@ func TestLeaderIsKilledDuringWrites(t *testing.T) {
 		log, _ = setup.CreateLog(t.Context(), 1, 1, 0)
 	}
 	if log == nil {
-		t.Fatal("no log could be founded")
+		t.Fatal("no log could be created")
 	}
 	leader, others := leaderOf(t, servers, log.Identity().Stream)
 	st, err := store.Open(store.Config{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})

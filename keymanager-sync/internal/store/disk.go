@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	fileName   = "view.db" // since the first release, when the store was called view
+	fileName   = "view.db" // the name that stores on disk have; see portcullis_view_bytes
 	fileFormat = 1
 	// Beside the file: the one that will replace it, the one that it replaced, and
 	// the latter's name for a moment.

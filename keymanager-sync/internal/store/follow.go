@@ -22,7 +22,7 @@ const (
 	attachMaximum = 3 * time.Second
 	// The longest pause while one snapshot after the other does not help.
 	catchUpMaximum = 15 * time.Second
-	// How long somebody may know of a log that cannot be found: where replicas start
+	// How long another process may know of a log that cannot be found: where replicas start
 	// together, one hears of the log before its own server knows it.
 	appearTimeout = 4 * time.Second
 	appearPause   = 100 * time.Millisecond

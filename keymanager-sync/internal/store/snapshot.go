@@ -59,7 +59,7 @@ func (st *Store) Snapshot(ctx context.Context) (*Snapshot, error) {
 		return nil, fmt.Errorf("wait for a snapshot: %w", ctx.Err())
 	}
 	defer func() { <-st.keep.build }()
-	if s := st.kept(); s != nil { // somebody else has built it meanwhile
+	if s := st.kept(); s != nil { // another request has built it meanwhile
 		return s, nil
 	}
 	state := st.State()

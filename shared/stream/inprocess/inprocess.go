@@ -241,7 +241,7 @@ func (s *Server) InProcessConn() (net.Conn, error) {
 	return s.server.InProcessConn()
 }
 
-// Leads says whether this server leads the stream's replicas.
+// Leads reports whether this server leads the stream's replicas.
 func (s *Server) Leads(stream string) bool {
 	return s.server.JetStreamIsStreamLeader(server.DEFAULT_GLOBAL_ACCOUNT, stream)
 }

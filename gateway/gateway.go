@@ -20,10 +20,10 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/admin"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/assertion"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/feed"
 	fastforward "github.com/portcullis-gateway/portcullis/gateway/internal/forward/fast"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/front"
 	fastfront "github.com/portcullis-gateway/portcullis/gateway/internal/front/fast"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/live"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	"github.com/portcullis-gateway/portcullis/shared/config"
@@ -146,7 +146,7 @@ func (c *Config) Check() error {
 		}
 	}
 	if len(c.Resources) > 0 {
-		if err := live.CheckFiles(c.Resources); err != nil {
+		if err := feed.CheckFiles(c.Resources); err != nil {
 			ps = append(ps, fault.Fault{Field: "resources", Message: err.Error()})
 		}
 	}
@@ -180,7 +180,7 @@ func Run(ctx context.Context, cfg Config) error {
 // node is the wired parts.
 type node struct {
 	upstreams *fastforward.Pool
-	live      *live.Live
+	feed      *feed.Feed
 	front     *fastfront.Server
 	admin     admin.Config
 }
@@ -189,7 +189,7 @@ type node struct {
 // which saves the state, then admin, so that the end can be watched.
 func (n *node) run(ctx context.Context, consumers, back net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
-	feed, endFeed := context.WithCancel(context.WithoutCancel(ctx))
+	feeding, endFeed := context.WithCancel(context.WithoutCancel(ctx))
 	defer endFeed()
 	watch, endWatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer endWatch()
@@ -197,13 +197,13 @@ func (n *node) run(ctx context.Context, consumers, back net.Listener) error {
 		defer endFeed() // requests in flight are decided by the newest state
 		err := n.front.Run(ctx, consumers)
 		if err == nil { // else some may still be in flight
-			n.live.Leave()
+			n.feed.Leave()
 		}
 		return err
 	})
 	g.Go(func() error {
 		defer endWatch()
-		return n.live.Run(feed)
+		return n.feed.Run(feeding)
 	})
 	g.Go(func() error { return admin.Run(watch, back, n.admin) })
 	return g.Wait()
@@ -238,18 +238,18 @@ func build(cfg Config, addr string) (*node, error) {
 	}
 	tokens := authn.New(authn.Config{
 		MaxTokenBytes: int(cfg.MaxTokenSize), CacheEntries: cfg.TokenCacheEntries, CacheBytes: int(cfg.TokenCacheSize),
-		OnUnknownKey: func(issuer string) { n.live.UnknownKey(issuer) },
+		OnUnknownKey: func(issuer string) { n.feed.UnknownKey(issuer) },
 	})
-	n.live = live.New(live.Config{
-		NodeID: cfg.NodeID, Version: cfg.Version, Logger: cfg.Logger, Metrics: live.NewMetrics(cfg.Registry),
-		Compiler: &live.Compiler{
+	n.feed = feed.New(feed.Config{
+		NodeID: cfg.NodeID, Version: cfg.Version, Logger: cfg.Logger, Metrics: feed.NewMetrics(cfg.Registry),
+		Compiler: &feed.Compiler{
 			Upstreams: n.upstreams.Prepare, Secrets: keyset.Secrets{Env: cfg.LookupEnv, File: cfg.ReadFile}, Signer: signer,
 		},
 		Resources: cfg.Resources, Control: cfg.Control, Token: firstOf(cfg.NodeToken, cfg.AdminToken),
 		Connect: connector(cfg), Disk: disk, Sized: cfg.Sized,
 		Counters: func() (uint64, uint64) { return n.front.Totals() },
 	})
-	n.live.Register(cfg.Registry)
+	n.feed.Register(cfg.Registry)
 	registerTokenCache(cfg.Registry, tokens)
 	limits := restrict.NewStore(cfg.LimitKeys)
 	decider := pipeline.New(tokens, limits)
@@ -259,7 +259,7 @@ func build(cfg Config, addr string) (*node, error) {
 	}
 	n.admin = admin.Config{
 		Status: n.status, Gatherer: cfg.Registry, Logger: cfg.Logger, JWKS: signer.JWKS(), Pprof: cfg.Pprof,
-		Explain: func(r *request.Request) (any, error) { return explain(n.live, decider, r) },
+		Explain: func(r *request.Request) (any, error) { return explain(n.feed, decider, r) },
 	}
 	return n, nil
 }
@@ -268,13 +268,13 @@ func build(cfg Config, addr string) (*node, error) {
 func (n *node) frontConfig(cfg *Config, decider *pipeline.Pipeline, pair *front.Keypair, proxies []netip.Prefix, signer *assertion.Signer) front.Config {
 	return front.Config{
 		Decide: func(r *request.Request, d *pipeline.Decision) error {
-			view := n.live.View()
+			view := n.feed.View()
 			if view == nil {
 				return denial.NotReady
 			}
 			return decider.Decide(view, r, d)
 		},
-		Logger: cfg.Logger, Registry: cfg.Registry, Draining: n.live.Drain,
+		Logger: cfg.Logger, Registry: cfg.Registry, Draining: n.feed.Drain,
 		MaxHeader: int(cfg.MaxHeader), MaxConns: cfg.MaxConns, MaxConnsPerIP: cfg.MaxConnsPerIP,
 		ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
 		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, LogAll: cfg.LogRequests,
@@ -283,7 +283,7 @@ func (n *node) frontConfig(cfg *Config, decider *pipeline.Pipeline, pair *front.
 }
 
 func (n *node) status() admin.Status {
-	s := n.live.Status()
+	s := n.feed.Status()
 	status := admin.Status{
 		State: s.State, Epoch: s.Position.Epoch, Sequence: s.Position.Sequence,
 		Age: s.Age, Lag: s.Behind, Serving: s.Ready,
@@ -305,8 +305,8 @@ type explained struct {
 	Steps       []pipeline.Step `json:"steps"`
 }
 
-func explain(l *live.Live, decider *pipeline.Pipeline, r *request.Request) (any, error) {
-	view := l.View()
+func explain(current *feed.Feed, decider *pipeline.Pipeline, r *request.Request) (any, error) {
+	view := current.View()
 	if view == nil {
 		return nil, errors.New("the node has no state yet")
 	}

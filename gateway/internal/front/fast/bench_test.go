@@ -20,9 +20,9 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/exchange"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/feed"
 	forwardfast "github.com/portcullis-gateway/portcullis/gateway/internal/forward/fast"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/front"
-	"github.com/portcullis-gateway/portcullis/gateway/internal/live"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
@@ -229,7 +229,7 @@ func deciding(t testing.TB, pool *forwardfast.Pool, upstream string) func(*reque
 	if err != nil {
 		t.Fatal(err)
 	}
-	view, faults := (&live.Compiler{Upstreams: pool.Prepare}).Compile(state, nil, nil)
+	view, faults := (&feed.Compiler{Upstreams: pool.Prepare}).Compile(state, nil, nil)
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}

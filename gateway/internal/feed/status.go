@@ -1,4 +1,4 @@
-package live
+package feed
 
 import (
 	"errors"
@@ -49,33 +49,33 @@ type Status struct {
 }
 
 // Status tells how current the node is.
-func (l *Live) Status() Status {
+func (f *Feed) Status() Status {
 	now := time.Now()
-	s := Status{State: l.status.get(), Age: l.status.lag(now), Behind: l.status.entriesBehind(), Ready: l.View() != nil && l.status.isSettled(now, l.started)}
-	if c := l.current(); c != nil {
-		s.Position, s.NotInForce = c.Position(), l.notInForce()
+	s := Status{State: f.status.get(), Age: f.status.lag(now), Behind: f.status.entriesBehind(), Ready: f.View() != nil && f.status.isSettled(now, f.started)}
+	if c := f.current(); c != nil {
+		s.Position, s.NotInForce = c.Position(), f.notInForce()
 	}
 	return s
 }
 
-func (l *Live) notInForce() []Fault {
-	if faults := l.faults.Load(); faults != nil {
+func (f *Feed) notInForce() []Fault {
+	if faults := f.faults.Load(); faults != nil {
 		return *faults
 	}
 	return nil
 }
 
 // Drain says that the node is about to end. Nothing else is said from then on.
-func (l *Live) Drain() {
-	l.status.mu.Lock()
-	l.status.state = pb.Heartbeat_DRAINING
-	l.status.mu.Unlock()
-	signal(l.beat)
+func (f *Feed) Drain() {
+	f.status.mu.Lock()
+	f.status.state = pb.Heartbeat_DRAINING
+	f.status.mu.Unlock()
+	signal(f.beat)
 }
 
 // Leave says that the last request has been answered and none will be decided any
 // more. When Run ends, the control plane is told, and waits for this node no longer.
-func (l *Live) Leave() { l.status.left.Store(true) }
+func (f *Feed) Leave() { f.status.left.Store(true) }
 
 func (s *status) entriesBehind() uint64 {
 	s.mu.Lock()

@@ -1,4 +1,4 @@
-package live
+package feed
 
 import (
 	"log/slog"
@@ -54,16 +54,16 @@ func TestFilesThatAreBeingWritten(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	l := New(Config{Resources: []string{file}, Logger: slog.New(slog.DiscardHandler)})
+	feed := New(Config{Resources: []string{file}, Logger: slog.New(slog.DiscardHandler)})
 	write("")
 	rest := time.AfterFunc(settle/2, func() { write("new") })
 	defer rest.Stop()
-	got, err := l.settled(t.Context(), []string{"old"})
+	got, err := feed.settled(t.Context(), []string{"old"})
 	if err != nil || got[0] != "new" {
 		t.Errorf("got %q, %v, want the whole new text", got, err)
 	}
 	write("")
-	if got, err := l.settled(t.Context(), []string{"new"}); err != nil || got[0] != "" {
+	if got, err := feed.settled(t.Context(), []string{"new"}); err != nil || got[0] != "" {
 		t.Errorf("got %q, %v, want a file that stays empty", got, err)
 	}
 }

@@ -1,4 +1,4 @@
-package live
+package feed
 
 import (
 	"context"
@@ -31,19 +31,19 @@ const (
 
 // watchFiles serves from files. They must be right at the start; later a bad
 // edit is reported and the old state stays.
-func (l *Live) watchFiles(ctx context.Context) error {
+func (f *Feed) watchFiles(ctx context.Context) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("watch resource files: %w", err)
 	}
 	defer watcher.Close()
-	for _, dir := range directories(l.cfg.Resources) {
+	for _, dir := range directories(f.cfg.Resources) {
 		// Directories, because editors and Kubernetes replace files by renaming.
 		if err := watcher.Add(dir); err != nil {
 			return fmt.Errorf("watch %s: %w", dir, err)
 		}
 	}
-	last, err := l.readFiles(ctx, nil)
+	last, err := f.readFiles(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -55,16 +55,16 @@ func (l *Live) watchFiles(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		case err := <-watcher.Errors:
-			l.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "resource files are looked at by time only", slog.Any("error", err))
+			f.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "resource files are looked at by time only", slog.Any("error", err))
 		case <-watcher.Events:
 			if !quiet(ctx, watcher) {
 				return nil
 			}
 		}
-		next, err := l.readFiles(ctx, last)
+		next, err := f.readFiles(ctx, last)
 		if err != nil {
-			l.cfg.Metrics.badFiles.Inc()
-			l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "resource files are refused, the old state stays", slog.Any("error", err))
+			f.cfg.Metrics.badFiles.Inc()
+			f.cfg.Logger.LogAttrs(ctx, slog.LevelError, "resource files are refused, the old state stays", slog.Any("error", err))
 		}
 		last = next
 	}
@@ -98,39 +98,39 @@ func directories(files []string) []string {
 
 // readFiles installs what the files say, if it differs from last. It returns
 // the contents, so that a bad edit is reported once.
-func (l *Live) readFiles(ctx context.Context, last []string) ([]string, error) {
-	contents, err := l.settled(ctx, last)
+func (f *Feed) readFiles(ctx context.Context, last []string) ([]string, error) {
+	contents, err := f.settled(ctx, last)
 	if err != nil || slices.Equal(contents, last) {
 		return last, err
 	}
-	s, err := fromFiles(l.cfg.Resources, contents, l.current())
+	s, err := fromFiles(f.cfg.Resources, contents, f.current())
 	if err != nil {
 		return contents, err
 	}
 	// Every reading is a place in a log of its own, so that positions move on.
 	p := catalog.Position{Sequence: 1}
-	if old := l.current(); old != nil {
+	if old := f.current(); old != nil {
 		p.Sequence = old.Position().Sequence + 1
 	}
-	if err := l.install(s.At(p)); err != nil {
+	if err := f.install(s.At(p)); err != nil {
 		return contents, err
 	}
-	l.status.set(pb.Heartbeat_LIVE)
-	l.cfg.Logger.LogAttrs(context.Background(), slog.LevelInfo, "resource files are in force",
-		slog.Any("files", l.cfg.Resources), slog.Any("resources", s.Counts()))
+	f.status.set(pb.Heartbeat_LIVE)
+	f.cfg.Logger.LogAttrs(context.Background(), slog.LevelInfo, "resource files are in force",
+		slog.Any("files", f.cfg.Resources), slog.Any("resources", s.Counts()))
 	return contents, nil
 }
 
 // settled reads the files, and after an edit again until two readings agree:
 // many an editor empties a file before it writes it, and an empty file must not
 // take everything out of force. What does not settle is left for the next look.
-func (l *Live) settled(ctx context.Context, last []string) ([]string, error) {
-	contents, err := l.contents()
+func (f *Feed) settled(ctx context.Context, last []string) ([]string, error) {
+	contents, err := f.contents()
 	if err != nil || last == nil || slices.Equal(contents, last) {
 		return contents, err
 	}
 	for end := time.Now().Add(settleMost); time.Now().Before(end) && sleep(ctx, settle); {
-		again, err := l.contents()
+		again, err := f.contents()
 		if err != nil || slices.Equal(again, contents) {
 			return again, err
 		}
@@ -150,7 +150,7 @@ func CheckFiles(files []string) error {
 	return err
 }
 
-func (l *Live) contents() ([]string, error) { return readFiles(l.cfg.Resources) }
+func (f *Feed) contents() ([]string, error) { return readFiles(f.cfg.Resources) }
 
 func readFiles(files []string) ([]string, error) {
 	contents := make([]string, len(files))

@@ -1,4 +1,4 @@
-package live
+package feed
 
 import (
 	"fmt"
@@ -80,7 +80,7 @@ func TestWorkDoesNotWaitWithTwoProcessors(t *testing.T) {
 // BenchmarkWorkAndAnswersInParallel measures how long a client waits for answers while the
 // node works four fifths of the time, in pieces of 100 µs:
 //
-//	go test -run - -bench WorkAndAnswers -benchtime 1000x ./gateway/internal/live
+//	go test -run - -bench WorkAndAnswers -benchtime 1000x ./gateway/internal/feed
 func BenchmarkWorkAndAnswersInParallel(b *testing.B) {
 	for _, processors := range []int{1, 2} {
 		for _, breathing := range []bool{false, true} {

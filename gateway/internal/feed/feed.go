@@ -1,4 +1,4 @@
-package live
+package feed
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
 
-// Config is what a Live works with.
+// Config is what a Feed works with.
 type Config struct {
 	NodeID  string
 	Version string
@@ -49,8 +49,8 @@ type Config struct {
 	Counters func() (requests, denials uint64)
 }
 
-// Live is a node's current view and the goroutines that keep it current.
-type Live struct {
+// Feed is a node's current view and the goroutines that keep it current.
+type Feed struct {
 	cfg  Config
 	view atomic.Pointer[pipeline.View]
 	// faults are what is not in force, the newest first.
@@ -78,18 +78,18 @@ type Live struct {
 // follow is one run of following the log; ending it with a cause makes the next one.
 type follow struct{ end context.CancelCauseFunc }
 
-// New prepares a Live; Run makes it work.
-func New(cfg Config) *Live {
-	l := &Live{
+// New prepares a Feed; Run makes it work.
+func New(cfg Config) *Feed {
+	f := &Feed{
 		cfg: cfg, fetched: map[string]*pb.KeySet{},
 		unsaved: make(chan struct{}, 1), beat: make(chan struct{}, 1),
 		started: time.Now(), timing: defaultTiming(),
 	}
-	l.recorder = newRecorder(&cfg, l.beat)
-	l.fetcher = jwks.New(jwks.Config{
+	f.recorder = newRecorder(&cfg, f.beat)
+	f.fetcher = jwks.New(jwks.Config{
 		Logger:  cfg.Logger,
-		Update:  l.keysFetched,
-		Known:   l.knownSources,
+		Update:  f.keysFetched,
+		Known:   f.knownSources,
 		Fetched: func(_ string, o jwks.Outcome) { cfg.Metrics.fetches.WithLabelValues(string(o)).Inc() },
 		Skipped: func(issuer string, skipped []keyset.Skipped) {
 			for _, s := range skipped {
@@ -98,108 +98,108 @@ func New(cfg Config) *Live {
 			}
 		},
 	})
-	return l
+	return f
 }
 
 // View is what requests are decided with; nil before the first state is there.
-func (l *Live) View() *pipeline.View { return l.view.Load() }
+func (f *Feed) View() *pipeline.View { return f.view.Load() }
 
 // Run keeps the view current until ctx ends. An error means that the node
 // cannot work at all: files that are wrong at the start.
-func (l *Live) Run(ctx context.Context) error {
+func (f *Feed) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	if len(l.cfg.Resources) > 0 {
-		g.Go(func() error { return l.watchFiles(ctx) })
-		g.Go(func() error { l.fetcher.Run(ctx); return nil })
+	if len(f.cfg.Resources) > 0 {
+		g.Go(func() error { return f.watchFiles(ctx) })
+		g.Go(func() error { f.fetcher.Run(ctx); return nil })
 		return g.Wait()
 	}
-	l.loadDisk(ctx)
-	g.Go(func() error { l.fetcher.Run(ctx); return nil })
-	if l.recorder != nil {
-		g.Go(func() error { l.keepSaved(ctx); return nil })
-		g.Go(func() error { l.recorder.run(ctx); return nil })
+	f.loadDisk(ctx)
+	g.Go(func() error { f.fetcher.Run(ctx); return nil })
+	if f.recorder != nil {
+		g.Go(func() error { f.keepSaved(ctx); return nil })
+		g.Go(func() error { f.recorder.run(ctx); return nil })
 	}
-	g.Go(func() error { return l.runFleet(ctx) })
+	g.Go(func() error { return f.runFleet(ctx) })
 	return g.Wait()
 }
 
 // install makes a state the one that requests see, whatever was before.
-func (l *Live) install(s *catalog.State) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.installLocked(s, nil)
+func (f *Feed) install(s *catalog.State) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.installLocked(s, nil)
 }
 
 // replace installs a state that does not come from the entries of the log, nor from disk.
-func (l *Live) replace(s *catalog.State) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.installLocked(s, nil); err != nil {
+func (f *Feed) replace(s *catalog.State) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.installLocked(s, nil); err != nil {
 		return err
 	}
-	l.recorder.replaced(s.Position())
+	f.recorder.replaced(s.Position())
 	return nil
 }
 
 // installLocked compiles a state and makes it the one that requests see. touched
 // are the resources that differ from the state before; nil: everything may.
-func (l *Live) installLocked(s *catalog.State, touched []Touch) error {
+func (f *Feed) installLocked(s *catalog.State, touched []Touch) error {
 	for _, t := range touched {
 		if t.Kind == pb.Kind_KIND_KEY_SET || t.Kind == pb.Kind_KIND_ISSUER {
-			delete(l.fetched, t.ID) // the control plane knows better again
+			delete(f.fetched, t.ID) // the control plane knows better again
 		}
 	}
-	if touched == nil && len(l.cfg.Resources) == 0 {
-		clear(l.fetched)
+	if touched == nil && len(f.cfg.Resources) == 0 {
+		clear(f.fetched)
 	}
-	if err := l.compileLocked(s, touched); err != nil {
+	if err := f.compileLocked(s, touched); err != nil {
 		return err
 	}
-	l.state = s
+	f.state = s
 	if touched == nil {
-		l.history = ring{} // of another log, perhaps
+		f.history = ring{} // of another log, perhaps
 	}
-	l.history.add(s.Position().Sequence, s.SetHash())
-	l.status.applied(s)
-	l.cfg.Metrics.sequence.Set(float64(s.Position().Sequence))
+	f.history.add(s.Position().Sequence, s.SetHash())
+	f.status.applied(s)
+	f.cfg.Metrics.sequence.Set(float64(s.Position().Sequence))
 	if issuersTouched(touched) {
-		l.fetcher.SetIssuers(l.fetchableIssuers(s))
+		f.fetcher.SetIssuers(f.fetchableIssuers(s))
 	}
-	l.tellSize(s.Size())
-	signal(l.unsaved)
+	f.tellSize(s.Size())
+	signal(f.unsaved)
 	return nil
 }
 
 // compileLocked makes the view of a state, and notes what cannot be put in force. A
 // node without a complete view decides nothing.
-func (l *Live) compileLocked(s *catalog.State, touched []Touch) error {
-	view, fresh := l.cfg.Compiler.Compile(s, touched, l.fetched)
-	for _, f := range fresh {
-		l.cfg.Metrics.compileFaults.Inc()
-		l.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "resource cannot be put in force",
-			slog.String("resource", f.Ref.String()), slog.Uint64("sequence", f.Sequence), slog.String("reason", f.Reason))
+func (f *Feed) compileLocked(s *catalog.State, touched []Touch) error {
+	view, fresh := f.cfg.Compiler.Compile(s, touched, f.fetched)
+	for _, fault := range fresh {
+		f.cfg.Metrics.compileFaults.Inc()
+		f.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "resource cannot be put in force",
+			slog.String("resource", fault.Ref.String()), slog.Uint64("sequence", fault.Sequence), slog.String("reason", fault.Reason))
 	}
-	faults := l.cfg.Compiler.Faults()
+	faults := f.cfg.Compiler.Faults()
 	for _, r := range s.Rejects() {
 		faults = append(faults, Fault{r.Ref, r.Sequence, r.Reason})
 	}
 	sortFaults(faults)
-	l.faults.Store(&faults) // before the view: who sees the position sees the faults
-	l.view.Store(view)
-	l.cfg.Metrics.notInForce.Set(float64(len(faults)))
-	l.cfg.Metrics.rejects.Set(float64(len(s.Rejects())))
+	f.faults.Store(&faults) // before the view: who sees the position sees the faults
+	f.view.Store(view)
+	f.cfg.Metrics.notInForce.Set(float64(len(faults)))
+	f.cfg.Metrics.rejects.Set(float64(len(s.Rejects())))
 	if view == nil {
 		return errors.New("the state has no complete table of routes")
 	}
 	return nil
 }
 
-func (l *Live) tellSize(size int) {
-	if l.cfg.Sized == nil || size > l.sized*3/4 && size < l.sized*5/4 {
+func (f *Feed) tellSize(size int) {
+	if f.cfg.Sized == nil || size > f.sized*3/4 && size < f.sized*5/4 {
 		return
 	}
-	l.sized = size
-	l.cfg.Sized(size)
+	f.sized = size
+	f.cfg.Sized(size)
 }
 
 func issuersTouched(touched []Touch) bool {
@@ -212,10 +212,10 @@ func issuersTouched(touched []Touch) bool {
 }
 
 // current is the state that was installed last; nil if none was.
-func (l *Live) current() *catalog.State {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.state
+func (f *Feed) current() *catalog.State {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.state
 }
 
 // signal wakes the reader of a channel of capacity 1.
@@ -242,7 +242,7 @@ func (r *ring) get(sequence uint64) (uint64, bool) {
 	return e.hash, e.sequence == sequence
 }
 
-// errResync says why the state must be replaced by a new snapshot.
+// resyncError says why the state must be replaced by a new snapshot.
 type resyncError struct{ cause error }
 
 func (e *resyncError) Error() string { return "resync: " + e.cause.Error() }

@@ -1,6 +1,6 @@
 //go:build race
 
-package live
+package feed
 
 // generated is how many definitions TestAcceptedIsInForce makes.
 const generated = 1_000

@@ -1,4 +1,4 @@
-package live
+package feed
 
 import (
 	"context"
@@ -35,53 +35,53 @@ const (
 
 // loadDisk installs the newest valid snapshot on disk, if there is one, with the
 // entries that the journals hold after it.
-func (l *Live) loadDisk(ctx context.Context) {
-	if l.cfg.Disk == nil {
+func (f *Feed) loadDisk(ctx context.Context) {
+	if f.cfg.Disk == nil {
 		return
 	}
 	began := time.Now()
 	var s *catalog.State
-	loaded, err := l.cfg.Disk.Load(func(r *snapshot.Reader) error {
+	loaded, err := f.cfg.Disk.Load(func(r *snapshot.Reader) error {
 		var err error
 		s, err = build(r, nil)
 		return err
 	})
 	if errors.Is(err, snapshot.ErrNone) {
-		l.recorder.nothingLoaded()
+		f.recorder.nothingLoaded()
 		return
 	}
 	for _, fault := range append(loaded.Skipped, err) {
 		if fault != nil {
-			l.cfg.Metrics.diskFaults.Inc()
-			l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "snapshot on disk cannot be used", slog.Any("error", fault))
+			f.cfg.Metrics.diskFaults.Inc()
+			f.cfg.Logger.LogAttrs(ctx, slog.LevelError, "snapshot on disk cannot be used", slog.Any("error", fault))
 		}
 	}
 	if err != nil {
 		return
 	}
-	l.loaded = savedOf(s)
-	s, replayed := l.replay(ctx, s)
-	if err := l.install(s); err != nil {
-		l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "state from disk cannot be served", slog.Any("error", err))
+	f.loaded = savedOf(s)
+	s, replayed := f.replay(ctx, s)
+	if err := f.install(s); err != nil {
+		f.cfg.Logger.LogAttrs(ctx, slog.LevelError, "state from disk cannot be served", slog.Any("error", err))
 		return
 	}
-	l.recorder.loaded(s.Position())
+	f.recorder.loaded(s.Position())
 	written := time.UnixMilli(loaded.Header.GetWrittenAt())
 	if replayed.At.After(written) {
 		written = replayed.At
 	}
-	l.status.startedFrom(written)
-	l.status.set(pb.Heartbeat_STALE)
-	l.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "state loaded from disk",
+	f.status.startedFrom(written)
+	f.status.set(pb.Heartbeat_STALE)
+	f.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "state loaded from disk",
 		slog.Uint64("sequence", s.Position().Sequence), slog.Int("resources", s.ChangeCount()),
 		slog.Int("entries_from_journal", replayed.Entries), slog.Duration("took", time.Since(began)))
 }
 
 // replay folds what the journals hold after a state. What cannot be read or folded
 // ends it: the rest comes from the log.
-func (l *Live) replay(ctx context.Context, s *catalog.State) (*catalog.State, snapshot.Replayed) {
+func (f *Feed) replay(ctx context.Context, s *catalog.State) (*catalog.State, snapshot.Replayed) {
 	b, folded := s.Batch(), 0
-	replayed, err := l.cfg.Disk.Replay(snapshot.Position(s.Position()), func(sequence uint64, entry []byte) error {
+	replayed, err := f.cfg.Disk.Replay(snapshot.Position(s.Position()), func(sequence uint64, entry []byte) error {
 		if _, err := b.Apply(sequence, entry); err != nil {
 			return err
 		}
@@ -92,8 +92,8 @@ func (l *Live) replay(ctx context.Context, s *catalog.State) (*catalog.State, sn
 	})
 	for _, fault := range append(replayed.Faults, err) {
 		if fault != nil {
-			l.cfg.Metrics.journalFaults.Inc()
-			l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "journal on disk cannot be used beyond a point", slog.Any("error", fault))
+			f.cfg.Metrics.journalFaults.Inc()
+			f.cfg.Logger.LogAttrs(ctx, slog.LevelError, "journal on disk cannot be used beyond a point", slog.Any("error", fault))
 		}
 	}
 	if folded == 0 {
@@ -156,37 +156,37 @@ func readBatches(r *snapshot.Reader, to chan<- []string) error {
 }
 
 // takeSnapshot gets a snapshot from one of the control plane's addresses and installs it.
-func (l *Live) takeSnapshot(ctx context.Context) error {
-	if len(l.cfg.Control) == 0 {
+func (f *Feed) takeSnapshot(ctx context.Context) error {
+	if len(f.cfg.Control) == 0 {
 		return errors.New("no control-plane address is set")
 	}
 	var faults []error
-	for _, i := range rand.Perm(len(l.cfg.Control)) { //nolint:gosec // to spread the load
-		s, err := l.fetchSnapshot(ctx, l.cfg.Control[i])
+	for _, i := range rand.Perm(len(f.cfg.Control)) { //nolint:gosec // to spread the load
+		s, err := f.fetchSnapshot(ctx, f.cfg.Control[i])
 		if err != nil {
-			faults = append(faults, fmt.Errorf("snapshot from %s: %w", l.cfg.Control[i], err))
+			faults = append(faults, fmt.Errorf("snapshot from %s: %w", f.cfg.Control[i], err))
 			continue
 		}
-		if err := l.replace(s); err != nil {
+		if err := f.replace(s); err != nil {
 			return err
 		}
-		l.status.resynced(time.Now())
-		l.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "state loaded from the control plane",
-			slog.String("from", l.cfg.Control[i]), slog.Uint64("sequence", s.Position().Sequence),
+		f.status.resynced(time.Now())
+		f.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "state loaded from the control plane",
+			slog.String("from", f.cfg.Control[i]), slog.Uint64("sequence", s.Position().Sequence),
 			slog.Int("resources", s.ChangeCount()))
 		return nil
 	}
 	return errors.Join(faults...)
 }
 
-func (l *Live) fetchSnapshot(ctx context.Context, control string) (*catalog.State, error) {
+func (f *Feed) fetchSnapshot(ctx context.Context, control string) (*catalog.State, error) {
 	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(control, "/")+"/v1/snapshot", nil)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Authorization", "Bearer "+l.cfg.Token)
+	req.Header.Set("Authorization", "Bearer "+f.cfg.Token)
 	// The body is compressed by its own format.
 	req.Header.Set("Accept-Encoding", "identity")
 	res, err := http.DefaultClient.Do(req)
@@ -202,7 +202,7 @@ func (l *Live) fetchSnapshot(ctx context.Context, control string) (*catalog.Stat
 		return nil, err
 	}
 	defer r.Close()
-	last := l.current()
+	last := f.current()
 	s, err := build(r, last)
 	if err != nil {
 		return nil, err
@@ -234,36 +234,36 @@ func mayReplace(old, next catalog.Position) error {
 }
 
 // keepSaved writes the state to disk whenever it has changed, and once more at the end.
-func (l *Live) keepSaved(ctx context.Context) {
+func (f *Feed) keepSaved(ctx context.Context) {
 	breath, err := newBreather()
 	if err != nil {
-		l.cfg.Metrics.diskFaults.Inc()
-		l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "the state will not be saved", slog.Any("error", err))
+		f.cfg.Metrics.diskFaults.Inc()
+		f.cfg.Logger.LogAttrs(ctx, slog.LevelError, "the state will not be saved", slog.Any("error", err))
 		return
 	}
 	defer breath.close()
-	last, failures := l.loaded, 0
+	last, failures := f.loaded, 0
 	for {
 		select {
 		case <-ctx.Done():
-			_, _ = l.save(context.WithoutCancel(ctx), last, breath)
+			_, _ = f.save(context.WithoutCancel(ctx), last, breath)
 			return
-		case <-l.unsaved:
-		case <-l.recorder.unanchored:
+		case <-f.unsaved:
+		case <-f.recorder.unanchored:
 		}
 		began := time.Now()
-		if last, err = l.save(ctx, last, breath); err != nil {
+		if last, err = f.save(ctx, last, breath); err != nil {
 			failures++
-			signal(l.unsaved)
+			signal(f.unsaved)
 		} else {
 			failures = 0
 		}
-		l.restAfterSave(ctx, time.Since(began), failures)
+		f.restAfterSave(ctx, time.Since(began), failures)
 	}
 }
 
 // restAfterSave waits until the next snapshot may be written, or until ctx ends.
-func (l *Live) restAfterSave(ctx context.Context, took time.Duration, failures int) {
+func (f *Feed) restAfterSave(ctx context.Context, took time.Duration, failures int) {
 	least := max(min(saveMinimum<<min(failures, 10), saveMaximum), hurriedShare*took)
 	if !sleep(ctx, least) {
 		return
@@ -273,8 +273,8 @@ func (l *Live) restAfterSave(ctx context.Context, took time.Duration, failures i
 	select {
 	case <-ctx.Done():
 	case <-rest.C:
-	case <-l.recorder.unanchored:
-		signal(l.recorder.unanchored) // still
+	case <-f.recorder.unanchored:
+		signal(f.recorder.unanchored) // still
 	}
 }
 
@@ -292,40 +292,40 @@ func savedOf(s *catalog.State) saved {
 }
 
 // toSave is the current state, of which a snapshot is about to be written.
-func (l *Live) toSave() *catalog.State {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.state != nil {
-		l.recorder.saving(l.state.Position())
+func (f *Feed) toSave() *catalog.State {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state != nil {
+		f.recorder.saving(f.state.Position())
 	}
-	return l.state
+	return f.state
 }
 
 // save writes the current state unless it is the last saved one, which it returns.
-func (l *Live) save(ctx context.Context, last saved, breath *breather) (saved, error) {
-	s := l.toSave()
+func (f *Feed) save(ctx context.Context, last saved, breath *breather) (saved, error) {
+	s := f.toSave()
 	if s == nil {
 		return last, nil
 	}
-	err := l.write(s, last, breath)
-	l.recorder.saved(s.Position(), err)
+	err := f.write(s, last, breath)
+	f.recorder.saved(s.Position(), err)
 	if err != nil {
-		l.cfg.Metrics.diskFaults.Inc()
-		l.cfg.Logger.LogAttrs(ctx, slog.LevelError, "state was not saved", slog.Any("error", err))
+		f.cfg.Metrics.diskFaults.Inc()
+		f.cfg.Logger.LogAttrs(ctx, slog.LevelError, "state was not saved", slog.Any("error", err))
 		return last, err
 	}
 	return savedOf(s), nil
 }
 
-func (l *Live) write(s *catalog.State, last saved, breath *breather) error {
+func (f *Feed) write(s *catalog.State, last saved, breath *breather) error {
 	if savedOf(s) == last {
 		return nil
 	}
 	p := s.Position()
-	header := s.SnapshotHeader(l.status.currentAt(time.Now()), l.cfg.NodeID+" "+l.cfg.Version)
-	err := l.cfg.Disk.Save(p.Epoch, p.Sequence, func(w io.Writer) error { return snapshot.Write(w, header, s.ChangesWithPauses(breath.breathe)) })
+	header := s.SnapshotHeader(f.status.currentAt(time.Now()), f.cfg.NodeID+" "+f.cfg.Version)
+	err := f.cfg.Disk.Save(p.Epoch, p.Sequence, func(w io.Writer) error { return snapshot.Write(w, header, s.ChangesWithPauses(breath.breathe)) })
 	if err == nil {
-		l.cfg.Metrics.saved.SetToCurrentTime()
+		f.cfg.Metrics.saved.SetToCurrentTime()
 	}
 	return err
 }

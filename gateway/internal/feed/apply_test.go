@@ -1,4 +1,4 @@
-package live
+package feed
 
 import (
 	"fmt"
@@ -45,10 +45,10 @@ func BenchmarkApplyBatch(b *testing.B) {
 		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
 			pool := fast.NewPool()
 			defer pool.Close()
-			l := New(Config{
+			feed := New(Config{
 				Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()), Compiler: &Compiler{Upstreams: pool.Prepare},
 			})
-			if err := l.install(state); err != nil {
+			if err := feed.install(state); err != nil {
 				b.Fatal(err)
 			}
 			breath, err := newBreather()
@@ -64,7 +64,7 @@ func BenchmarkApplyBatch(b *testing.B) {
 				if len(batch) < size {
 					continue
 				}
-				if err := l.applyBatch(batch, breath); err != nil {
+				if err := feed.applyBatch(batch, breath); err != nil {
 					b.Fatal(err)
 				}
 				batch = batch[:0]

@@ -1,4 +1,4 @@
-// Package live keeps what a node decides with current: the state folded from
+// Package feed keeps what a node decides with current: the state folded from
 // snapshot and log, or from files, and the view compiled from it.
 //
 // In a fleet a node starts from the newest valid snapshot on its disk, else from
@@ -15,4 +15,4 @@
 // plane's lead to a new snapshot, taken after a random pause while the old state
 // goes on serving; with the control plane or NATS away the node serves what it
 // has and says STALE.
-package live
+package feed

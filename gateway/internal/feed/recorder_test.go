@@ -1,4 +1,4 @@
-package live
+package feed
 
 import (
 	"errors"
@@ -202,7 +202,7 @@ func TestHeartbeatNamesWhatIsOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := New(Config{
+	feed := New(Config{
 		Disk: disk, Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()),
 		Compiler: &Compiler{Upstreams: fast.NewPool().Prepare}, Counters: func() (uint64, uint64) { return 0, 0 },
 	})
@@ -211,25 +211,25 @@ func TestHeartbeatNamesWhatIsOnDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer breath.close()
-	if err := l.install(catalog.Empty().At(position(1, 10))); err != nil {
+	if err := feed.install(catalog.Empty().At(position(1, 10))); err != nil {
 		t.Fatal(err)
 	}
-	l.recorder.loaded(position(1, 10))
+	feed.recorder.loaded(position(1, 10))
 	entry, err := proto.Marshal(&pb.Entry{Epoch: 1, Founding: position(1, 0).EpochID, Awaited: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.applyBatch([]stream.Message{{Sequence: 11, Data: entry}}, breath); err != nil {
+	if err := feed.applyBatch([]stream.Message{{Sequence: 11, Data: entry}}, breath); err != nil {
 		t.Fatal(err)
 	}
-	if in, said := l.View().State.Position().Sequence, l.heartbeat().GetSequence(); in != 11 || said != 10 || len(l.beat) != 0 {
-		t.Errorf("before it is on disk: %d in force, %d said, %d heartbeats asked for", in, said, len(l.beat))
+	if in, said := feed.View().State.Position().Sequence, feed.heartbeat().GetSequence(); in != 11 || said != 10 || len(feed.beat) != 0 {
+		t.Errorf("before it is on disk: %d in force, %d said, %d heartbeats asked for", in, said, len(feed.beat))
 	}
 	journal := disk.Journal()
 	defer journal.Close()
-	l.recorder.flush(journal)
-	if said := l.heartbeat().GetSequence(); said != 11 || len(l.beat) != 1 {
-		t.Errorf("when it is on disk: %d said, %d heartbeats asked for", said, len(l.beat))
+	feed.recorder.flush(journal)
+	if said := feed.heartbeat().GetSequence(); said != 11 || len(feed.beat) != 1 {
+		t.Errorf("when it is on disk: %d said, %d heartbeats asked for", said, len(feed.beat))
 	}
 }
 

@@ -1,4 +1,4 @@
-package live
+package feed
 
 import (
 	"math"
@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics are what a Live counts.
+// Metrics are what a Feed counts.
 type Metrics struct {
 	sequence, onDisk, rejects, saved        prometheus.Gauge
 	notInForce                              prometheus.Gauge
@@ -57,17 +57,17 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 
 // Register adds what is computed when it is asked for, so that it is true also
 // while nothing happens.
-func (l *Live) Register(r prometheus.Registerer) {
+func (f *Feed) Register(r prometheus.Registerer) {
 	age := func(name, help string) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "portcullis_" + name, Help: help},
-			func() float64 { return l.Status().Age.Seconds() }))
+			func() float64 { return f.Status().Age.Seconds() }))
 	}
 	age("snapshot_age_seconds", "Age of the state in force: time since the node last knew it was current; 0 while it is.")
 	age("sync_lag_seconds", "Time since the node last knew itself at the head of the log; 0 while it is.")
-	if l.cfg.Disk != nil {
+	if f.cfg.Disk != nil {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "portcullis_journal_bytes", Help: "Size of the journals on disk."},
 			func() float64 {
-				size, err := l.cfg.Disk.JournalBytes()
+				size, err := f.cfg.Disk.JournalBytes()
 				if err != nil {
 					return math.NaN()
 				}

@@ -1,4 +1,4 @@
-package live
+package feed
 
 import (
 	"bytes"
@@ -184,9 +184,9 @@ func (f *fleet) head(hash uint64) {
 	}
 }
 
-// node is a running Live.
+// node is a running Feed.
 type node struct {
-	*Live
+	*Feed
 	stop     func()
 	log      *logBuffer
 	registry *prometheus.Registry
@@ -236,7 +236,7 @@ func start(t *testing.T, cfg Config) *node {
 	pool := fast.NewPool()
 	cfg.Compiler = &Compiler{Upstreams: pool.Prepare}
 	cfg.Counters = func() (uint64, uint64) { return 0, 0 }
-	n.Live = New(cfg)
+	n.Feed = New(cfg)
 	n.timing = timing{silent: 2 * time.Second, renew: 300 * time.Millisecond, resync: time.Second, jitter: 50 * time.Millisecond, calm: 3 * time.Second}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -548,11 +548,11 @@ func TestBadFilesAtTheStart(t *testing.T) {
 	if err := os.WriteFile(file, []byte(strings.Replace(world, "[acme]", "[acne]", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l := New(Config{
+	feed := New(Config{
 		Resources: []string{file}, Logger: slog.New(slog.DiscardHandler),
 		Metrics: NewMetrics(prometheus.NewRegistry()), Compiler: &Compiler{Upstreams: fast.NewPool().Prepare},
 	})
-	err := l.Run(t.Context())
+	err := feed.Run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "resources.yaml:18") || !strings.Contains(err.Error(), "acme") {
 		t.Errorf("error %v, want file, line and the nearest issuer", err)
 	}

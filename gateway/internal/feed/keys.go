@@ -1,4 +1,4 @@
-package live
+package feed
 
 import (
 	"context"
@@ -10,30 +10,30 @@ import (
 
 // UnknownKey is told of a token whose `kid` its issuer's keys do not have. The
 // caller sees to it that this happens once per issuer and 10 s at most.
-func (l *Live) UnknownKey(issuer string) {
-	if len(l.cfg.Resources) == 0 && l.connected() && l.status.get() == pb.Heartbeat_LIVE {
-		if bus := l.bus.Load(); bus != nil {
-			err := bus.PublishKeyRefresh(&pb.KeyRefresh{Issuer: issuer, Node: l.cfg.NodeID})
+func (f *Feed) UnknownKey(issuer string) {
+	if len(f.cfg.Resources) == 0 && f.connected() && f.status.get() == pb.Heartbeat_LIVE {
+		if bus := f.bus.Load(); bus != nil {
+			err := bus.PublishKeyRefresh(&pb.KeyRefresh{Issuer: issuer, Node: f.cfg.NodeID})
 			if err == nil {
 				return
 			}
 		}
 	}
 	// Nobody fetches for us: do it here. fetchableIssuers has told the fetcher of them.
-	l.fetcher.SetIssuers(l.allIssuers(l.current()))
-	l.fetcher.Refresh(issuer)
+	f.fetcher.SetIssuers(f.allIssuers(f.current()))
+	f.fetcher.Refresh(issuer)
 }
 
 // fetchableIssuers are those whose keys the node fetches by itself all the
 // time: in file mode all, in a fleet none, because the control plane does.
-func (l *Live) fetchableIssuers(s *catalog.State) []*pb.Issuer {
-	if len(l.cfg.Resources) == 0 {
+func (f *Feed) fetchableIssuers(s *catalog.State) []*pb.Issuer {
+	if len(f.cfg.Resources) == 0 {
 		return nil
 	}
-	return l.allIssuers(s)
+	return f.allIssuers(s)
 }
 
-func (l *Live) allIssuers(s *catalog.State) []*pb.Issuer {
+func (f *Feed) allIssuers(s *catalog.State) []*pb.Issuer {
 	if s == nil {
 		return nil
 	}
@@ -47,8 +47,8 @@ func (l *Live) allIssuers(s *catalog.State) []*pb.Issuer {
 }
 
 // knownSources lets the fetcher start from what the control plane had fetched.
-func (l *Live) knownSources(issuer string) []*pb.KeySet_Source {
-	s := l.view.Load()
+func (f *Feed) knownSources(issuer string) []*pb.KeySet_Source {
+	s := f.view.Load()
 	if s == nil {
 		return nil
 	}
@@ -57,20 +57,20 @@ func (l *Live) knownSources(issuer string) []*pb.KeySet_Source {
 }
 
 // keysFetched takes a key set that the node fetched itself.
-func (l *Live) keysFetched(issuer string, sources []*pb.KeySet_Source, _ bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.state == nil {
+func (f *Feed) keysFetched(issuer string, sources []*pb.KeySet_Source, _ bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state == nil {
 		return
 	}
-	if _, ok := l.state.Get(pb.Kind_KIND_ISSUER, issuer); !ok {
+	if _, ok := f.state.Get(pb.Kind_KIND_ISSUER, issuer); !ok {
 		return
 	}
-	next := &pb.KeySet{Id: issuer, Generation: l.fetched[issuer].GetGeneration() + 1, Sources: sources}
-	l.fetched[issuer] = next
+	next := &pb.KeySet{Id: issuer, Generation: f.fetched[issuer].GetGeneration() + 1, Sources: sources}
+	f.fetched[issuer] = next
 	ref := catalog.Ref{Kind: pb.Kind_KIND_KEY_SET, ID: issuer}
-	if err := l.compileLocked(l.state, []Touch{{ref, l.state.Position().Sequence}}); err != nil {
-		l.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "fetched keys cannot be used",
+	if err := f.compileLocked(f.state, []Touch{{ref, f.state.Position().Sequence}}); err != nil {
+		f.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "fetched keys cannot be used",
 			slog.String("issuer", issuer), slog.Any("error", err))
 	}
 }

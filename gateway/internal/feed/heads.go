@@ -1,4 +1,4 @@
-package live
+package feed
 
 import (
 	"context"
@@ -31,8 +31,8 @@ func defaultTiming() timing {
 }
 
 // headSeen takes a control-plane replica's head.
-func (l *Live) headSeen(h *pb.Head) {
-	s := l.current()
+func (f *Feed) headSeen(h *pb.Head) {
+	s := f.current()
 	if s == nil {
 		return
 	}
@@ -40,26 +40,26 @@ func (l *Live) headSeen(h *pb.Head) {
 	switch {
 	case h.GetEpoch() < p.Epoch:
 		// A replica that slept through the founding of our epoch.
-		l.cfg.Metrics.oldHeads.Inc()
+		f.cfg.Metrics.oldHeads.Inc()
 		return
 	case h.GetEpoch() > p.Epoch || h.GetFounding() != p.EpochID:
-		l.endFollowing(resyncBecause("replica %s is at epoch %d (%s), the state at %s (%s)",
+		f.endFollowing(resyncBecause("replica %s is at epoch %d (%s), the state at %s (%s)",
 			h.GetReplica(), h.GetEpoch(), h.GetFounding(), p, p.EpochID))
 		return
 	}
-	l.status.headSeen(h.GetSequence(), p.Sequence, time.Now())
-	l.mu.Lock()
-	hash, known := l.history.get(h.GetSequence())
-	l.mu.Unlock()
+	f.status.headSeen(h.GetSequence(), p.Sequence, time.Now())
+	f.mu.Lock()
+	hash, known := f.history.get(h.GetSequence())
+	f.mu.Unlock()
 	if known && hash != h.GetSetHash() {
-		l.cfg.Metrics.divergences.Inc()
-		l.endFollowing(resyncBecause("at sequence %d the set hash is %016x, replica %s has %016x",
+		f.cfg.Metrics.divergences.Inc()
+		f.endFollowing(resyncBecause("at sequence %d the set hash is %016x, replica %s has %016x",
 			h.GetSequence(), hash, h.GetReplica(), h.GetSetHash()))
 	}
 }
 
 // watchHeads sees to it that a node which knows itself behind does something about it.
-func (l *Live) watchHeads(ctx context.Context) {
+func (f *Feed) watchHeads(ctx context.Context) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
 	for {
@@ -68,49 +68,49 @@ func (l *Live) watchHeads(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		behind, silent := l.status.behind(time.Now())
+		behind, silent := f.status.behind(time.Now())
 		switch {
-		case silent > l.timing.silent || !l.connected():
-			l.status.staleIfLive()
-		case behind > l.timing.resync:
-			l.endFollowing(resyncBecause("behind the head for %s", behind.Round(time.Second)))
-		case behind > l.timing.renew && behind < l.timing.renew+2*beatEvery:
-			l.endFollowing(errRenew)
+		case silent > f.timing.silent || !f.connected():
+			f.status.staleIfLive()
+		case behind > f.timing.resync:
+			f.endFollowing(resyncBecause("behind the head for %s", behind.Round(time.Second)))
+		case behind > f.timing.renew && behind < f.timing.renew+2*beatEvery:
+			f.endFollowing(errRenew)
 		default:
-			if l.status.liveIfStale() {
-				l.fetcher.SetIssuers(nil) // the control plane fetches for us again
+			if f.status.liveIfStale() {
+				f.fetcher.SetIssuers(nil) // the control plane fetches for us again
 			}
 		}
 	}
 }
 
-func (l *Live) connected() bool {
-	bus := l.bus.Load()
+func (f *Feed) connected() bool {
+	bus := f.bus.Load()
 	return bus != nil && bus.Connected()
 }
 
 // endFollowing makes the follower stop with this error.
-func (l *Live) endFollowing(cause error) {
-	if f := l.following.Load(); f != nil {
+func (f *Feed) endFollowing(cause error) {
+	if f := f.following.Load(); f != nil {
 		f.end(cause)
 	}
 }
 
 // beatHeart reports to the control plane each second, at once when somebody waits,
 // and a last time when the node has left.
-func (l *Live) beatHeart(ctx context.Context, bus *stream.Bus) {
+func (f *Feed) beatHeart(ctx context.Context, bus *stream.Bus) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
 	for {
-		if err := bus.PublishHeartbeat(l.heartbeat()); err != nil && ctx.Err() == nil {
-			l.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "heartbeat was not sent", slog.Any("error", err))
+		if err := bus.PublishHeartbeat(f.heartbeat()); err != nil && ctx.Err() == nil {
+			f.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "heartbeat was not sent", slog.Any("error", err))
 		}
 		select {
 		case <-ctx.Done():
-			l.sayGoodbye(ctx, bus)
+			f.sayGoodbye(ctx, bus)
 			return
 		case <-tick.C:
-		case <-l.beat:
+		case <-f.beat:
 		}
 	}
 }
@@ -118,30 +118,30 @@ func (l *Live) beatHeart(ctx context.Context, bus *stream.Bus) {
 // sayGoodbye sends the last heartbeat of a node that has left. It goes out when bus
 // is closed at the latest; if it is lost, the control plane waits for this node until
 // it has been silent for long enough, as for one that was killed.
-func (l *Live) sayGoodbye(ctx context.Context, bus *stream.Bus) {
-	if !l.status.left.Load() {
+func (f *Feed) sayGoodbye(ctx context.Context, bus *stream.Bus) {
+	if !f.status.left.Load() {
 		return
 	}
-	last := l.heartbeat()
+	last := f.heartbeat()
 	last.Left = true
 	if err := bus.PublishHeartbeat(last); err != nil {
-		l.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "last heartbeat was not sent", slog.Any("error", err))
+		f.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "last heartbeat was not sent", slog.Any("error", err))
 	}
 }
 
-func (l *Live) heartbeat() *pb.Heartbeat {
+func (f *Feed) heartbeat() *pb.Heartbeat {
 	now := time.Now()
-	requests, denials := l.cfg.Counters()
+	requests, denials := f.cfg.Counters()
 	hb := &pb.Heartbeat{
-		Node: l.cfg.NodeID, Version: l.cfg.Version, State: l.status.get(),
-		StartedAt: l.started.UnixMilli(), Time: now.UnixMilli(),
-		Requests: requests, Denials: denials, Resyncs: l.status.resyncs.Load(),
-		LagSeconds: l.status.lag(now).Seconds(), Schema: pb.SchemaVersion,
+		Node: f.cfg.NodeID, Version: f.cfg.Version, State: f.status.get(),
+		StartedAt: f.started.UnixMilli(), Time: now.UnixMilli(),
+		Requests: requests, Denials: denials, Resyncs: f.status.resyncs.Load(),
+		LagSeconds: f.status.lag(now).Seconds(), Schema: pb.SchemaVersion,
 	}
-	if s := l.current(); s != nil {
-		p := l.recorder.reported(s.Position())
+	if s := f.current(); s != nil {
+		p := f.recorder.reported(s.Position())
 		hb.Epoch, hb.Sequence = p.Epoch, p.Sequence
-		faults := l.notInForce()
+		faults := f.notInForce()
 		hb.RejectCount = uint32(len(faults))
 		for _, f := range faults[:min(len(faults), maxReported)] {
 			hb.Rejects = append(hb.Rejects, &pb.Reject{

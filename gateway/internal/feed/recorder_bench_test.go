@@ -1,6 +1,6 @@
 //go:build unix
 
-package live
+package feed
 
 import (
 	"context"
@@ -66,7 +66,7 @@ func pausesOf(b *testing.B, n int, awaited bool) []stream.Message {
 	return all
 }
 
-func newBenched(b *testing.B, state *catalog.State, journal bool) *Live {
+func newBenched(b *testing.B, state *catalog.State, journal bool) *Feed {
 	b.Helper()
 	pool := fast.NewPool()
 	b.Cleanup(pool.Close)
@@ -80,28 +80,28 @@ func newBenched(b *testing.B, state *catalog.State, journal bool) *Live {
 			b.Fatal(err)
 		}
 	}
-	l := New(cfg)
-	if err := l.install(state); err != nil {
+	feed := New(cfg)
+	if err := feed.install(state); err != nil {
 		b.Fatal(err)
 	}
 	if journal {
-		l.recorder.loaded(state.Position())
+		feed.recorder.loaded(state.Position())
 	}
-	return l
+	return feed
 }
 
 func benchmarkEntry(b *testing.B, state *catalog.State) {
 	b.Helper()
-	l := newBenched(b, state, true)
-	journal := l.cfg.Disk.Journal()
+	feed := newBenched(b, state, true)
+	journal := feed.cfg.Disk.Journal()
 	defer journal.Close()
 	entries := pausesOf(b, 20, true)
 	n := 0
 	b.ReportAllocs()
 	for b.Loop() {
 		if n++; n%len(entries) == 0 {
-			l.recorder.applied(entries, true)
-			l.recorder.flush(journal)
+			feed.recorder.applied(entries, true)
+			feed.recorder.flush(journal)
 			for i := range entries {
 				entries[i].Sequence += uint64(len(entries))
 			}
@@ -143,13 +143,13 @@ func median(of []float64) float64 {
 
 // second applies entries for a second, and returns the processor time that took and
 // the 99th percentile of the times until a heartbeat named an awaited one.
-func second(b *testing.B, l *Live, entries []stream.Message) (cpu, p99 time.Duration) {
+func second(b *testing.B, feed *Feed, entries []stream.Message) (cpu, p99 time.Duration) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	var g sync.WaitGroup
-	if l.recorder != nil {
-		g.Go(func() { l.recorder.run(ctx) })
+	if feed.recorder != nil {
+		g.Go(func() { feed.recorder.run(ctx) })
 	}
 	const batch = 20
 	arrived := make([]time.Time, len(entries)/batch)
@@ -160,13 +160,13 @@ func second(b *testing.B, l *Live, entries []stream.Message) (cpu, p99 time.Dura
 			select {
 			case <-ctx.Done():
 				return
-			case <-l.beat:
+			case <-feed.beat:
 			}
-			raw, err := proto.Marshal(l.heartbeat())
+			raw, err := proto.Marshal(feed.heartbeat())
 			if err != nil || len(raw) == 0 {
 				panic(err)
 			}
-			sequence := int(l.heartbeat().GetSequence())
+			sequence := int(feed.heartbeat().GetSequence())
 			mu.Lock()
 			for ; named < sequence/batch; named++ {
 				waits = append(waits, time.Since(arrived[named]))
@@ -187,7 +187,7 @@ func second(b *testing.B, l *Live, entries []stream.Message) (cpu, p99 time.Dura
 		mu.Lock()
 		arrived[i] = time.Now()
 		mu.Unlock()
-		if err := l.applyBatch(entries[i*batch:(i+1)*batch], breath); err != nil {
+		if err := feed.applyBatch(entries[i*batch:(i+1)*batch], breath); err != nil {
 			b.Fatal(err)
 		}
 	}

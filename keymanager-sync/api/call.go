@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -147,9 +148,7 @@ func (c *Client) send(ctx context.Context, address string, q request) (*http.Res
 // search is the query with the parameters that all writes have.
 func (q request) search() string {
 	query := url.Values{}
-	for name, values := range q.query {
-		query[name] = values
-	}
+	maps.Copy(query, q.query)
 	if q.write.Wait {
 		query.Set("wait", "fleet")
 	}

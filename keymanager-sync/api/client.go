@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -203,7 +204,7 @@ func (s Collection[R]) query() url.Values {
 	if s.since == 0 {
 		return url.Values{}
 	}
-	return url.Values{"min_sequence": {fmt.Sprint(s.since)}}
+	return url.Values{"min_sequence": {strconv.FormatUint(s.since, 10)}}
 }
 
 // item decodes the answer to a call for one resource.
@@ -252,11 +253,7 @@ func (s Collection[R]) ListJSON(ctx context.Context, filters Filters) iter.Seq2[
 			query.Set(name, filters[name])
 		}
 		for more := true; more; more = query.Get("after") != "" {
-			var page Page
-			a, err := s.client.call(ctx, request{method: http.MethodGet, path: s.path(), query: query})
-			if err == nil {
-				err = readJSON(a.body, &page)
-			}
+			page, err := s.page(ctx, query)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -269,6 +266,16 @@ func (s Collection[R]) ListJSON(ctx context.Context, filters Filters) iter.Seq2[
 			query.Set("after", page.Next)
 		}
 	}
+}
+
+// page reads one page of a list.
+func (s Collection[R]) page(ctx context.Context, query url.Values) (page Page, err error) {
+	a, err := s.client.call(ctx, request{method: http.MethodGet, path: s.path(), query: query})
+	if err != nil {
+		return Page{}, err
+	}
+	err = readJSON(a.body, &page)
+	return page, err
 }
 
 // Create makes a resource. Without an id the control plane chooses one.
@@ -297,7 +304,7 @@ func (s Collection[R]) Delete(ctx context.Context, id string, w Write) (Outcome,
 func (s Collection[R]) Step(ctx context.Context, id, verb string, w Write) (Item[R], error) {
 	q := request{method: http.MethodPost, path: s.path(id, verb), query: url.Values{}, write: w}
 	if w.Revision > 0 {
-		q.query.Set("revision", fmt.Sprint(w.Revision))
+		q.query.Set("revision", strconv.FormatUint(w.Revision, 10))
 	}
 	return s.item(s.client.call(ctx, q))
 }

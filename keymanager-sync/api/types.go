@@ -24,7 +24,7 @@ type Problem struct { //nolint:errname // the name that RFC 9457 gives it
 }
 
 // Fault is one thing that is wrong with a request: where, what, and the cure.
-type Fault = fault.Fault
+type Fault = fault.Fault //nolint:errname // users read api.Fault; a Problem is the error
 
 const problemType = "urn:portcullis:problem:"
 

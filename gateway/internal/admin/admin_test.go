@@ -41,7 +41,7 @@ func startWith(t *testing.T, status *Status, pprof bool) (base string, stop func
 			Pprof:    pprof,
 			Explain: func(r *request.Request) (any, error) {
 				token, count := r.Header.Get("Authorization")
-				return map[string]any{"method": string(r.Method), "host": string(r.Host), "path": string(r.Path), "query": string(r.Query), "token": string(token), "count": count, "client": r.Client.String()}, nil
+				return map[string]any{"method": string(r.Method), "host": string(r.Host), "path": string(r.Path), "query": string(r.Query), "token": string(token), "count": count, "client": r.Address.String()}, nil
 			},
 		})
 	}()

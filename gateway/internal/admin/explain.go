@@ -87,12 +87,12 @@ func (q *question) request(now time.Time) (*request.Request, error) {
 	}
 	var err error
 	if q.Client != "" {
-		if r.Client, err = netip.ParseAddr(q.Client); err != nil {
+		if r.Address, err = netip.ParseAddr(q.Client); err != nil {
 			return nil, fmt.Errorf("client: %w", err)
 		}
 	}
 	if q.Certificate != "" {
-		if r.Peer, r.PeerChain, err = parseCertificates(q.Certificate); err != nil {
+		if r.Certificate, r.Chain, err = parseCertificates(q.Certificate); err != nil {
 			return nil, fmt.Errorf("certificate: %w", err)
 		}
 	}
@@ -110,7 +110,7 @@ func (q *question) request(now time.Time) (*request.Request, error) {
 }
 
 // parseCertificates reads the client's certificate and those that come behind it.
-func parseCertificates(text string) (peer *x509.Certificate, chain []*x509.Certificate, err error) {
+func parseCertificates(text string) (leaf *x509.Certificate, chain []*x509.Certificate, err error) {
 	rest := []byte(text)
 	for {
 		var block *pem.Block

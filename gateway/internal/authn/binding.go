@@ -22,12 +22,12 @@ type Binding struct {
 // Bound tells whether the token is bound to anything.
 func (b *Binding) Bound() bool { return b.ByCertificate || b.Key != "" }
 
-// Matches tells whether peer is the certificate the token is bound to; nil never is.
-func (b *Binding) Matches(peer *x509.Certificate) bool {
-	if !b.ByCertificate || peer == nil {
+// Matches reports whether the token is bound to this certificate; to nil it never is.
+func (b *Binding) Matches(certificate *x509.Certificate) bool {
+	if !b.ByCertificate || certificate == nil {
 		return false
 	}
-	sum := sha256.Sum256(peer.Raw)
+	sum := sha256.Sum256(certificate.Raw)
 	return subtle.ConstantTimeCompare(sum[:], b.Certificate[:]) == 1
 }
 

@@ -197,7 +197,7 @@ func isTaken(name []byte, f *exchange.Forward) bool {
 }
 
 func appendForwarding(dst []byte, x *exchange.Exchange) []byte {
-	if client := x.Request.Client; client.IsValid() {
+	if client := x.Request.Address; client.IsValid() {
 		dst = append(dst, "X-Forwarded-For: "...)
 		dst = client.AppendTo(dst)
 		for _, proxy := range slices.Backward(x.Via) {

@@ -39,7 +39,7 @@ func BenchmarkParse(b *testing.B) {
 			}
 			raw := &Raw{
 				Protocol: exchange.HTTP11, Method: []byte("GET"), Target: []byte("/orders/1?expand=lines"),
-				Header: []byte(benchFields + c.more), Client: netip.MustParseAddr("192.0.2.7"),
+				Header: []byte(benchFields + c.more), Address: netip.MustParseAddr("192.0.2.7"),
 			}
 			call := new(Call)
 			once := func() {

@@ -41,8 +41,8 @@ type Raw struct {
 	Method, Target []byte
 	// Header is the header section, with or without its final empty line.
 	Header []byte
-	// Client is the address of the peer; the zero Addr: it has none.
-	Client netip.Addr
+	// Address is that of the connection's other end; the zero Addr: it has none.
+	Address netip.Addr
 	// TLS is of the connection; nil: it has none.
 	TLS *tls.ConnectionState
 }
@@ -90,37 +90,37 @@ func (c *Core) Parse(call *Call, raw *Raw) error {
 	x := &call.Exchange
 	x.Fields, x.Protocol, x.ID = &call.block, raw.Protocol, call.id[:]
 	x.Request = request.Request{
-		Method: raw.Method, Header: &call.block, Client: raw.Client, Secure: raw.TLS != nil, Now: call.began.Unix(),
+		Method: raw.Method, Header: &call.block, Address: raw.Address, Secure: raw.TLS != nil, Now: call.began.Unix(),
 	}
 	if err := call.parseTarget(raw.Target, old); err != nil {
 		return denial.BadRequest
 	}
-	if err := call.identifyClient(raw.TLS, c.peers); err != nil {
+	if err := call.applyProxies(raw.TLS, c.proxies); err != nil {
 		return denial.BadRequest
 	}
 	return nil
 }
 
-// identifyClient finds out who the client is, of which trusted proxies know more.
-// Behind a proxy that passes certificates on, the one of the TLS connection is the
-// proxy's own.
-func (call *Call) identifyClient(state *tls.ConnectionState, p *peers) (err error) {
+// applyProxies sets the client's address, scheme and certificate: from the fields of
+// a trusted proxy if the connection is one's, else from the connection. Behind a proxy
+// that passes certificates on, the one of the TLS connection is the proxy's own.
+func (call *Call) applyProxies(state *tls.ConnectionState, p *proxies) (err error) {
 	r := &call.Exchange.Request
 	p.mark(&call.block)
 	call.via = call.via[:0]
-	if p.trusts(r.Client) {
+	if p.trusts(r.Address) {
 		call.block.Trust()
-		r.Client, call.via = p.client(&call.block, r.Client, call.via)
+		r.Address, call.via = p.origin(&call.block, r.Address, call.via)
 		r.Secure = secure(&call.block, r.Secure)
 		if p.certHeader != "" {
 			call.Exchange.Via = call.via
-			r.Peer, r.PeerChain, err = p.certificate(&call.block)
+			r.Certificate, r.Chain, err = p.certificate(&call.block)
 			return err
 		}
 	}
 	call.Exchange.Via = call.via
 	if state != nil && len(state.PeerCertificates) > 0 {
-		r.Peer, r.PeerChain = state.PeerCertificates[0], state.PeerCertificates[1:]
+		r.Certificate, r.Chain = state.PeerCertificates[0], state.PeerCertificates[1:]
 	}
 	return nil
 }

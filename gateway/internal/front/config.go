@@ -91,7 +91,7 @@ type Core struct {
 	Config   Config
 	metrics  *metrics
 	ids      *ids
-	peers    *peers
+	proxies  *proxies
 	draining atomic.Bool
 }
 
@@ -102,11 +102,11 @@ func NewCore(config Config) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPeers(config.Trusted, config.ClientCertHeader)
+	p, err := newProxies(config.Trusted, config.ClientCertHeader)
 	if err != nil {
 		return nil, err
 	}
-	return &Core{Config: config, metrics: m, ids: newIDs(), peers: p}, nil
+	return &Core{Config: config, metrics: m, ids: newIDs(), proxies: p}, nil
 }
 
 func fill(c *Config) {

@@ -13,8 +13,8 @@ import (
 // Conn is a client's connection.
 type Conn struct {
 	*socket.Conn
-	// Client is the peer's address; the zero Addr: it has none.
-	Client netip.Addr
+	// Address is that of the other end; the zero Addr: it has none.
+	Address netip.Addr
 	// State is what a front keeps with the connection.
 	State any
 
@@ -24,7 +24,7 @@ type Conn struct {
 
 // Close implements net.Conn.
 func (c *Conn) Close() error {
-	c.closing.Do(func() { c.listener.leave(c.Client) })
+	c.closing.Do(func() { c.listener.leave(c.Address) })
 	return c.Conn.Close()
 }
 
@@ -37,12 +37,12 @@ func ConnOf(c net.Conn) *Conn {
 	return ours
 }
 
-// listener makes connections Conns, and bounds how many one client has.
+// listener makes connections Conns, and bounds how many one address has.
 type listener struct {
 	net.Listener
-	write     time.Duration
-	perClient int // bounds a client's connections; 0: it does not
-	refused   func()
+	write      time.Duration
+	perAddress int // bounds an address's connections; 0: it does not
+	refused    func()
 
 	mu    sync.Mutex
 	conns map[netip.Addr]int // open ones, if they are bounded
@@ -52,7 +52,7 @@ type listener struct {
 // and speaks TLS on them if it has a certificate.
 func (c *Core) Listen(ln net.Listener) net.Listener {
 	ln = &listener{
-		Listener: ln, write: c.Config.WriteTimeout, perClient: c.Config.MaxConnsPerIP,
+		Listener: ln, write: c.Config.WriteTimeout, perAddress: c.Config.MaxConnsPerIP,
 		refused: c.metrics.refused.Inc, conns: map[netip.Addr]int{},
 	}
 	if c.Config.TLS != nil {
@@ -61,8 +61,8 @@ func (c *Core) Listen(ln net.Listener) net.Listener {
 	return ln
 }
 
-// tlsConfig asks clients for a certificate without judging it: whether one is
-// needed, and of whom, is for the plans to say. Session tickets are on; their keys
+// tlsConfig asks clients for a certificate without checking it: the plans decide
+// whether one is needed, and which. Session tickets are on; their keys
 // are the node's own, are replaced each day, and bring back the client's certificate.
 func tlsConfig(pair *Keypair) *tls.Config {
 	return &tls.Config{
@@ -70,8 +70,8 @@ func tlsConfig(pair *Keypair) *tls.Config {
 	}
 }
 
-// tooManyConns is all that a client with too many connections is told, which may not
-// even speak TLS.
+// tooManyConns is the answer to a client whose address has too many connections. It is
+// sent without TLS, also where the listener speaks TLS.
 const tooManyConns = "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 // Accept implements net.Listener.
@@ -81,9 +81,9 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &Conn{Conn: socket.New(accepted), Client: addressOf(accepted), listener: l}
+		c := &Conn{Conn: socket.New(accepted), Address: addressOf(accepted), listener: l}
 		c.WriteTimeout = l.write
-		if !l.enter(c.Client) {
+		if !l.enter(c.Address) {
 			l.refused()
 			_, _ = accepted.Write([]byte(tooManyConns)) // fits into any new connection's buffer
 			_ = accepted.Close()
@@ -93,32 +93,32 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// enter counts a client's new connection, unless it has too many.
-func (l *listener) enter(client netip.Addr) bool {
-	if l.perClient == 0 {
+// enter counts an address's new connection, and reports whether it may have one more.
+func (l *listener) enter(address netip.Addr) bool {
+	if l.perAddress == 0 {
 		return true
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.conns[client] >= l.perClient {
+	if l.conns[address] >= l.perAddress {
 		return false
 	}
-	l.conns[client]++
+	l.conns[address]++
 	return true
 }
 
-func (l *listener) leave(client netip.Addr) {
-	if l.perClient == 0 {
+func (l *listener) leave(address netip.Addr) {
+	if l.perAddress == 0 {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.conns[client]--; l.conns[client] == 0 {
-		delete(l.conns, client)
+	if l.conns[address]--; l.conns[address] == 0 {
+		delete(l.conns, address)
 	}
 }
 
-// addressOf returns a client's address; the zero Addr: it has none.
+// addressOf returns the address of a connection's other end; the zero Addr: it has none.
 func addressOf(c net.Conn) netip.Addr {
 	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
 		return a.AddrPort().Addr().Unmap()

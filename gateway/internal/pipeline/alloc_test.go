@@ -31,12 +31,12 @@ func TestDecideAllocatesNothingForTheOthers(t *testing.T) {
 	s.knows("0paque", answer(`"cnf":{"x5t#S256":"`+thumbprint(peer.Raw)+`"}`))
 	both := newWorld(t, common, api, opaqueApp, s.issuer("opaque"), subscribed("web", "oauth"), plan("jwt", "JWT", acme),
 		plan("oauth", "OAUTH2", "oauth2: {issuers: [opaque], confirmation: {mtls: REQUIRED}}"))
-	introspected := withPeer(get("/orders"), peer)
+	introspected := withCertificate(get("/orders"), peer)
 	introspected.Header = &adapter{authorization: []byte("Bearer 0paque")}
 	decideWithoutAllocating(t, both, []allocation{{"introspected token", introspected, "oauth"}})
 
 	w := newWorld(t, common, api, holder("{id: c1, sha256: "+fingerprint(peer)+"}"), plan("mtls", "MTLS", cert.pem()), subscribed("partner", "mtls"))
-	withCert := withPeer(get("/orders"), peer)
+	withCert := withCertificate(get("/orders"), peer)
 	withCert.Header = &adapter{}
 	decideWithoutAllocating(t, w, []allocation{{"certificate", withCert, "mtls"}})
 }

@@ -180,9 +180,9 @@ func BenchmarkDecide(b *testing.B) {
 	peer := ca.client(x509.ExtKeyUsageClientAuth)
 	w = newWorld(b, common, api, confirmed("mtls: REQUIRED"), subscribed("mobile", "jwt"))
 	bound := from(b, "/orders/v1/items/7", bear(sized(token, `"cnf":{"x5t#S256":"`+thumbprint(peer.Raw)+`"}`)))
-	decides(b, "token/certificate-bound", w, nil, withPeer(bound, peer))
+	decides(b, "token/certificate-bound", w, nil, withCertificate(bound, peer))
 	w = newWorld(b, common, api, holder("{id: c1, sha256: "+fingerprint(peer)+"}"), plan("mtls", "MTLS", ca.pem()), subscribed("partner", "mtls"))
-	decides(b, "certificate", w, nil, withPeer(from(b, "/orders/v1/items/7"), peer))
+	decides(b, "certificate", w, nil, withCertificate(from(b, "/orders/v1/items/7"), peer))
 }
 
 // BenchmarkDeny is the whole decision on requests that are refused, each as it is
@@ -221,7 +221,7 @@ func BenchmarkDeny(b *testing.B) {
 	deny(denial.UnboundToken, "/unbound", "/orders/v1", bear(sized(token)))
 	ca := newAuthority(b)
 	w = newWorld(b, common, api, plan("mtls", "MTLS", ca.pem()))
-	decides(b, denial.InvalidCertificate.Reason(), w, denial.InvalidCertificate, withPeer(from(b, "/orders/v1"), newAuthority(b).client()))
+	decides(b, denial.InvalidCertificate.Reason(), w, denial.InvalidCertificate, withCertificate(from(b, "/orders/v1"), newAuthority(b).client()))
 
 	for want, limit := range map[*denial.Denial]string{denial.RateLimited: "rate_limit", denial.QuotaExceeded: "quota"} {
 		w = newWorld(b, common, orders, plan("orders-jwt", "JWT", acme, "restrictions: {"+limit+": {requests: 1, period: 24h}}"))

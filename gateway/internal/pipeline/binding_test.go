@@ -57,7 +57,7 @@ func TestCertificateBoundTokens(t *testing.T) {
 	for _, tt := range tests {
 		w := newWorld(t, common, api, confirmed(tt.modes), subscribed("mobile", "jwt"))
 		for range 2 {
-			w.expect(tt.name, withPeer(get("/orders", tt.header), tt.peer), tt.want)
+			w.expect(tt.name, withCertificate(get("/orders", tt.header), tt.peer), tt.want)
 		}
 	}
 	w := newWorld(t, common, api, confirmed("mtls: WHEN_BOUND"), subscribed("mobile", "jwt"))
@@ -66,19 +66,19 @@ func TestCertificateBoundTokens(t *testing.T) {
 		`{"x5t#s256":"` + thumbprint(mine.Raw) + `"}`, `{"x5t":"` + thumbprint(mine.Raw) + `"}`, `{"jkt":1}`, `{"jkt":"x"}`,
 		`{"x5t#S256":"` + thumbprint(mine.Raw) + `","jkt":null}`,
 	} {
-		w.expect("cnf "+cnf, withPeer(get("/orders", bearer(`"cnf":`+cnf)), mine), deny(denial.InvalidToken))
+		w.expect("cnf "+cnf, withCertificate(get("/orders", bearer(`"cnf":`+cnf)), mine), deny(denial.InvalidToken))
 	}
 	// A mapping does not take the binding away.
 	w = newWorld(t, common, api, confirmed("mtls: WHEN_BOUND"), subscribed("mobile", "jwt"),
 		"kind: Issuer\nid: acme\nissuer: https://acme.test\nkeys: {hmac_secrets: [{value: "+secret+"}]}\nclaim_mappings: [{remote: cnf, local: x}]")
-	w.expect("mapped", withPeer(get("/orders", bound), nil), deny(denial.InvalidToken))
+	w.expect("mapped", withCertificate(get("/orders", bound), nil), deny(denial.InvalidToken))
 
 	// The plan that offers what the token needs decides.
 	w = newWorld(t, common, api, plan("a", "JWT", acme), subscribed("mobile", "a"),
 		confirmed("mtls: REQUIRED", "order: 1"), subscribed("mobile", "jwt"))
-	w.expect("two plans, bound", withPeer(get("/orders", bound), mine), allow("jwt", "mobile"))
+	w.expect("two plans, bound", withCertificate(get("/orders", bound), mine), allow("jwt", "mobile"))
 	w.expect("two plans, bound, no certificate", get("/orders", bound), deny(denial.InvalidToken))
-	w.expect("two plans, plain", withPeer(get("/orders", plain), mine), allow("a", "mobile"))
+	w.expect("two plans, plain", withCertificate(get("/orders", plain), mine), allow("a", "mobile"))
 }
 
 // prover is a client that makes DPoP proofs.
@@ -334,10 +334,10 @@ func TestIntrospectedTokensAreBound(t *testing.T) {
 	}
 	for range 2 {
 		w.expect("key", good(), allow("oauth", "web"))
-		w.expect("certificate", withPeer(get("/orders", bear("c")), mine), allow("oauth", "web"))
+		w.expect("certificate", withCertificate(get("/orders", bear("c")), mine), allow("oauth", "web"))
 		w.expect("key, no proof", get("/orders", bear("k")), deny(denial.UnboundToken))
 		w.expect("no certificate", get("/orders", bear("c")), deny(denial.InvalidToken))
-		w.expect("another certificate", withPeer(get("/orders", bear("c")), ca.client()), deny(denial.InvalidToken))
+		w.expect("another certificate", withCertificate(get("/orders", bear("c")), ca.client()), deny(denial.InvalidToken))
 		w.expect("bound to what nobody knows", get("/orders", bear("x")), deny(denial.InvalidToken))
 	}
 }

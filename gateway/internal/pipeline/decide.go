@@ -127,9 +127,9 @@ func (d *Decision) eligible(plan *Plan, r *request.Request) bool {
 func (d *Decision) presented(plan *Plan, r *request.Request) bool {
 	switch plan.Rules.Security() {
 	case pb.Plan_KEYLESS:
-		return d.credential.kind == compile.NoCredential && (!d.Api.def.Certificates || r.Peer == nil)
+		return d.credential.kind == compile.NoCredential && (!d.Api.def.Certificates || r.Certificate == nil)
 	case pb.Plan_MTLS:
-		return r.Peer != nil
+		return r.Certificate != nil
 	default:
 		return d.credential.sources&plan.Source != 0
 	}
@@ -249,7 +249,7 @@ func (p *Pipeline) restrict(r *request.Request, d *Decision) error {
 			input.Claims = d.Token.Claims.Map()
 		}
 	}
-	subject, now := restrict.Subject{Application: d.Application, Address: r.Client}, time.Now().UnixNano()
+	subject, now := restrict.Subject{Application: d.Application, Address: r.Address}, time.Now().UnixNano()
 	if d.trace == nil {
 		d.Refusal, err = limits.Take(p.counters, subject, input, now)
 	} else {

@@ -331,7 +331,7 @@ restrictions:
 			t.Errorf("Retry-After: %d", got)
 		}
 		other := get("/orders/v1/1")
-		other.Client = other.Client.Next()
+		other.Address = other.Address.Next()
 		w.expect("another address", other, allow("free", ""))
 		time.Sleep(11 * time.Second)
 		w.expect("later", get("/orders/v1/1"), allow("free", ""))

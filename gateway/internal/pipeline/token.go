@@ -171,7 +171,7 @@ func (plan *Plan) offers(bound *authn.Binding) error {
 func (p *Pipeline) possession(r *request.Request, d *Decision) error {
 	bound := &d.Token.Binding
 	switch {
-	case bound.ByCertificate && !bound.Matches(r.Peer):
+	case bound.ByCertificate && !bound.Matches(r.Certificate):
 		return denial.InvalidToken
 	case bound.Key == "" && !d.credential.dpop, bound.Key != "" && d.proved == bound.Key:
 		return nil

@@ -254,7 +254,7 @@ func ask(method, target string, headers ...string) *request.Request {
 	}
 	return &request.Request{
 		Method: []byte(method), Host: []byte("api.test"), Path: []byte(path), Query: []byte(query),
-		Header: fields, Client: netip.MustParseAddr("192.0.2.7"), Now: now,
+		Header: fields, Address: netip.MustParseAddr("192.0.2.7"), Now: now,
 	}
 }
 

@@ -127,10 +127,10 @@ func (a *Attributes) Host() string { return string(a.request.Host) }
 
 // ClientIP returns the client's address in text, or "" if it is not known.
 func (a *Attributes) ClientIP() string {
-	if !a.request.Client.IsValid() {
+	if !a.request.Address.IsValid() {
 		return ""
 	}
-	return a.request.Client.String()
+	return a.request.Address.String()
 }
 
 // Header returns the first field with this name, in any case.

@@ -26,13 +26,14 @@ type Request struct {
 	// Path and Query in the form that Canonical gives; Query has no leading '?'.
 	Path, Query []byte
 	Header      Header
-	// Client is the address of the peer, or what a trusted proxy says it is.
-	Client netip.Addr
-	// Peer is a certificate whose key the client has proven to hold, to us or to a
-	// trusted proxy; nil: none. Neither its dates nor who issued it were looked at.
-	Peer *x509.Certificate
-	// PeerChain are the certificates that came behind Peer, as the client chose them.
-	PeerChain []*x509.Certificate
+	// Address is the client's: that of the connection's other end, or the one that a
+	// trusted proxy names; the zero Addr: there is none.
+	Address netip.Addr
+	// Certificate is one whose key the client has proven to hold, to us or to a
+	// trusted proxy; nil: none. Its dates and its issuer have not been checked.
+	Certificate *x509.Certificate
+	// Chain are the certificates that came behind Certificate, as the client chose them.
+	Chain []*x509.Certificate
 	// Now is the time of the request in seconds since 1970: one for all steps.
 	Now int64
 }

@@ -42,7 +42,7 @@ func BenchmarkHead(b *testing.B) {
 				b.Fatal(err)
 			}
 			x := &exchange.Exchange{
-				Request: request.Request{Method: []byte("GET"), Client: netip.MustParseAddr("192.0.2.7")},
+				Request: request.Request{Method: []byte("GET"), Address: netip.MustParseAddr("192.0.2.7")},
 				Fields:  &block, Length: exchange.NoBody, ID: []byte("0123456789abcdef01234567"),
 			}
 			f := c.forward

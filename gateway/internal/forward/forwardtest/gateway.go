@@ -114,7 +114,7 @@ func (g *Gateway) Send(t testing.TB, text string) string {
 	}
 	answer := &recorder{head: method == "HEAD"}
 	x := &exchange.Exchange{
-		Request: request.Request{Method: []byte(method), Path: path, Query: query, Header: &block, Client: netip.MustParseAddr("192.0.2.7")},
+		Request: request.Request{Method: []byte(method), Path: path, Query: query, Header: &block, Address: netip.MustParseAddr("192.0.2.7")},
 		Fields:  &block, Protocol: exchange.HTTP11, Length: exchange.NoBody, ID: []byte("r1"), Answer: answer,
 	}
 	switch {

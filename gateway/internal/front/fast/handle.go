@@ -88,7 +88,7 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx, c *front.Conn, st *state) error
 	st.call.Exchange.Answer = &st.answer
 	raw := front.Raw{
 		Protocol: protocolOf(h), Method: h.Method(), Target: h.RequestURI(), Header: h.RawHeaders(),
-		Client: c.Client, TLS: ctx.TLSConnectionState(),
+		Address: c.Address, TLS: ctx.TLSConnectionState(),
 	}
 	if err := s.core.Parse(&st.call, &raw); err != nil {
 		ctx.SetConnectionClose()

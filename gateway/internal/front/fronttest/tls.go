@@ -96,7 +96,7 @@ func (s *sight) steps(field string) int {
 }
 
 func (s *sight) peer() string {
-	if peer := s.last().Peer; peer != nil {
+	if peer := s.last().Certificate; peer != nil {
 		return peer.Subject.CommonName
 	}
 	return ""
@@ -292,7 +292,7 @@ func (s suite) trustedProxies(t *testing.T) {
 						scheme = "https"
 					}
 				}
-				if got := seen.last().Client.String(); got != client || seen.last().Secure != (scheme == "https") {
+				if got := seen.last().Address.String(); got != client || seen.last().Secure != (scheme == "https") {
 					t.Errorf("trusted %v: client %s, secure %v", trusted, got, seen.last().Secure)
 				}
 				if !strings.Contains(answer+"\n", "\nX-Forwarded-For: "+chain+"\n") || !strings.Contains(answer, "X-Forwarded-Proto: "+scheme) {
@@ -338,8 +338,8 @@ func (s suite) clientCertHeader(t *testing.T) {
 				if status(answer) != c.status {
 					t.Fatalf("want %s, got\n%s", c.status, answer)
 				}
-				if got := seen.peer(); got != c.peer || len(seen.last().PeerChain) != c.chain {
-					t.Errorf("peer %q, chain of %d", got, len(seen.last().PeerChain))
+				if got := seen.peer(); got != c.peer || len(seen.last().Chain) != c.chain {
+					t.Errorf("peer %q, chain of %d", got, len(seen.last().Chain))
 				}
 				if strings.Contains(answer, "Client-Cert") {
 					t.Errorf("it reached the upstream:\n%s", answer)

@@ -43,7 +43,7 @@ func (s *Server) serve(call *front.Call, a *answer, r *http.Request) (err error)
 	}()
 	raw := front.Raw{Protocol: protocolOf(r), Method: []byte(r.Method), Target: []byte(r.RequestURI), Header: header(r), TLS: r.TLS}
 	if c, ok := r.Context().Value(connKey{}).(*front.Conn); ok && c != nil {
-		raw.Client = c.Client
+		raw.Address = c.Address
 	}
 	// Where a body could have been read in another way, or its end is not known,
 	// nothing may be read behind it.

@@ -24,10 +24,9 @@ const (
 	maxChain = 8
 )
 
-// peers knows which of those that connect are proxies whose word counts, and
-// reads what they say about the client in front of them. A nil *peers trusts
-// nobody. It is safe for concurrent use.
-type peers struct {
+// proxies knows the addresses of trusted proxies, and reads the fields in which they
+// describe the client in front of them. It is safe for concurrent use.
+type proxies struct {
 	trusted    []netip.Prefix
 	certHeader string // canonical; empty: certificates come by TLS only
 	seed       maphash.Seed
@@ -40,15 +39,15 @@ type parsedCert struct {
 	cert *x509.Certificate
 }
 
-func newPeers(trusted []netip.Prefix, certHeader string) (*peers, error) {
+func newProxies(trusted []netip.Prefix, certHeader string) (*proxies, error) {
 	certs, err := lru.New[uint64, parsedCert](certCacheSize)
 	if err != nil {
 		return nil, err
 	}
-	return &peers{trusted: trusted, certHeader: header.Canonical(certHeader), seed: maphash.MakeSeed(), certs: certs}, nil
+	return &proxies{trusted: trusted, certHeader: header.Canonical(certHeader), seed: maphash.MakeSeed(), certs: certs}, nil
 }
 
-func (p *peers) trusts(a netip.Addr) bool {
+func (p *proxies) trusts(a netip.Addr) bool {
 	for i := range p.trusted {
 		if p.trusted[i].Contains(a) {
 			return true
@@ -59,22 +58,23 @@ func (p *peers) trusts(a netip.Addr) bool {
 
 // chainHeader is the field for the certificates behind the client's: for
 // Client-Cert it is Client-Cert-Chain (RFC 9440 section 2.3), and so on.
-func (p *peers) chainHeader() string { return p.certHeader + "-Chain" }
+func (p *proxies) chainHeader() string { return p.certHeader + "-Chain" }
 
 // mark makes the certificate fields ones that only a trusted proxy can set.
-func (p *peers) mark(b *request.Block) {
+func (p *proxies) mark(b *request.Block) {
 	if p.certHeader != "" {
 		b.Mark(p.certHeader)
 		b.Mark(p.chainHeader())
 	}
 }
 
-// client finds the address of the client behind a trusted proxy: the rightmost
-// in X-Forwarded-For that is not a trusted proxy itself, since what stands left
-// of it is only what that client says. via gets the proxies between, from the
-// client on. What is no address ends the search at the proxy that wrote it.
-func (p *peers) client(b *request.Block, remote netip.Addr, via []netip.Addr) (netip.Addr, []netip.Addr) {
-	client := remote
+// origin finds the address of the client behind the trusted proxy remote: the
+// rightmost in X-Forwarded-For that is not a trusted proxy's, since the ones to the
+// left of it were written by that client. It appends the proxies on the way to via,
+// the one next to us first. An element that is no address ends the search: the proxy
+// that wrote it then counts as the client.
+func (p *proxies) origin(b *request.Block, remote netip.Addr, via []netip.Addr) (netip.Addr, []netip.Addr) {
+	found := remote
 	for _, line := range slices.Backward(b.Lines()) {
 		if line.Kind != request.Forwarding || !bytes.EqualFold(line.Name, []byte("X-Forwarded-For")) {
 			continue
@@ -84,16 +84,16 @@ func (p *peers) client(b *request.Block, remote netip.Addr, via []netip.Addr) (n
 			element, list = cutLast(list)
 			a, ok := parseForwarded(element)
 			if !ok {
-				return client, via
+				return found, via
 			}
-			via = append(via, client)
-			client = a
+			via = append(via, found)
+			found = a
 			if !p.trusts(a) {
-				return client, via
+				return found, via
 			}
 		}
 	}
-	return client, via
+	return found, via
 }
 
 // cutLast takes the last element off a comma-separated list; rest is nil after the first one.
@@ -118,8 +118,8 @@ func parseForwarded(element []byte) (netip.Addr, bool) {
 	return a.Unmap(), err == nil && a.Zone() == ""
 }
 
-// secure is what a trusted proxy says in X-Forwarded-Proto, the last word of it;
-// direct if it says nothing that can be understood.
+// secure reports whether the client speaks TLS by the last element of a trusted
+// proxy's X-Forwarded-Proto. Without one that is http or https it returns direct.
 func secure(b *request.Block, direct bool) bool {
 	for _, line := range slices.Backward(b.Lines()) {
 		if line.Kind != request.Forwarding || !bytes.EqualFold(line.Name, []byte("X-Forwarded-Proto")) {
@@ -138,7 +138,7 @@ var errClientCert = errors.New("a trusted proxy's client certificate cannot be r
 
 // certificate reads the client's certificate from a trusted proxy's fields
 // (RFC 9440). Nil: the client brought none.
-func (p *peers) certificate(b *request.Block) (leaf *x509.Certificate, chain []*x509.Certificate, err error) {
+func (p *proxies) certificate(b *request.Block) (leaf *x509.Certificate, chain []*x509.Certificate, err error) {
 	value, count := b.Get(p.certHeader)
 	switch {
 	case count == 0:
@@ -166,7 +166,7 @@ func (p *peers) certificate(b *request.Block) (leaf *x509.Certificate, chain []*
 }
 
 // parse reads one certificate: its DER encoding as a byte sequence of RFC 8941.
-func (p *peers) parse(text []byte) (*x509.Certificate, error) {
+func (p *proxies) parse(text []byte) (*x509.Certificate, error) {
 	hash := maphash.Bytes(p.seed, text)
 	if known, ok := p.certs.Get(hash); ok && known.text == string(text) {
 		return known.cert, nil

@@ -84,7 +84,7 @@ func TestOpenKeypairRefuses(t *testing.T) {
 }
 
 func TestParsedCertificatesAreKept(t *testing.T) {
-	p, err := newPeers(nil, "Client-Cert")
+	p, err := newProxies(nil, "Client-Cert")
 	if err != nil {
 		t.Fatal(err)
 	}

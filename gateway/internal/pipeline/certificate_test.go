@@ -85,8 +85,8 @@ func holder(certificates ...string) string {
 	return "kind: Application\nid: partner\nname: X\ncertificates: [" + strings.Join(certificates, ", ") + "]"
 }
 
-func withPeer(r *request.Request, c *x509.Certificate) *request.Request {
-	r.Peer = c
+func withCertificate(r *request.Request, c *x509.Certificate) *request.Request {
+	r.Certificate = c
 	return r
 }
 
@@ -100,7 +100,7 @@ func TestMTLS(t *testing.T) {
 	rooted := plan("mtls", "MTLS", ours.pem())
 	jwt, free := plan("jwt", "JWT", acme), plan("free", "KEYLESS")
 	apiKey := plan("key", "API_KEY")
-	stranger := withPeer(get("/orders", bear(tokenOf("https://acme.test", "stranger"))), good)
+	stranger := withCertificate(get("/orders", bear(tokenOf("https://acme.test", "stranger"))), good)
 	late := func(r *request.Request, seconds int64) *request.Request {
 		r.Now += seconds
 		return r
@@ -111,34 +111,34 @@ func TestMTLS(t *testing.T) {
 		r     *request.Request
 		want  outcome
 	}{
-		{"good", []string{mtls, sub}, withPeer(get("/orders"), good), allow("mtls", "partner")},
+		{"good", []string{mtls, sub}, withCertificate(get("/orders"), good), allow("mtls", "partner")},
 		{"none", []string{mtls, sub}, get("/orders"), deny(denial.MissingCredentials)},
-		{"unknown", []string{mtls, sub}, withPeer(get("/orders"), unknown), deny(denial.InvalidCertificate)},
-		{"registration has expired", []string{mtls, sub}, withPeer(get("/orders"), ended), deny(denial.InvalidCertificate)},
-		{"registration has not expired", []string{mtls, sub}, late(withPeer(get("/orders"), ended), -1), allow("mtls", "partner")},
-		{"last second", []string{mtls, sub}, late(withPeer(get("/orders"), good), 100), allow("mtls", "partner")},
-		{"out of date", []string{mtls, sub}, late(withPeer(get("/orders"), good), 101), deny(denial.InvalidCertificate)},
-		{"not yet", []string{mtls, sub}, late(withPeer(get("/orders"), good), -101), deny(denial.InvalidCertificate)},
-		{"another authority, none asked for", []string{mtls, sub}, withPeer(get("/orders"), foreign), allow("mtls", "partner")},
-		{"another use, none asked for", []string{mtls, sub}, withPeer(get("/orders"), server), allow("mtls", "partner")},
-		{"not subscribed", []string{mtls}, withPeer(get("/orders"), good), deny(denial.SubscriptionNotFound)},
-		{"none needed", []string{plan("mtls", "MTLS", "require_subscription: false")}, withPeer(get("/orders"), good), allow("mtls", "partner")},
-		{"none needed, unknown all the same", []string{plan("mtls", "MTLS", "require_subscription: false")}, withPeer(get("/orders"), unknown), deny(denial.InvalidCertificate)},
+		{"unknown", []string{mtls, sub}, withCertificate(get("/orders"), unknown), deny(denial.InvalidCertificate)},
+		{"registration has expired", []string{mtls, sub}, withCertificate(get("/orders"), ended), deny(denial.InvalidCertificate)},
+		{"registration has not expired", []string{mtls, sub}, late(withCertificate(get("/orders"), ended), -1), allow("mtls", "partner")},
+		{"last second", []string{mtls, sub}, late(withCertificate(get("/orders"), good), 100), allow("mtls", "partner")},
+		{"out of date", []string{mtls, sub}, late(withCertificate(get("/orders"), good), 101), deny(denial.InvalidCertificate)},
+		{"not yet", []string{mtls, sub}, late(withCertificate(get("/orders"), good), -101), deny(denial.InvalidCertificate)},
+		{"another authority, none asked for", []string{mtls, sub}, withCertificate(get("/orders"), foreign), allow("mtls", "partner")},
+		{"another use, none asked for", []string{mtls, sub}, withCertificate(get("/orders"), server), allow("mtls", "partner")},
+		{"not subscribed", []string{mtls}, withCertificate(get("/orders"), good), deny(denial.SubscriptionNotFound)},
+		{"none needed", []string{plan("mtls", "MTLS", "require_subscription: false")}, withCertificate(get("/orders"), good), allow("mtls", "partner")},
+		{"none needed, unknown all the same", []string{plan("mtls", "MTLS", "require_subscription: false")}, withCertificate(get("/orders"), unknown), deny(denial.InvalidCertificate)},
 
-		{"chain", []string{rooted, sub}, withPeer(get("/orders"), good), allow("mtls", "partner")},
-		{"chain to another authority", []string{rooted, sub}, withPeer(get("/orders"), foreign), deny(denial.InvalidCertificate)},
-		{"chain for another use", []string{rooted, sub}, withPeer(get("/orders"), server), deny(denial.InvalidCertificate)},
-		{"chain, but unknown", []string{rooted, sub}, withPeer(get("/orders"), unknown), deny(denial.InvalidCertificate)},
+		{"chain", []string{rooted, sub}, withCertificate(get("/orders"), good), allow("mtls", "partner")},
+		{"chain to another authority", []string{rooted, sub}, withCertificate(get("/orders"), foreign), deny(denial.InvalidCertificate)},
+		{"chain for another use", []string{rooted, sub}, withCertificate(get("/orders"), server), deny(denial.InvalidCertificate)},
+		{"chain, but unknown", []string{rooted, sub}, withCertificate(get("/orders"), unknown), deny(denial.InvalidCertificate)},
 
-		{"before the token", []string{mtls, sub, jwt, subscribed("mobile", "jwt")}, withPeer(get("/orders", bearer()), good), allow("mtls", "partner")},
-		{"unknown, with a token", []string{mtls, sub, jwt, subscribed("mobile", "jwt")}, withPeer(get("/orders", bearer()), unknown), allow("jwt", "mobile")},
-		{"unknown, with a bad token", []string{mtls, sub, jwt}, withPeer(get("/orders", bear("junk")), unknown), deny(denial.InvalidToken)},
-		{"unknown, with a key", []string{mtls, sub, apiKey, subscribed("mobile", "key")}, withPeer(get("/orders", key), unknown), allow("key", "mobile")},
-		{"unknown, never keyless", []string{mtls, sub, free}, withPeer(get("/orders"), unknown), deny(denial.InvalidCertificate)},
-		{"good without subscription, never keyless", []string{mtls, free}, withPeer(get("/orders"), good), deny(denial.SubscriptionNotFound)},
+		{"before the token", []string{mtls, sub, jwt, subscribed("mobile", "jwt")}, withCertificate(get("/orders", bearer()), good), allow("mtls", "partner")},
+		{"unknown, with a token", []string{mtls, sub, jwt, subscribed("mobile", "jwt")}, withCertificate(get("/orders", bearer()), unknown), allow("jwt", "mobile")},
+		{"unknown, with a bad token", []string{mtls, sub, jwt}, withCertificate(get("/orders", bear("junk")), unknown), deny(denial.InvalidToken)},
+		{"unknown, with a key", []string{mtls, sub, apiKey, subscribed("mobile", "key")}, withCertificate(get("/orders", key), unknown), allow("key", "mobile")},
+		{"unknown, never keyless", []string{mtls, sub, free}, withCertificate(get("/orders"), unknown), deny(denial.InvalidCertificate)},
+		{"good without subscription, never keyless", []string{mtls, free}, withCertificate(get("/orders"), good), deny(denial.SubscriptionNotFound)},
 		{"none, keyless", []string{mtls, free}, get("/orders"), allow("free", "")},
-		{"one that nobody takes, keyless", []string{free}, withPeer(get("/orders"), good), allow("free", "")},
-		{"rule of its plan not holding", []string{plan("mtls", "MTLS", `selection_rule: "false"`), free}, withPeer(get("/orders"), good), deny(denial.MissingCredentials)},
+		{"one that nobody takes, keyless", []string{free}, withCertificate(get("/orders"), good), allow("free", "")},
+		{"rule of its plan not holding", []string{plan("mtls", "MTLS", `selection_rule: "false"`), free}, withCertificate(get("/orders"), good), deny(denial.MissingCredentials)},
 		{"certificate lends no subscription to a token", []string{mtls, jwt, subscribed("partner", "jwt")}, stranger, deny(denial.SubscriptionNotFound)},
 	}
 	for _, tt := range tests {
@@ -158,23 +158,23 @@ func TestMTLS(t *testing.T) {
 	}, middle.key)
 	below := middle.client(x509.ExtKeyUsageClientAuth)
 	withChain := func() *request.Request {
-		r := withPeer(get("/orders"), below)
-		r.PeerChain = []*x509.Certificate{middle.cert}
+		r := withCertificate(get("/orders"), below)
+		r.Chain = []*x509.Certificate{middle.cert}
 		return r
 	}
 	w := newWorld(t, common, api, rooted, sub, holder("{id: c1, sha256: "+fingerprint(below)+"}"))
-	w.expect("an authority in between is missing", withPeer(get("/orders"), below), deny(denial.InvalidCertificate))
+	w.expect("an authority in between is missing", withCertificate(get("/orders"), below), deny(denial.InvalidCertificate))
 	w.expect("an authority in between", withChain(), allow("mtls", "partner"))
 	w.expect("its last second", late(withChain(), 50), allow("mtls", "partner"))
 	w.expect("it has ended", late(withChain(), 51), deny(denial.InvalidCertificate))
 
 	w = newWorld(t, common, api, partner, rooted, sub)
-	w.expect("before", withPeer(get("/orders"), good), allow("mtls", "partner"))
-	w.expect("a remembered chain ends", late(withPeer(get("/orders"), good), 101), deny(denial.InvalidCertificate))
+	w.expect("before", withCertificate(get("/orders"), good), allow("mtls", "partner"))
+	w.expect("a remembered chain ends", late(withCertificate(get("/orders"), good), 101), deny(denial.InvalidCertificate))
 	w.fold(holder())
-	w.expect("taken away", withPeer(get("/orders"), good), deny(denial.InvalidCertificate))
+	w.expect("taken away", withCertificate(get("/orders"), good), deny(denial.InvalidCertificate))
 	w.fold(partner)
-	w.expect("given back", withPeer(get("/orders"), good), allow("mtls", "partner"))
+	w.expect("given back", withCertificate(get("/orders"), good), allow("mtls", "partner"))
 	w.remove(pb.Kind_KIND_SUBSCRIPTION, "partner-mtls")
-	w.expect("subscription is gone", withPeer(get("/orders"), good), deny(denial.SubscriptionNotFound))
+	w.expect("subscription is gone", withCertificate(get("/orders"), good), deny(denial.SubscriptionNotFound))
 }

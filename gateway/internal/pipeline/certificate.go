@@ -28,10 +28,10 @@ func (p *Pipeline) askForCertificate(v *View, r *request.Request, d *Decision, p
 }
 
 func (d *Decision) certificate(v *View, r *request.Request, plan *Plan) error {
-	if r.Now < r.Peer.NotBefore.Unix() || r.Now > r.Peer.NotAfter.Unix() {
+	if r.Now < r.Certificate.NotBefore.Unix() || r.Now > r.Certificate.NotAfter.Unix() {
 		return denial.InvalidCertificate
 	}
-	sum := sha256.Sum256(r.Peer.Raw)
+	sum := sha256.Sum256(r.Certificate.Raw)
 	known, ok := v.State.Certificate(sum)
 	if !ok || known.ExpiresAt != 0 && known.ExpiresAt <= r.Now {
 		return denial.InvalidCertificate
@@ -67,9 +67,9 @@ func newRoots(pool *x509.CertPool) *roots {
 	return &roots{pool: pool, chains: map[[sha256.Size]byte]span{}}
 }
 
-// trust reports whether the peer's certificate, whose hash is sum, is for client
-// authentication and chains to one of the roots now. What the client sent behind it
-// may be authorities in between.
+// trust reports whether the request's certificate, whose hash is sum, is for client
+// authentication and chains to one of the roots now. The certificates that the client
+// sent behind it are taken as intermediates.
 func (a *roots) trust(r *request.Request, sum [sha256.Size]byte) bool {
 	a.mu.RLock()
 	known, ok := a.chains[sum]
@@ -78,10 +78,10 @@ func (a *roots) trust(r *request.Request, sum [sha256.Size]byte) bool {
 		return true
 	}
 	between := x509.NewCertPool()
-	for _, c := range r.PeerChain {
+	for _, c := range r.Chain {
 		between.AddCert(c)
 	}
-	found, err := r.Peer.Verify(x509.VerifyOptions{
+	found, err := r.Certificate.Verify(x509.VerifyOptions{
 		Roots: a.pool, Intermediates: between, CurrentTime: time.Unix(r.Now, 0), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {

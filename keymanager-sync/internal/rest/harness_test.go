@@ -50,6 +50,7 @@ type options struct {
 	drainDelay   time.Duration
 	grace        time.Duration
 	log          io.Writer
+	laterPlans   bool // plans are written as by a later version of the schema
 }
 
 func start(t *testing.T, opts options) *control {
@@ -74,7 +75,11 @@ func start(t *testing.T, opts options) *control {
 		t.Fatal(err)
 	}
 	nodes := fleet.New(fleet.Config{Bus: c.bus, Store: st, Replica: "cp-1", Logger: logger})
-	book := ledger.New(ledger.Config{Store: st, Logger: logger, Understood: nodes.Understands})
+	understood := nodes.Understands
+	if opts.laterPlans {
+		understood = func(changes []*pb.Change) error { return nodes.Understands(asLater(changes)) }
+	}
+	book := ledger.New(ledger.Config{Store: st, Logger: logger, Understood: understood})
 	c.book, c.nodes = book, nodes
 	server, err := rest.New(rest.Config{
 		Store: st, Ledger: book, Fleet: nodes, Logger: logger, Registry: registry,

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 )
 
@@ -44,4 +46,39 @@ func TestOlderNodes(t *testing.T) {
 			t.Fatal("the node that left still counts")
 		}
 	}
+}
+
+// asLater adds a field that this program does not know to the plans among changes.
+func asLater(changes []*pb.Change) []*pb.Change {
+	later := make([]*pb.Change, len(changes))
+	for i, c := range changes {
+		later[i] = proto.CloneOf(c)
+		if c.GetKind() == pb.Kind_KIND_PLAN {
+			later[i].Resource = append(later[i].GetResource(), 0x98, 0x3f, 1)
+		}
+	}
+	return later
+}
+
+// A write that a live node would not understand is refused, and nothing of it
+// happens, unless it is let through.
+func TestWriteThatOlderNodesWouldNotUnderstand(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{laterPlans: true})
+	c.seed()
+	older := c.current("gw-1")
+	older.Schema = 1
+	stop := c.keepBeating(func() []*pb.Heartbeat { return []*pb.Heartbeat{older} })
+	defer stop()
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(c.must(200, "GET", "/v1/fleet", "").body, `"live": true`); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the node is not heard")
+		}
+	}
+	refused := c.must(http.StatusConflict, "POST", "/v1/plans/gold/deprecate", "")
+	contains(t, refused.body, "schema-skew", "node gw-1 knows schema", "plan/gold", "allow_skew=true")
+	contains(t, c.must(200, "GET", "/v1/plans/gold", "").body, `"PUBLISHED"`)
+	c.must(http.StatusOK, "POST", "/v1/subscriptions/mobile-gold/pause", "")
+	c.must(http.StatusOK, "POST", "/v1/plans/gold/deprecate?allow_skew=true", "")
+	contains(t, c.must(200, "GET", "/v1/plans/gold", "").body, `"DEPRECATED"`)
 }

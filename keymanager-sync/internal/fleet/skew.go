@@ -55,7 +55,7 @@ func (e *SkewError) Error() string {
 		needs = append(needs, fmt.Sprintf("and %d more resources", more))
 	}
 	return strings.Join(nodes, ", ") + "; " + strings.Join(needs, ", ") +
-		" (hint: upgrade these nodes first; or let the change through with allow_skew=true, --allow-skew on the command line: such a node goes on with the last value it understood)"
+		" (hint: upgrade these nodes first; or let the change through with allow_skew=true, --allow-skew on the command line: such a node answers 503 for the Apis concerned)"
 }
 
 // Understands returns a *SkewError if a live node would not understand some of the

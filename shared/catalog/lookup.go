@@ -90,7 +90,7 @@ type Grant struct {
 	Status           pb.Subscription_Status
 }
 
-// Live reports whether the grant entitles at this time, in seconds since 1970.
+// Active reports whether the grant entitles at this time, in seconds since 1970.
 func (g Grant) Active(now int64) bool {
 	return g.Status == pb.Subscription_ACCEPTED && g.StartsAt <= now && (g.EndsAt == 0 || now < g.EndsAt)
 }

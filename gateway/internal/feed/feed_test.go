@@ -503,21 +503,21 @@ func TestWhatIsNotUnderstoodIsNotInForce(t *testing.T) {
 			t.Errorf("reject %v, want plan gold and api orders at %d", r, sequence)
 		}
 	}
-	if got := n.answer(t, "/orders/1"); !errors.Is(got, denial.NotInForce) {
+	if got := n.orders(t); !errors.Is(got, denial.NotInForce) {
 		t.Errorf("orders answers %v", got)
 	}
 	// What takes rights away is in force whatever it is made of.
 	f.append(false, &pb.Change{Kind: pb.Kind_KIND_PLAN, Id: "gold", Version: 3, Removed: true})
 	eventually(t, "in force again", func() bool { return len(n.Status().NotInForce) == 0 })
-	if got := n.answer(t, "/orders/1"); !errors.Is(got, denial.MissingCredentials) {
+	if got := n.orders(t); !errors.Is(got, denial.MissingCredentials) {
 		t.Errorf("orders answers %v", got)
 	}
 }
 
-// answer is what a request without a credential is told.
-func (n *node) answer(t *testing.T, path string) error {
+// orders is what the Api orders answers to a request without a credential.
+func (n *node) orders(t *testing.T) error {
 	t.Helper()
-	return answer(t, n.View(), path)
+	return answer(t, n.View(), "/orders/1")
 }
 
 func TestFiles(t *testing.T) {
@@ -621,12 +621,12 @@ func TestFaultyPlanFreezesNothingElse(t *testing.T) {
 	})
 	f.append(false, &pb.Change{Kind: pb.Kind_KIND_PLAN, Id: "gold", Version: 2, Resource: bad})
 	eventually(t, "applied", func() bool { return n.Status().Position == f.state.Position() })
-	if got := n.answer(t, "/orders/1"); !errors.Is(got, denial.NotInForce) {
+	if got := n.orders(t); !errors.Is(got, denial.NotInForce) {
 		t.Fatalf("orders answers %v", got)
 	}
 	f.change(false, func(d *rules.Draft) { d.Step(catalog.Ref{Kind: pb.Kind_KIND_PLAN, ID: "open"}, "close", 0) })
 	f.append(false, &pb.Change{Kind: pb.Kind_KIND_PLAN, Id: "gold", Version: 3, Removed: true})
-	eventually(t, "in force again", func() bool { return errors.Is(n.answer(t, "/orders/1"), denial.MissingCredentials) })
+	eventually(t, "in force again", func() bool { return errors.Is(n.orders(t), denial.MissingCredentials) })
 }
 
 // A control plane whose snapshot never agrees with its head is not asked all the time.

@@ -95,7 +95,7 @@ func acceptedIsInForce(t *testing.T, from, until int) {
 	g := newGenerator(t)
 	accepted, refused, other := 0, 0, 0
 	for i := from; i < until; i++ {
-		g.random = mathrand.New(mathrand.NewPCG(1, uint64(i))) //nolint:gosec // repeatable
+		g.random = mathrand.New(mathrand.NewPCG(1, uint64(i)))
 		m := g.definition()
 		changes, err := g.propose(m)
 		switch {

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,12 +81,7 @@ func newInForce(t *testing.T) *inForce {
 // environment says which variables the node has.
 func (w *inForce) environment(names ...string) {
 	w.compiler.Secrets = keyset.Secrets{Env: func(name string) (string, bool) {
-		for _, n := range names {
-			if n == name {
-				return "0123456789abcdef0123456789abcdef", true
-			}
-		}
-		return "", false
+		return "0123456789abcdef0123456789abcdef", slices.Contains(names, name)
 	}}
 }
 

@@ -1,3 +1,4 @@
+// Package portcullisv1 is the schema: resources, log entries, snapshot header, signals.
 package portcullisv1
 
 // SchemaVersion is the version of resources.proto that this program is built

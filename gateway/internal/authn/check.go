@@ -111,7 +111,7 @@ func (d *draft) readClaims() string {
 	return ""
 }
 
-// refusal tells what the issuer's settings have against the token; empty: nothing.
+// refusal returns why the issuer's settings refuse the token; empty: they do not.
 func (d *draft) refusal(now int64) string {
 	i := d.issuer
 	switch {
@@ -124,12 +124,12 @@ func (d *draft) refusal(now int64) string {
 	case i.def.RequireExpiry && d.registered.ExpiresAt == token.Absent:
 		return reasonNoExpiry
 	}
-	return d.untimely(now)
+	return d.refuseByAudienceAndDates(now)
 }
 
-// untimely tells what the issuer's settings on audience and dates have against
-// the token, whether it came with a signature or was asked about.
-func (d *draft) untimely(now int64) string {
+// refuseByAudienceAndDates returns why the token is refused by its audience or its
+// dates, whether it is a signed or an introspected one; empty: it is not.
+func (d *draft) refuseByAudienceAndDates(now int64) string {
 	i, r := d.issuer, &d.registered
 	switch {
 	case len(i.def.Audiences) > 0 && !slices.ContainsFunc(r.Audience, func(aud string) bool { return slices.Contains(i.def.Audiences, aud) }):

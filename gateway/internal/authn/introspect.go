@@ -179,7 +179,7 @@ func (d *draft) answered(now int64) string {
 	if i.def.IntrospectedExpiry && d.registered.ExpiresAt == token.Absent {
 		return reasonNoExpiry
 	}
-	return d.untimely(now)
+	return d.refuseByAudienceAndDates(now)
 }
 
 // isAccessToken looks at the members by which servers tell kinds of token apart:

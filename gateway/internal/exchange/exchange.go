@@ -100,7 +100,7 @@ type Field struct{ Name, Value []byte }
 var ErrNoHijack = errors.New("the client's connection cannot be taken over")
 
 // Upstream is where an Api's requests go, prepared by a forwarder for its
-// settings. The pipeline puts it into its verdict (Forward.To), and the front
+// settings. The pipeline puts it into its decision (Forward.To), and the front
 // calls it there.
 type Upstream interface {
 	// Check refuses what Send would refuse without having read of the body:

@@ -29,7 +29,7 @@ type signedSet struct {
 	renew, expiresAt int64
 }
 
-// usable tells whether the JWT says the truth about d, and is accepted at now.
+// usable reports whether the JWT is true of d and still accepted at now.
 func (s *signedSet) usable(d *Decision, now int64) bool {
 	return s != nil && now < s.expiresAt && s.application == d.Application && s.sandbox == d.sandbox
 }
@@ -37,8 +37,8 @@ func (s *signedSet) usable(d *Decision, now int64) bool {
 // assert adds the gateway's own JWT to the fields that go upstream. Towards the
 // end of its life one request has a new one signed, while the others go on with
 // the old one. Without any, they wait for each other.
-func (d *Decision) assert(v *View, said *verdict, now int64) error {
-	fields := said.signed
+func (d *Decision) assert(v *View, assessed *assessment, now int64) error {
+	fields := assessed.signed
 	had := fields.current.Load()
 	switch {
 	case !had.usable(d, now):
@@ -51,7 +51,7 @@ func (d *Decision) assert(v *View, said *verdict, now int64) error {
 	// Another request may have had one signed in the meantime.
 	if had = fields.current.Load(); !had.usable(d, now) || now >= had.renew {
 		var err error
-		if had, err = d.sign(v, said, now); err != nil {
+		if had, err = d.sign(v, assessed, now); err != nil {
 			return err
 		}
 		fields.current.Store(had)
@@ -60,7 +60,7 @@ func (d *Decision) assert(v *View, said *verdict, now int64) error {
 	return nil
 }
 
-func (d *Decision) sign(v *View, said *verdict, now int64) (*signedSet, error) {
+func (d *Decision) sign(v *View, assessed *assessment, now int64) (*signedSet, error) {
 	caller := &assertion.Caller{
 		Issuer: d.Token.Issuer.Name(), Subject: d.Token.Subject, ClientID: d.Token.ClientID,
 		Application: d.Application, Sandbox: d.sandbox,
@@ -75,12 +75,12 @@ func (d *Decision) sign(v *View, said *verdict, now int64) (*signedSet, error) {
 	}
 	own := exchange.HeaderValue{Name: d.Plan.assertion.Header, Value: signed.JWT}
 	return &signedSet{
-		set: append(slices.Clip(said.set), own), application: d.Application, sandbox: d.sandbox,
+		set: append(slices.Clip(assessed.set), own), application: d.Application, sandbox: d.sandbox,
 		renew: signed.Renew, expiresAt: signed.ExpiresAt,
 	}, nil
 }
 
-// setsHeader tells whether a claim gives this header already.
+// setsHeader reports whether set has a field of this name, which comes from a claim.
 func setsHeader(set []exchange.HeaderValue, name string) bool {
 	return slices.ContainsFunc(set, func(h exchange.HeaderValue) bool { return strings.EqualFold(h.Name, name) })
 }

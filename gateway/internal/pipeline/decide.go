@@ -99,8 +99,8 @@ func (p *Pipeline) choose(v *View, r *request.Request, d *Decision) error {
 	return err
 }
 
-// malformed gives a refused request its true answer if what it brought is no
-// token at all.
+// malformed replaces a refusal by denial.InvalidRequest if the credential is not even a
+// b64token (RFC 6750 section 2.1). Decide asks last, because long tokens take long to check.
 func (d *Decision) malformed(err error) error {
 	if d.Token == nil && d.credential.malformed() {
 		err = denial.InvalidRequest
@@ -109,7 +109,7 @@ func (d *Decision) malformed(err error) error {
 	return err
 }
 
-// eligible tells whether a plan has a say in this request.
+// eligible reports whether a plan is asked about this request.
 func (d *Decision) eligible(plan *Plan, r *request.Request) bool {
 	switch {
 	case !d.presented(plan, r):
@@ -122,8 +122,8 @@ func (d *Decision) eligible(plan *Plan, r *request.Request) bool {
 	return false
 }
 
-// presented tells whether the request brought the plan's kind of credential,
-// which for a keyless plan is none of any kind that the Api's plans take.
+// presented reports whether the request brought the plan's kind of credential. For a
+// keyless plan that is none: no credential of a kind that the Api's plans take.
 func (d *Decision) presented(plan *Plan, r *request.Request) bool {
 	switch plan.Rules.Security() {
 	case pb.Plan_KEYLESS:
@@ -135,8 +135,8 @@ func (d *Decision) presented(plan *Plan, r *request.Request) bool {
 	}
 }
 
-// ask asks an eligible plan. If it does not decide, the error tells what it
-// would have answered.
+// ask asks an eligible plan. If it does not decide, the error is its answer in case no
+// later plan decides.
 func (p *Pipeline) ask(v *View, r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
 	switch plan.Rules.Security() {
 	case pb.Plan_KEYLESS:
@@ -168,27 +168,27 @@ func (p *Pipeline) askForKey(v *View, r *request.Request, d *Decision, plan *Pla
 	return true, nil
 }
 
-// subscribed decides whether the token's client may use a plan: by what the token
-// lists, if its issuer is trusted for that, else by the subscriptions.
-func (d *Decision) subscribed(v *View, r *request.Request, plan *Plan, said *verdict) error {
-	err := said.subscribed
+// checkSubscription decides whether the token's client may use a plan: by the
+// subscriptions that the token lists, if its issuer is trusted for that, else by the state's.
+func (d *Decision) checkSubscription(v *View, r *request.Request, plan *Plan, assessed *assessment) error {
+	err := assessed.unsubscribed
 	if d.Token.Issuer.SubscriptionClaim() == "" {
-		found, ok := grant(v, d.Token, d.application, plan, said)
+		found, ok := grant(v, d.Token, d.application, plan, assessed)
 		err = authz.Granted(found, ok, r.Now)
 	}
 	d.note(stepSubscription, plan, err)
 	return err
 }
 
-// entitled decides by the subscriptions alone.
+// entitled decides by the state's subscriptions alone.
 func (d *Decision) entitled(v *View, r *request.Request, plan *Plan) error {
 	err := authz.Entitled(v.State, d.application, plan.handle, r.Now)
 	d.note(stepSubscription, plan, err)
 	return err
 }
 
-// unserved is the answer when no plan decides. refusal is the strongest thing
-// that an eligible one said; nil: there was none.
+// unserved is the answer when no plan decides. refusal is the strongest one of the
+// eligible plans; nil: there was none.
 func (d *Decision) unserved(refusal error) error {
 	switch {
 	case refusal != nil:
@@ -227,8 +227,8 @@ func rank(err error) int {
 	}
 }
 
-// restrict applies the plan's restrictions: first what it includes, so that a
-// request for something else does not count.
+// restrict applies the plan's restrictions: first the resources that it includes, so
+// that a request for another one is not counted by the limits.
 func (p *Pipeline) restrict(r *request.Request, d *Decision) error {
 	limits, below := d.Plan.Limits, r.Path[d.Forward.Rest:]
 	err := limits.Permit(r.Method, below)
@@ -249,6 +249,8 @@ func (p *Pipeline) restrict(r *request.Request, d *Decision) error {
 			input.Claims = d.Token.Claims.Map()
 		}
 	}
+	// Not r.Now: limits count in nanoseconds, and an introspection may have taken
+	// seconds since the request began.
 	subject, now := restrict.Subject{Application: d.Application, Address: r.Address}, time.Now().UnixNano()
 	if d.trace == nil {
 		d.Refusal, err = limits.Take(p.counters, subject, input, now)
@@ -259,15 +261,16 @@ func (p *Pipeline) restrict(r *request.Request, d *Decision) error {
 	return err
 }
 
-// shape says how the request goes on.
+// shape fills d.Forward: the fields to strip, the credential to remove, and the fields
+// to set from the token's claims and with the gateway's own JWT.
 func shape(v *View, r *request.Request, d *Decision) (err error) {
 	d.Forward.Strip = d.Api.def.Strip
 	if !d.Plan.ForwardToken {
 		d.Forward.Credential, d.Forward.Strip = d.credential.place, d.Api.def.StripProof
 	}
 	if d.Plan.assertion != nil && d.Token != nil {
-		if said := recall(d.Plan, d.Token); said.signed != nil {
-			err = d.assert(v, said, r.Now)
+		if assessed := assess(d.Plan, d.Token); assessed.signed != nil {
+			err = d.assert(v, assessed, r.Now)
 		}
 	}
 	d.note(stepForward, d.Plan, err)

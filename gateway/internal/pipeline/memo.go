@@ -10,19 +10,20 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/policy/authz"
 )
 
-// verdict is what a plan's rules say of a token's claims, and, if its issuer is
-// trusted for that, what the token says of subscriptions. It follows from
-// nothing but these two, so it is worked out once and remembered with the token
-// (BenchmarkDecide). It ends with the token's place in the cache, and says
-// nothing about any other plan, nor about the same plan compiled anew.
-type verdict struct {
-	err error
+// assessment is what follows from a token's claims and a compiled plan alone: whether
+// the plan's rules allow the token, the fields that the plan sets from it and, if its
+// issuer is trusted for that, whether the token lists a subscription. So it is computed
+// once and remembered with the token, until the token leaves the cache or the plan is
+// compiled again (BenchmarkDecide).
+type assessment struct {
+	err error // why the rules refuse the token; nil: they allow it
 	set []exchange.HeaderValue
 	// signed are these with the gateway's own JWT; nil: there is none.
 	signed *signedFields
-	// subscribed is why the token's own list does not entitle it; nil: it does, or there is no such list.
-	subscribed error
-	granted    atomic.Pointer[granted]
+	// unsubscribed is why the token's list of subscriptions does not entitle it; nil: it
+	// does, or the issuer is not trusted for such a list.
+	unsubscribed error
+	granted      atomic.Pointer[granted]
 }
 
 // granted is what the application that holds the token may do with the plan, by one
@@ -34,7 +35,7 @@ type granted struct {
 	known       bool
 }
 
-// holder finds whose a token is.
+// holder finds the client that a token was issued to.
 func holder(v *View, t *authn.Token) (catalog.ClientRef, bool) {
 	if h := t.HolderMemo().Load(); h != nil && h.Edition == v.edition {
 		return h.Client, h.Known
@@ -47,10 +48,10 @@ func holder(v *View, t *authn.Token) (catalog.ClientRef, bool) {
 	return client, known
 }
 
-// grant finds what a token's application may do with a plan. said is what the
-// plan says of the token.
-func grant(v *View, t *authn.Token, application catalog.Handle, plan *Plan, said *verdict) (catalog.Grant, bool) {
-	if g := said.granted.Load(); g != nil && g.edition == v.edition && g.application == application {
+// grant finds what a token's application may do with a plan. It is remembered in
+// assessed, which is the plan's assessment of the token.
+func grant(v *View, t *authn.Token, application catalog.Handle, plan *Plan, assessed *assessment) (catalog.Grant, bool) {
+	if g := assessed.granted.Load(); g != nil && g.edition == v.edition && g.application == application {
 		return g.grant, g.known
 	}
 	var found catalog.Grant
@@ -59,33 +60,34 @@ func grant(v *View, t *authn.Token, application catalog.Handle, plan *Plan, said
 		found, known = v.State.Grant(application, plan.handle)
 	}
 	if h := t.HolderMemo().Load(); h != nil && h.Edition == v.edition {
-		said.granted.Store(&granted{v.edition, application, found, known})
+		assessed.granted.Store(&granted{v.edition, application, found, known})
 	}
 	return found, known
 }
 
-func recall(plan *Plan, t *authn.Token) *verdict {
+// assess returns the plan's assessment of a token: the remembered one, or a new one.
+func assess(plan *Plan, t *authn.Token) *assessment {
 	if value, ok := t.Recall(plan); ok {
-		if said, ok := value.(*verdict); ok {
-			return said
+		if assessed, ok := value.(*assessment); ok {
+			return assessed
 		}
 	}
-	said := &verdict{err: plan.Rules.Allow(t.Claims)}
-	if said.err == nil {
-		said.set = render(plan.Headers, t.Claims)
-		if plan.assertion != nil && !setsHeader(said.set, plan.assertion.Header) {
-			said.signed = &signedFields{}
+	assessed := &assessment{err: plan.Rules.Allow(t.Claims)}
+	if assessed.err == nil {
+		assessed.set = render(plan.Headers, t.Claims)
+		if plan.assertion != nil && !setsHeader(assessed.set, plan.assertion.Header) {
+			assessed.signed = &signedFields{}
 		}
 	}
 	if claim := t.Issuer.SubscriptionClaim(); claim != "" {
-		said.subscribed = authz.Claimed(t.Claims, claim, plan.Target)
+		assessed.unsubscribed = authz.Claimed(t.Claims, claim, plan.Target)
 	}
-	t.Remember(plan, said)
-	return said
+	t.Remember(plan, assessed)
+	return assessed
 }
 
-// revoked looks a token up in the revocations, unless these are the very ones it
-// was last found clean in: nothing becomes revoked by time alone.
+// revoked looks a token up in the revocations, unless they are the same edition in
+// which it was last found not to be revoked: time alone revokes nothing.
 func revoked(v *View, t *authn.Token, now int64) bool {
 	revocations := v.State.Revocations()
 	if t.RevocationMemo().Load() == revocations.Edition() {

@@ -19,27 +19,27 @@ func (p *Pipeline) askForToken(v *View, r *request.Request, d *Decision, plan *P
 		d.note(stepIssuer, plan, denial.InvalidToken)
 		return false, denial.InvalidToken
 	}
-	said := recall(plan, d.Token)
-	if said.err != nil && errors.Is(said.err, denial.InvalidToken) {
-		d.note(stepRules, plan, said.err)
-		return false, said.err
+	assessed := assess(plan, d.Token)
+	if assessed.err != nil && errors.Is(assessed.err, denial.InvalidToken) {
+		d.note(stepRules, plan, assessed.err)
+		return false, assessed.err
 	}
 	if decides, err := p.confirm(r, d, plan); err != nil {
 		return decides, err
 	}
 	if plan.Rules.NeedsSubscription() && d.Token.Issuer.ValidateSubscription() {
-		if err := d.subscribed(v, r, plan, said); err != nil {
+		if err := d.checkSubscription(v, r, plan, assessed); err != nil {
 			return false, err
 		}
 	}
-	d.note(stepRules, plan, said.err)
-	d.Forward.Set = said.set
-	return true, said.err
+	d.note(stepRules, plan, assessed.err)
+	d.Forward.Set = assessed.set
+	return true, assessed.err
 }
 
-// authenticate validates the credential as the plan's kind says. A bad token ends
-// the matter, unless it may be meant for an OAUTH2 plan: where there is one, a
-// JWT plan has nothing to say about what no issuer that it trusts seems to have made.
+// authenticate validates the credential as the plan's kind says. A bad token decides,
+// unless it may be meant for an OAUTH2 plan: where there is one, a JWT plan decides
+// only about a bad token that names an issuer which it trusts.
 func (p *Pipeline) authenticate(v *View, r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
 	if plan.Introspects != "" {
 		return p.introspect(v, r, d, plan)
@@ -68,20 +68,21 @@ func (p *Pipeline) authenticate(v *View, r *request.Request, d *Decision, plan *
 // verify authenticates a JWT and looks up whose it is.
 func (p *Pipeline) verify(v *View, r *request.Request, d *Decision) error {
 	token, err := p.token(v, r, d)
-	err = d.own(v, r, token, err)
+	err = d.adopt(v, r, token, err)
 	d.note(stepToken, nil, err)
 	return err
 }
 
-// own takes a token that was found genuine, unless it was revoked.
-func (d *Decision) own(v *View, r *request.Request, token *authn.Token, err error) error {
+// adopt makes a genuine token the request's, with its application. The error is the one
+// of its validation, which is passed on, or denial.TokenRevoked.
+func (d *Decision) adopt(v *View, r *request.Request, token *authn.Token, err error) error {
 	if err != nil {
 		return err
 	}
 	if revoked(v, token, r.Now) {
 		return denial.TokenRevoked
 	}
-	// Nothing of what another plan has found before may be left.
+	// What an earlier plan found must not remain.
 	d.Token, d.Application, d.application, d.KeyID, d.sandbox = token, "", 0, "", false
 	if client, ok := holder(v, token); ok {
 		d.Application, d.application = client.Application, client.Handle
@@ -104,9 +105,9 @@ func (p *Pipeline) token(v *View, r *request.Request, d *Decision) (*authn.Token
 	return token, nil
 }
 
-// introspect asks the plan's issuer about the token. That it does not know the
-// token, or cannot be asked, leaves the matter to plans of other issuers; but
-// then nobody is told that the token is bad.
+// introspect asks the plan's issuer about the token. If the issuer does not know the
+// token, or cannot be asked, plans of other issuers may still decide. If none does and
+// an issuer could not be asked, the answer is that one, not that the token is bad.
 func (p *Pipeline) introspect(v *View, r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
 	issuer, ok := v.Keyring.ByID(plan.Introspects)
 	if !ok {
@@ -117,7 +118,7 @@ func (p *Pipeline) introspect(v *View, r *request.Request, d *Decision, plan *Pl
 		return false, nil
 	}
 	token, err := p.inquire(v, r, d, issuer)
-	if err = d.own(v, r, token, err); err == nil {
+	if err = d.adopt(v, r, token, err); err == nil {
 		d.asked = issuer
 	}
 	d.note(stepToken, plan, err)
@@ -136,9 +137,9 @@ func (p *Pipeline) inquire(v *View, r *request.Request, d *Decision, issuer *aut
 	return token, nil
 }
 
-// confirm checks that the token is in the hands that it was given into. A token
+// confirm checks that the caller is the one that the token was issued to. A token
 // whose binding the plan does not offer, or that lacks the one it asks for, may
-// be for another plan. A wrong proof, or none, ends the matter.
+// be for another plan. A wrong proof, or none, decides.
 func (p *Pipeline) confirm(r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
 	bound := &d.Token.Binding
 	required := plan.MTLS == pb.Confirmation_REQUIRED || plan.DPoP == pb.Confirmation_REQUIRED

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/admin"
@@ -353,14 +354,15 @@ func firstOf(texts ...string) string {
 }
 
 // registerTokenCache shows the token cache's totals, which the cache counts itself.
-func registerTokenCache(r prometheus.Registerer, tokens *authn.Authenticator) {
+func registerTokenCache(registry prometheus.Registerer, tokens *authn.Authenticator) {
+	register := promauto.With(registry)
 	total := func(name, help string, value func(authn.Stats) uint64) {
-		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "portcullis_token_cache_" + name, Help: help},
-			func() float64 { return float64(value(tokens.Stats())) }))
+		register.NewCounterFunc(prometheus.CounterOpts{Name: "portcullis_token_cache_" + name, Help: help},
+			func() float64 { return float64(value(tokens.Stats())) })
 	}
 	total("hits_total", "Tokens that were found validated.", func(s authn.Stats) uint64 { return s.Hits })
 	total("misses_total", "Tokens that had to be validated.", func(s authn.Stats) uint64 { return s.Misses })
 	total("evictions_total", "Validated tokens that made room for others.", func(s authn.Stats) uint64 { return s.Evictions })
 	total("negative_hits_total", "Tokens that were found refused.", func(s authn.Stats) uint64 { return s.NegativeHits })
-	registerIntrospection(r, tokens)
+	registerIntrospection(registry, tokens)
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // Metrics are what a Feed counts.
@@ -17,19 +18,16 @@ type Metrics struct {
 	fetches                                 *prometheus.CounterVec
 }
 
-// NewMetrics registers the metrics.
-func NewMetrics(r prometheus.Registerer) *Metrics {
+// NewMetrics registers the metrics; nil keeps them to themselves.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	register := promauto.With(registry)
 	gauge := func(name, help string) prometheus.Gauge {
-		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "portcullis_" + name, Help: help})
-		r.MustRegister(g)
-		return g
+		return register.NewGauge(prometheus.GaugeOpts{Name: "portcullis_" + name, Help: help})
 	}
 	counter := func(name, help string) prometheus.Counter {
-		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "portcullis_" + name, Help: help})
-		r.MustRegister(c)
-		return c
+		return register.NewCounter(prometheus.CounterOpts{Name: "portcullis_" + name, Help: help})
 	}
-	m := &Metrics{
+	return &Metrics{
 		sequence:      gauge("sync_sequence", "Sequence of the log that is in force."),
 		onDisk:        gauge("sync_disk_sequence", "Sequence of the log that the node could start from without the control plane; heartbeats name it."),
 		rejects:       gauge("sync_rejects", "Resources whose last change could not be understood."),
@@ -42,36 +40,35 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		compileFaults: counter("compile_faults_total", "Resources that turned out not to be in force: a definition that this node cannot compile."),
 		diskFaults:    counter("snapshot_disk_faults_total", "Snapshots that could not be read from or written to disk."),
 		journalFaults: counter("journal_faults_total", "Times that applied entries could not be written to or read from the journal."),
-		journalWrites: prometheus.NewHistogram(prometheus.HistogramOpts{
+		journalWrites: register.NewHistogram(prometheus.HistogramOpts{
 			Name: "portcullis_journal_write_seconds", Help: "Time until entries were written to the journal and on disk.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 3, 10),
 		}),
 		badFiles: counter("resource_file_faults_total", "Edits of resource files that were refused."),
-		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
+		fetches: register.NewCounterVec(prometheus.CounterOpts{
 			Name: "portcullis_jwks_fetches_total", Help: "Fetches of key sets, by result.",
 		}, []string{"result"}),
 	}
-	r.MustRegister(m.fetches, m.journalWrites)
-	return m
 }
 
-// Register adds what is computed when it is asked for, so that it is true also
-// while nothing happens.
-func (f *Feed) Register(r prometheus.Registerer) {
+// Register adds the metrics that are computed at each scrape, because they change
+// also while nothing happens.
+func (f *Feed) Register(registry prometheus.Registerer) {
+	register := promauto.With(registry)
 	age := func(name, help string) {
-		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "portcullis_" + name, Help: help},
-			func() float64 { return f.Status().Age.Seconds() }))
+		register.NewGaugeFunc(prometheus.GaugeOpts{Name: "portcullis_" + name, Help: help},
+			func() float64 { return f.Status().Age.Seconds() })
 	}
 	age("snapshot_age_seconds", "Age of the state in force: time since the node last knew it was current; 0 while it is.")
 	age("sync_lag_seconds", "Time since the node last knew itself at the head of the log; 0 while it is.")
 	if f.cfg.Disk != nil {
-		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "portcullis_journal_bytes", Help: "Size of the journals on disk."},
+		register.NewGaugeFunc(prometheus.GaugeOpts{Name: "portcullis_journal_bytes", Help: "Size of the journals on disk."},
 			func() float64 {
 				size, err := f.cfg.Disk.JournalBytes()
 				if err != nil {
 					return math.NaN()
 				}
 				return float64(size)
-			}))
+			})
 	}
 }

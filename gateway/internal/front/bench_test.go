@@ -88,10 +88,7 @@ func BenchmarkDenial(b *testing.B) {
 
 // BenchmarkMetrics counts an answer.
 func BenchmarkMetrics(b *testing.B) {
-	m, err := newMetrics(nil)
-	if err != nil {
-		b.Fatal(err)
-	}
+	m := newMetrics(nil)
 	api := &pipeline.Api{ID: "orders"}
 	m.answered(api, http.StatusOK, time.Millisecond)
 	m.denied(denial.InvalidToken)

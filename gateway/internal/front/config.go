@@ -31,7 +31,7 @@ type Config struct {
 	// view of the moment. Its error is a *denial.Denial, or counts as denial.Internal.
 	Decide func(*request.Request, *pipeline.Decision) error
 	Logger *slog.Logger
-	// Registry takes the metrics of requests.
+	// Registry takes the metrics of requests; nil: they are kept to themselves.
 	Registry prometheus.Registerer
 	// Pages are the gateway's own answers, by path, on every host. Their paths begin
 	// with /.well-known/.
@@ -98,15 +98,11 @@ type Core struct {
 // NewCore makes a Core, and registers its metrics.
 func NewCore(config Config) (*Core, error) {
 	fill(&config)
-	m, err := newMetrics(config.Registry)
-	if err != nil {
-		return nil, err
-	}
 	p, err := newProxies(config.Trusted, config.ClientCertHeader)
 	if err != nil {
 		return nil, err
 	}
-	return &Core{Config: config, metrics: m, ids: newIDs(), proxies: p}, nil
+	return &Core{Config: config, metrics: newMetrics(config.Registry), ids: newIDs(), proxies: p}, nil
 }
 
 func fill(c *Config) {

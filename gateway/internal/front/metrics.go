@@ -1,13 +1,13 @@
 package front
 
 import (
-	"fmt"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
@@ -20,7 +20,8 @@ const (
 	otherApis      = "_other"
 )
 
-// metrics counts answers. Everything that a request needs is resolved before.
+// metrics counts answers. Labels are looked up at an Api's first request, so that later
+// ones only increment.
 type metrics struct {
 	requests *prometheus.CounterVec
 	total    atomic.Uint64
@@ -38,37 +39,30 @@ type metrics struct {
 // classes are the counters of one Api, by the first digit of the status.
 type classes [6]prometheus.Counter
 
-func newMetrics(registry prometheus.Registerer) (*metrics, error) {
+func newMetrics(registry prometheus.Registerer) *metrics {
+	register := promauto.With(registry)
 	m := &metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+		requests: register.NewCounterVec(prometheus.CounterOpts{
 			Name: "portcullis_requests_total",
 			Help: "Requests that were answered, by Api (empty: none was found) and class of status.",
 		}, []string{"api", "status"}),
-		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+		duration: register.NewHistogram(prometheus.HistogramOpts{
 			Name:    "portcullis_request_duration_seconds",
 			Help:    "Time from a request's header section to the begin of its answer.",
 			Buckets: []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}),
-		denials: prometheus.NewCounterVec(prometheus.CounterOpts{
+		denials: register.NewCounterVec(prometheus.CounterOpts{
 			Name: "portcullis_denials_total",
 			Help: "Requests that the gateway refused, by reason.",
 		}, []string{"reason"}),
-		refused: prometheus.NewCounter(prometheus.CounterOpts{
+		refused: register.NewCounter(prometheus.CounterOpts{
 			Name: "portcullis_connections_refused_total",
 			Help: "Connections that were closed at once because their client had too many.",
 		}),
 		apis: map[string]*classes{},
 	}
 	m.outside = m.classes("")
-	if registry == nil {
-		return m, nil
-	}
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.denials, m.refused} {
-		if err := registry.Register(c); err != nil {
-			return nil, fmt.Errorf("register the metrics of requests: %w", err)
-		}
-	}
-	return m, nil
+	return m
 }
 
 func (m *metrics) answered(api *pipeline.Api, status int, took time.Duration) {
@@ -79,8 +73,7 @@ func (m *metrics) answered(api *pipeline.Api, status int, took time.Duration) {
 	m.duration.Observe(took.Seconds())
 }
 
-// of returns the counters of an Api, which it carries with it from the first
-// request on.
+// of returns the counters of an Api. From the first request on they are attached to it.
 func (m *metrics) of(api *pipeline.Api) *classes {
 	if api == nil {
 		return m.outside
@@ -93,8 +86,8 @@ func (m *metrics) of(api *pipeline.Api) *classes {
 	return c
 }
 
-// classes finds or makes the counters under an id. An Api that is compiled anew
-// goes on with those it had.
+// classes finds or makes the counters under an id. An Api that is compiled again keeps
+// its counters.
 func (m *metrics) classes(id string) *classes {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -78,11 +78,12 @@ type Config struct {
 
 	Logger   *slog.Logger         `setting:"-"`
 	Registry *prometheus.Registry `setting:"-"`
-	// Listening is told the two addresses once both listen; may be nil.
+	// Listening is called with the two addresses once both listen; may be nil.
 	Listening func(proxy, admin string) `setting:"-"`
-	// Sized is told the bytes of the state in force, about, when they have changed
-	// much: for a process that sets how much memory it leaves to garbage; may be nil.
-	Sized func(bytes int) `setting:"-"`
+	// OnStateSize is called with the approximate size in bytes of the state in force
+	// when it has changed by a quarter, so that a process can tune its garbage
+	// collection; may be nil.
+	OnStateSize func(bytes int) `setting:"-"`
 	// LookupEnv and ReadFile reach what issuers name for their HMAC secrets.
 	LookupEnv func(string) (string, bool)  `setting:"-"`
 	ReadFile  func(string) ([]byte, error) `setting:"-"`
@@ -247,7 +248,7 @@ func build(cfg Config, addr string) (*node, error) {
 			Upstreams: n.upstreams.Prepare, Secrets: keyset.Secrets{Env: cfg.LookupEnv, File: cfg.ReadFile}, Signer: signer,
 		},
 		Resources: cfg.Resources, Control: cfg.Control, Token: firstOf(cfg.NodeToken, cfg.AdminToken),
-		Connect: connector(cfg), Disk: disk, Sized: cfg.Sized,
+		Connect: connector(cfg), Disk: disk, OnStateSize: cfg.OnStateSize,
 		Counters: func() (uint64, uint64) { return n.front.Totals() },
 	})
 	n.feed.Register(cfg.Registry)

@@ -63,7 +63,7 @@ func (n *node) Run(ctx context.Context, call *cli.Call) error {
 	call.Warn(ctx, logger)
 	n.Logger, n.Registry, n.Version = logger, telemetry.NewRegistry("gateway"), telemetry.Version()
 	n.LookupEnv = call.LookupEnv
-	n.Sized = leaveRoom()
+	n.OnStateSize = tuneGC()
 	n.Listening = func(proxy, admin string) {
 		scheme := "http"
 		if n.TLSCert != "" {

@@ -10,9 +10,9 @@ const (
 	// milliseconds of one processor whatever its size (GODEBUG=gctrace=1).
 	room      = 32 << 20
 	roomShare = 30
-	// What a node needs beside the state.
+	// What a node needs besides the state.
 	baseSize = 8 << 20
-	// While a state is loaded, which grows from nothing.
+	// GOGC while the first state is loaded.
 	loadPercent = 25
 	// Above it memory that was needed for loading goes back to the system at once.
 	largeState = 16 << 20
@@ -20,9 +20,9 @@ const (
 	defaultPercent = 100
 )
 
-// leaveRoom sets how much garbage this process gathers, and returns who adjusts
-// that to the size of the state. GOGC in the environment takes precedence.
-func leaveRoom() func(bytes int) {
+// tuneGC sets GOGC for loading the state, and returns a function that sets it for a
+// state of so many bytes; nil if the environment sets GOGC, which takes precedence.
+func tuneGC() func(bytes int) {
 	if set := debug.SetGCPercent(loadPercent); set != defaultPercent {
 		debug.SetGCPercent(set)
 		return nil

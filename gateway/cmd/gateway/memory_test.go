@@ -13,14 +13,14 @@ func TestRoomPercent(t *testing.T) {
 	}
 }
 
-// Whoever sets GOGC has the last word.
+// GOGC in the environment takes precedence.
 func TestLeaveRoom(t *testing.T) {
 	before := debug.SetGCPercent(77)
 	defer debug.SetGCPercent(before)
-	if leaveRoom() != nil || debug.SetGCPercent(defaultPercent) != 77 {
+	if tuneGC() != nil || debug.SetGCPercent(defaultPercent) != 77 {
 		t.Error("a percentage that was set is not kept")
 	}
-	adjust := leaveRoom()
+	adjust := tuneGC()
 	if got := debug.SetGCPercent(loadPercent); adjust == nil || got != loadPercent {
 		t.Fatalf("%d while loading", got)
 	}

@@ -23,7 +23,7 @@ import (
 // maxKeys bounds the keys of one file: the one that signs and those that did or will.
 const maxKeys = 8
 
-// Signer signs with one key and publishes it, and others beside it. It is
+// Signer signs with one key and publishes it and others. It is
 // immutable and safe for concurrent use.
 type Signer struct {
 	private crypto.Signer

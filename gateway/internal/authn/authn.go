@@ -37,7 +37,7 @@ type Config struct {
 	Proofs int
 	// Verifications is how many signatures are checked at a time. Default: one per processor.
 	Verifications int
-	// OnUnknownKey is told the id of an issuer whose token names a key that is not
+	// OnUnknownKey is called with the id of an issuer whose token names a key that is not
 	// there, at most once in 10 s per issuer. It must not block. Nil: nobody asks.
 	OnUnknownKey func(issuerID string)
 }
@@ -125,7 +125,7 @@ func (a *Authenticator) Token(ring *Keyring, compact []byte, now int64) (*Token,
 				a.hits.Add(1)
 				a.positive.remove(hash, compact)
 				return nil, denial.TokenExpired
-			default: // validated anew
+			default: // validated again
 			}
 		}
 		a.positive.remove(hash, compact)

@@ -19,7 +19,7 @@ type Binding struct {
 	ByCertificate bool
 }
 
-// Bound tells whether the token is bound to anything.
+// Bound reports whether the token is bound to anything.
 func (b *Binding) Bound() bool { return b.ByCertificate || b.Key != "" }
 
 // Matches reports whether the token is bound to this certificate; to nil it never is.

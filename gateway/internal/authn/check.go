@@ -11,7 +11,7 @@ import (
 
 // Failure says why a token is refused. The zero value: it is not.
 type Failure struct {
-	// Denial is what the caller is told.
+	// Denial is the caller's answer.
 	Denial *denial.Denial
 	// Reason is for the operator. It holds nothing of the token and no secret.
 	Reason string

@@ -2,7 +2,7 @@
 // says whose it is. What the token may do is another step's question.
 //
 // A token that was validated is remembered by its exact bytes, together with the
-// *Issuer it was validated under. An Issuer is compiled anew whenever its settings
+// *Issuer it was validated under. An Issuer is compiled again whenever its settings
 // or its keys change, and a Keyring is a set of Issuers; so one comparison of
 // pointers tells that a remembered token still stands on what is in force. Dates
 // are checked on every use.

@@ -52,7 +52,7 @@ func (a *Authenticator) Introspect(ring *Keyring, issuer *Issuer, compact []byte
 				a.askedHits.Add(1)
 				a.asked.remove(hash, compact)
 				return nil, denial.TokenExpired
-			default: // asked anew
+			default: // asked again
 			}
 		}
 		a.asked.remove(hash, compact)

@@ -89,7 +89,7 @@ func (r *Keyring) Issuer(iss string) (*Issuer, bool) {
 	return issuer, ok
 }
 
-// has tells whether exactly this compiled issuer is in force.
+// has reports whether exactly this compiled issuer is in force.
 func (r *Keyring) has(issuer *Issuer) bool { _, ok := r.members[issuer]; return ok }
 
 // isForeignType tells the kinds of token that have a type of their own and are

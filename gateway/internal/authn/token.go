@@ -26,7 +26,7 @@ type Token struct {
 	// Binding is what the token is bound to.
 	Binding Binding
 
-	askAgain int64 // when an introspected token must be asked about anew
+	askAgain int64 // when an introspected token must be asked about again
 	keyUntil int64 // last second the key may be used; 0: no bound
 	clean    atomic.Pointer[catalog.Edition]
 	seen     atomic.Pointer[catalog.Edition]
@@ -74,7 +74,7 @@ func (t *Token) RevocationMemo() *atomic.Pointer[catalog.Edition] { return &t.cl
 // keep a state in memory.
 func (t *Token) HolderMemo() *atomic.Pointer[Holder] { return &t.holder }
 
-// Settled tells whether it has been asked about the same edition before. While
+// Settled reports whether it has been asked about the same edition before. While
 // resources change faster than a token comes back, nothing is worth remembering.
 func (t *Token) Settled(edition *catalog.Edition) bool {
 	if t.seen.Load() == edition {
@@ -141,5 +141,5 @@ type state uint8
 const (
 	live state = iota
 	expired
-	doubtful // to be validated anew
+	doubtful // to be validated again
 )

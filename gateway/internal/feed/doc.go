@@ -6,12 +6,12 @@
 // never from "now". Each batch of entries is folded, compiled and swapped in
 // with one atomic store; a request that has loaded a view goes on with it.
 //
-// What a node has applied is written to a journal beside its snapshots, and its
-// heartbeats name what is on disk: what it says is in force, it has in force after
-// a sudden end, too.
+// What a node has applied is written to a journal next to its snapshots, and its
+// heartbeats name what is on disk: what it reports to be in force is in force after a
+// crash, too.
 //
 // What cannot be trusted is never served and what is served is never thrown
-// away: a gap, another founding, a state whose hash differs from the control
+// away: a gap, another epoch, a state whose hash differs from the control
 // plane's lead to a new snapshot, taken after a random pause while the old state
 // goes on serving; with the control plane or NATS away the node serves what it
 // has and says STALE.

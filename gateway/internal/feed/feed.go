@@ -42,8 +42,9 @@ type Config struct {
 	// Disk is where snapshots and journals are kept; nil: nowhere.
 	Disk *snapshot.Dir
 
-	// Sized is told the bytes of the state when they have changed by a quarter; may be nil.
-	Sized func(bytes int)
+	// OnStateSize is called with the state's size in bytes when it has changed by a
+	// quarter; may be nil.
+	OnStateSize func(bytes int)
 
 	// Counters are the totals that heartbeats report.
 	Counters func() (requests, denials uint64)
@@ -61,7 +62,7 @@ type Feed struct {
 	state   *catalog.State
 	fetched map[string]*pb.KeySet // fetched by the node itself, by issuer
 	history ring
-	sized   int // bytes of the state, as last told
+	sized   int // bytes of the state, as last passed to OnStateSize
 
 	fetcher *jwks.Fetcher
 	status  status
@@ -71,14 +72,14 @@ type Feed struct {
 	recorder  *recorder     // nil: nothing is kept on disk
 	loaded    saved         // the snapshot that was loaded from disk
 	unsaved   chan struct{} // of capacity 1: the state has changed since it was saved
-	beat      chan struct{} // of capacity 1: somebody waits for a heartbeat
+	beat      chan struct{} // of capacity 1: a heartbeat is due at once
 	following atomic.Pointer[follow]
 }
 
 // follow is one run of following the log; ending it with a cause makes the next one.
 type follow struct{ end context.CancelCauseFunc }
 
-// New prepares a Feed; Run makes it work.
+// New makes a Feed; Run runs it.
 func New(cfg Config) *Feed {
 	f := &Feed{
 		cfg: cfg, fetched: map[string]*pb.KeySet{},
@@ -165,7 +166,7 @@ func (f *Feed) installLocked(s *catalog.State, touched []Touch) error {
 	if issuersTouched(touched) {
 		f.fetcher.SetIssuers(f.fetchableIssuers(s))
 	}
-	f.tellSize(s.Size())
+	f.reportSize(s.Size())
 	signal(f.unsaved)
 	return nil
 }
@@ -184,7 +185,7 @@ func (f *Feed) compileLocked(s *catalog.State, touched []Touch) error {
 		faults = append(faults, Fault{r.Ref, r.Sequence, r.Reason})
 	}
 	sortFaults(faults)
-	f.faults.Store(&faults) // before the view: who sees the position sees the faults
+	f.faults.Store(&faults) // before the view: a reader of the new view sees its faults
 	f.view.Store(view)
 	f.cfg.Metrics.notInForce.Set(float64(len(faults)))
 	f.cfg.Metrics.rejects.Set(float64(len(s.Rejects())))
@@ -194,12 +195,12 @@ func (f *Feed) compileLocked(s *catalog.State, touched []Touch) error {
 	return nil
 }
 
-func (f *Feed) tellSize(size int) {
-	if f.cfg.Sized == nil || size > f.sized*3/4 && size < f.sized*5/4 {
+func (f *Feed) reportSize(size int) {
+	if f.cfg.OnStateSize == nil || size > f.sized*3/4 && size < f.sized*5/4 {
 		return
 	}
 	f.sized = size
-	f.cfg.Sized(size)
+	f.cfg.OnStateSize(size)
 }
 
 func issuersTouched(touched []Touch) bool {

@@ -273,7 +273,7 @@ func (f *fleet) node(dir string) *node {
 	return start(f.T, cfg)
 }
 
-// live tells whether the node would let the subscription's calls through.
+// live reports whether the node would let the subscription's calls through.
 func (n *node) live() bool {
 	v := n.View()
 	if v == nil {
@@ -460,7 +460,7 @@ func TestMayReplace(t *testing.T) {
 	}
 }
 
-// A head that the log does not deliver: the consumer is made anew, then the state.
+// A head that the log does not deliver: the consumer is replaced, then the state.
 func TestSilentConsumer(t *testing.T) {
 	f := newFleet(t)
 	f.applyWorld()
@@ -558,7 +558,7 @@ func TestBadFilesAtTheStart(t *testing.T) {
 	}
 }
 
-// open tells whether a request without a credential would go through.
+// open reports whether a request without a credential would go through.
 func (n *node) open(t *testing.T) bool {
 	t.Helper()
 	v := n.View()

@@ -25,7 +25,7 @@ const (
 	// directory, such as a log, may never be quiet.
 	settle     = 50 * time.Millisecond
 	settleMost = 500 * time.Millisecond
-	// Some file systems tell of no changes: look by ourselves, too.
+	// Some file systems report no changes, so the files are also read this often.
 	lookEvery = 2 * time.Second
 )
 
@@ -107,7 +107,7 @@ func (f *Feed) readFiles(ctx context.Context, last []string) ([]string, error) {
 	if err != nil {
 		return contents, err
 	}
-	// Every reading is a place in a log of its own, so that positions move on.
+	// Every reading gets the next sequence, as if it were an entry of a log.
 	p := catalog.Position{Sequence: 1}
 	if old := f.current(); old != nil {
 		p.Sequence = old.Position().Sequence + 1

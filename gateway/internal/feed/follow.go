@@ -71,8 +71,9 @@ func (f *Feed) follow(ctx context.Context, bus *stream.Bus) {
 		if ctx.Err() != nil {
 			return
 		}
-		// A snapshot that does not help is not taken again and again: only a node
-		// that has followed for a while begins to count anew.
+		// A snapshot that does not help is taken again only after longer and longer
+		// pauses: failures are counted from zero only once the node has followed for
+		// a while.
 		if time.Since(began) > f.timing.calm {
 			failures = 0
 		}
@@ -92,7 +93,7 @@ func (f *Feed) follow(ctx context.Context, bus *stream.Bus) {
 	}
 }
 
-// needsSnapshot tells whether the state on hand does not fit the log.
+// needsSnapshot reports whether err says that the state does not fit the log.
 func needsSnapshot(err error) bool {
 	_, gap := errors.AsType[*stream.GapError](err)
 	_, asked := errors.AsType[*resyncError](err)
@@ -154,7 +155,7 @@ func (f *Feed) applyBatch(batch []stream.Message, breath *breather) error {
 	return f.apply(batch, breath)
 }
 
-// apply folds entries and swaps the view once.
+// apply folds entries, compiles the new state and swaps the view, once for all of them.
 func (f *Feed) apply(batch []stream.Message, breath *breather) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -11,18 +11,18 @@ import (
 
 const beatEvery = time.Second
 
-// timing is how patient a node is.
+// timing are the periods after which a node that is not current acts.
 type timing struct {
 	// The control plane says its head each second; after this much silence the
 	// node cannot know whether it is current.
 	silent time.Duration
-	// A consumer that lags behind a known head for this long is made anew,
+	// A consumer that lags behind a known head for this long is replaced,
 	renew time.Duration
-	// and after this the state is.
+	// and after this the state, by a new snapshot.
 	resync time.Duration
 	// A resync is put off by up to this, so that a fleet does not ask all at once.
 	jitter time.Duration
-	// A node that has followed the log for this long is well.
+	// A node that has followed the log for this long counts failures from zero again.
 	calm time.Duration
 }
 
@@ -30,7 +30,8 @@ func defaultTiming() timing {
 	return timing{silent: 10 * time.Second, renew: 3 * time.Second, resync: 10 * time.Second, jitter: 2 * time.Second, calm: time.Minute}
 }
 
-// headSeen takes a control-plane replica's head.
+// headSeen compares the state with the head of a control-plane replica, and ends the
+// following if they are of different epochs or differ in their hash.
 func (f *Feed) headSeen(h *pb.Head) {
 	s := f.current()
 	if s == nil {
@@ -39,7 +40,7 @@ func (f *Feed) headSeen(h *pb.Head) {
 	p := s.Position()
 	switch {
 	case h.GetEpoch() < p.Epoch:
-		// A replica that slept through the founding of our epoch.
+		// A replica that does not know yet that our epoch has begun.
 		f.cfg.Metrics.oldHeads.Inc()
 		return
 	case h.GetEpoch() > p.Epoch || h.GetFounding() != p.EpochID:
@@ -58,7 +59,9 @@ func (f *Feed) headSeen(h *pb.Head) {
 	}
 }
 
-// watchHeads sees to it that a node which knows itself behind does something about it.
+// watchHeads looks each second how far the node is behind: without a connection, or
+// a head for 10 s, it is STALE; behind for 3 s it gets a new consumer, for 10 s a new
+// snapshot (defaultTiming).
 func (f *Feed) watchHeads(ctx context.Context) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
@@ -91,13 +94,13 @@ func (f *Feed) connected() bool {
 
 // endFollowing makes the follower stop with this error.
 func (f *Feed) endFollowing(cause error) {
-	if f := f.following.Load(); f != nil {
-		f.end(cause)
+	if following := f.following.Load(); following != nil {
+		following.end(cause)
 	}
 }
 
-// beatHeart reports to the control plane each second, at once when somebody waits,
-// and a last time when the node has left.
+// beatHeart sends a heartbeat to the control plane each second, at once when one is
+// due, and a last time when the node has left.
 func (f *Feed) beatHeart(ctx context.Context, bus *stream.Bus) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
@@ -143,14 +146,14 @@ func (f *Feed) heartbeat() *pb.Heartbeat {
 		hb.Epoch, hb.Sequence = p.Epoch, p.Sequence
 		faults := f.notInForce()
 		hb.RejectCount = uint32(len(faults))
-		for _, f := range faults[:min(len(faults), maxReported)] {
+		for _, fault := range faults[:min(len(faults), maxReported)] {
 			hb.Rejects = append(hb.Rejects, &pb.Reject{
-				Kind: f.Ref.Kind.String(), Id: f.Ref.ID, Sequence: f.Sequence, Reason: f.Reason,
+				Kind: fault.Ref.Kind.String(), Id: fault.Ref.ID, Sequence: fault.Sequence, Reason: fault.Reason,
 			})
 		}
 	}
 	return hb
 }
 
-// A heartbeat names this many rejects at most.
+// maxReported is how many rejects a heartbeat names at most.
 const maxReported = 20

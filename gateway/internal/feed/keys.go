@@ -8,8 +8,9 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 )
 
-// UnknownKey is told of a token whose `kid` its issuer's keys do not have. The
-// caller sees to it that this happens once per issuer and 10 s at most.
+// UnknownKey has an issuer's keys fetched because a token names a `kid` that they do not
+// have: by the control plane, else by the node itself. It is called at most once in 10 s
+// for each issuer.
 func (f *Feed) UnknownKey(issuer string) {
 	if len(f.cfg.Resources) == 0 && f.connected() && f.status.get() == pb.Heartbeat_LIVE {
 		if bus := f.bus.Load(); bus != nil {

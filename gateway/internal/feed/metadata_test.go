@@ -67,7 +67,7 @@ jwt: {issuers: [acme]}
 
 const metadataPath = "/.well-known/oauth-protected-resource/orders"
 
-// The metadata tells of issuers, so it is made anew when one of them changes.
+// The metadata tells of issuers, so it is made again when one of them changes.
 func TestMetadataFollowsTheIssuers(t *testing.T) {
 	c := &Compiler{Upstreams: fast.NewPool().Prepare}
 	s := folded(t, catalog.Empty(), 1, describedWorld)

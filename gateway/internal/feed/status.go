@@ -12,7 +12,7 @@ import (
 
 var errRenew = errors.New("the consumer is silent although the log has moved on")
 
-// status is what a node says of itself.
+// status is what a node knows about how current its state is.
 type status struct {
 	resyncs atomic.Uint64
 	left    atomic.Bool
@@ -20,8 +20,8 @@ type status struct {
 	mu          sync.Mutex
 	state       pb.Heartbeat_State
 	position    catalog.Position
-	head        uint64    // the highest head heard of
-	headAt      time.Time // when a head was last heard
+	head        uint64    // the highest head received
+	headAt      time.Time // when a head was last received
 	atHead      time.Time // when the node last knew itself at the head
 	behindSince time.Time // zero: not behind
 	target      uint64    // the head that was news when the node was first behind it
@@ -48,7 +48,7 @@ type Status struct {
 	NotInForce []Fault
 }
 
-// Status tells how current the node is.
+// Status returns how current the node is.
 func (f *Feed) Status() Status {
 	now := time.Now()
 	s := Status{State: f.status.get(), Age: f.status.lag(now), Behind: f.status.entriesBehind(), Ready: f.View() != nil && f.status.isSettled(now, f.started)}
@@ -65,7 +65,7 @@ func (f *Feed) notInForce() []Fault {
 	return nil
 }
 
-// Drain says that the node is about to end. Nothing else is said from then on.
+// Drain makes the node's state DRAINING, for good: it is about to end.
 func (f *Feed) Drain() {
 	f.status.mu.Lock()
 	f.status.state = pb.Heartbeat_DRAINING
@@ -73,8 +73,9 @@ func (f *Feed) Drain() {
 	signal(f.beat)
 }
 
-// Leave says that the last request has been answered and none will be decided any
-// more. When Run ends, the control plane is told, and waits for this node no longer.
+// Leave notes that the last request has been answered and that no other will be decided.
+// When Run ends, a last heartbeat says so, and the control plane stops waiting for this
+// node.
 func (f *Feed) Leave() { f.status.left.Store(true) }
 
 func (s *status) entriesBehind() uint64 {
@@ -107,8 +108,8 @@ func (s *status) followed(goal uint64) {
 	s.reach()
 }
 
-// A node that has a state from disk waits this long for the newest one before it
-// says that it is ready; it serves whoever asks all the same.
+// settleTime is how long a node that has a state from disk waits for the newest one
+// before it reports that it is ready. It serves requests in the meantime, too.
 const settleTime = 3 * time.Second
 
 func (s *status) isSettled(now, started time.Time) bool {
@@ -117,7 +118,7 @@ func (s *status) isSettled(now, started time.Time) bool {
 	return s.settled || s.state == pb.Heartbeat_LIVE || now.Sub(started) > settleTime
 }
 
-// settle notes that there is no use in waiting for a newer state.
+// settle notes that a newer state cannot be had now, so that waiting ends.
 func (s *status) settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,7 +155,8 @@ func (s *status) staleIfLive() {
 	}
 }
 
-// liveIfStale is true if the node has come back to the head just now.
+// liveIfStale makes a STALE state that has reached the head LIVE, and reports whether
+// it did.
 func (s *status) liveIfStale() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,8 +187,8 @@ func (s *status) headSeen(head, applied uint64, now time.Time) {
 	s.compare(now)
 }
 
-// compare times how long one and the same head has not been reached. A node that
-// comes on, but is always a little behind, is not stuck.
+// compare measures for how long one and the same head has not been reached. A node that
+// makes progress, but is always a little behind, is not stuck.
 func (s *status) compare(now time.Time) {
 	switch {
 	case s.position.Sequence >= s.head:
@@ -204,7 +206,7 @@ func (s *status) resynced(now time.Time) {
 }
 
 // behind is for how long a later head than ours has been known, and for how
-// long no head has been heard.
+// long no head has been received.
 func (s *status) behind(now time.Time) (behind, silent time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -217,8 +219,8 @@ func (s *status) behind(now time.Time) (behind, silent time.Duration) {
 // currentAt is when the state was last known to be current.
 func (s *status) currentAt(now time.Time) time.Time { return now.Add(-s.lag(now)) }
 
-// lag is the time since the node last knew itself current; 0 while it is. The
-// head is told each second only, so a live node that heard it a moment ago is.
+// lag is the time since the node last knew itself current; 0 while it is. Heads
+// come once a second, so a LIVE node is current for two seconds after it reached one.
 func (s *status) lag(now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

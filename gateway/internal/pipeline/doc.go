@@ -1,4 +1,4 @@
-// Package pipeline decides about a request: it is where the steps meet.
+// Package pipeline decides about a request, step by step.
 //
 //	match → credential → plans in order: authenticate, revocation, subscription, rules → restrict
 //
@@ -14,7 +14,7 @@
 // key, Authorization: DPoP brings a token, too (RFC 9449 section 7.1). Two of
 // them, or one of them twice, is denial.InvalidRequest, and so is a bearer token
 // that is none by the characters it has. Where an Api takes tokens only from elsewhere, a bearer
-// token alone is not looked at, but beside the other it is a second credential.
+// token alone is not looked at, but together with the other it is a second credential.
 // An Authorization field of another scheme, or an empty one, is no credential.
 //
 // # Which plan decides
@@ -23,8 +23,8 @@
 // OAuth2, API key, keyless, and within a kind by their `order`, then their id.
 // A plan is eligible if the request brought its kind of credential and its
 // selection_rule holds. The first eligible plan that trusts the verified
-// credential and has a live subscription of the client decides: when the token
-// lacks a scope it asks for, that is the answer, whatever later plans would say.
+// credential and has an active subscription of the client decides: when the token
+// lacks a scope it asks for, that is the answer, without a look at later plans.
 //
 // Where an Api has OAUTH2 plans, a JWT plan judges only what an issuer that it
 // trusts has made, or seems to have made: a bad token of such an issuer is
@@ -52,8 +52,8 @@
 // only requests that bring no credential of a kind that another serving plan of
 // the Api takes, whether that plan is eligible or not.
 //
-// When no plan decides, the answer is the most telling of what the eligible
-// ones said: the subscription is not active, there is none, the credential is
+// When no plan decides, the answer is the most telling of the eligible
+// ones' answers: the subscription is not active, there is none, the credential is
 // not for them; or that a credential is needed.
 //
 // # Explain

@@ -4,8 +4,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 )
 
-// Page is an answer that is there beforehand, for everybody who asks for it with
-// GET or HEAD. Immutable.
+// Page is a prepared answer to GET and HEAD, the same for every caller. Immutable.
 type Page struct {
 	ContentType string
 	Body        []byte

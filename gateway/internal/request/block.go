@@ -10,7 +10,7 @@ const (
 	// Plain fields are sent on.
 	Plain Kind = iota
 	// Host, ContentLength, TransferEncoding, Connection and Expect are the
-	// fields of those names: read here, and written anew for the next hop.
+	// fields of those names: read here, and written again for the next hop.
 	Host
 	ContentLength
 	TransferEncoding

@@ -19,7 +19,7 @@ type Request struct {
 	Method []byte
 	// Host in the form that CanonicalHost gives: lower case, no port.
 	Host []byte
-	// Port is what the authority names beside the host; 0: the scheme's default.
+	// Port is the authority's port; 0: the scheme's default.
 	Port uint16
 	// Secure: the client speaks TLS, to us or to a trusted proxy that says so.
 	Secure bool

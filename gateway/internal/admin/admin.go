@@ -43,8 +43,9 @@ type Status struct {
 type Fault struct {
 	// Resource is "plan/gold".
 	Resource string `json:"resource"`
-	// Sequence is that of the change since when; 0: it came with a snapshot or a file.
-	Sequence uint64 `json:"sequence"`
+	// Sequence is that of the change since when; 0, which is left out: since before
+	// the node started, or it came from a file.
+	Sequence uint64 `json:"sequence,omitempty"`
 	Reason   string `json:"reason"`
 }
 

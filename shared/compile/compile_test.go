@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -175,6 +176,7 @@ func TestApiFaults(t *testing.T) {
 		"a limit of nothing":     {plan("security: KEYLESS\nrestrictions: {quota: {period: 1h}}"), "plan/gold: restrictions.quota.requests: "},
 		"a limit without period": {plan("security: KEYLESS\nrestrictions: {quota: {requests: 1}}"), "plan/gold: restrictions.quota.period: "},
 		"a limit's key":          {plan("security: KEYLESS\nrestrictions: {quota: {requests: 1, period: 1h, key: 'request.'}}"), "plan/gold: restrictions.quota.key: "},
+		"a header twice":         {plan("security: JWT\njwt: {issuers: [acme], claims_to_headers: [{claim: sub, header: X-Q}], backend_jwt: {claim: b, header: x-q}}"), "plan/gold: jwt.backend_jwt.header: "},
 		"a pattern":              {plan("security: KEYLESS\nrestrictions: {resource_filter: {deny: [{path: v1}]}}"), "plan/gold: restrictions.resource_filter.deny[0].path: "},
 		"a reserved path":        {replaced("context_path: /orders", "context_path: /.well-known/portcullis/x"), "api/orders: context_path: "},
 	} {
@@ -241,5 +243,15 @@ func TestFieldsOfALaterSchema(t *testing.T) {
 	}
 	if faults := compile.Check(&pb.Plan{Id: "gold", Api: "orders", Security: 17}); !strings.HasPrefix(faults.Error(), "security: has the value 17") {
 		t.Errorf("an unknown kind of plan: %v", faults)
+	}
+}
+
+// Limits of less than a second are limits.
+func TestShortMaxLifetime(t *testing.T) {
+	for d, want := range map[time.Duration]int64{0: 0, 1: 1, 999 * time.Millisecond: 1, time.Second: 1, 1500 * time.Millisecond: 2} {
+		compiled, faults := compile.NewIssuer(issuer(func(m *pb.Issuer) { m.MaxLifetime = durationpb.New(d) }), nil, keyset.Secrets{})
+		if len(faults) > 0 || compiled.MaxLifetime != want {
+			t.Errorf("%s: %+v, %v, want %d", d, compiled, faults, want)
+		}
 	}
 }

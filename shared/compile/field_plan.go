@@ -72,6 +72,9 @@ func (c *checker) jwt(at string, j *pb.JwtSettings) {
 	if b := j.GetBackendJwt(); b != nil {
 		c.text(at+".backend_jwt.claim", b.GetClaim(), true)
 		c.header(at+".backend_jwt.header", b.GetHeader())
+		if seen[strings.ToLower(b.GetHeader())] {
+			c.bad(at+".backend_jwt.header", "claims_to_headers sets %q, too", b.GetHeader())
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
@@ -71,7 +72,7 @@ func NewIssuer(m *pb.Issuer, fetched *pb.KeySet, secrets keyset.Secrets) (*Issue
 		Audiences:            slices.Clone(m.GetAudiences()),
 		ClientIDClaims:       slices.Clone(m.GetClientIdClaims()),
 		ClockSkew:            m.GetClockSkew().GetSeconds(),
-		MaxLifetime:          m.GetMaxLifetime().GetSeconds(),
+		MaxLifetime:          wholeSeconds(m.GetMaxLifetime()),
 		SubscriptionClaim:    m.GetSubscriptionClaim(),
 		RequireExpiry:        m.RequireExpiry == nil || m.GetRequireExpiry(),
 		IntrospectedExpiry:   m.GetRequireExpiry(),
@@ -91,6 +92,11 @@ func NewIssuer(m *pb.Issuer, fetched *pb.KeySet, secrets keyset.Secrets) (*Issue
 		i.Mappings = append(i.Mappings, token.Mapping{Remote: cm.GetRemote(), Local: cm.GetLocal()})
 	}
 	return i, nil
+}
+
+// wholeSeconds rounds up: a limit of less than a second is not none.
+func wholeSeconds(d *durationpb.Duration) int64 {
+	return int64((d.AsDuration() + time.Second - 1) / time.Second)
 }
 
 func (c *checker) issuer(m *pb.Issuer) {

@@ -142,6 +142,9 @@ func ReadEnv(name string, secrets Secrets) (text string, err error) {
 	if name == "" {
 		return "", errors.New("env is empty")
 	}
+	if strings.ContainsAny(name, "=\x00") {
+		return "", fmt.Errorf("%q cannot be the name of an environment variable", name)
+	}
 	if secrets.Env == nil {
 		return "", nil
 	}

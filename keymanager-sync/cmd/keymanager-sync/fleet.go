@@ -109,7 +109,11 @@ func showRejects(out io.Writer, f api.Fleet) error {
 		for _, r := range n.Rejects {
 			kind := strings.ToLower(strings.TrimPrefix(r.Kind, "KIND_"))
 			reason := strings.Join(strings.Fields(r.Reason), " ")
-			fmt.Fprintf(&b, "\nNOT IN FORCE on %s since sequence %d: %s/%s\n  %s\n", n.ID, r.Sequence, kind, r.ID, cli.Printable(reason))
+			since := "before its start"
+			if r.Sequence > 0 {
+				since = fmt.Sprintf("sequence %d", r.Sequence)
+			}
+			fmt.Fprintf(&b, "\nNOT IN FORCE on %s since %s: %s/%s\n  %s\n", n.ID, since, kind, r.ID, cli.Printable(reason))
 		}
 		if more := n.RejectCount - len(n.Rejects); more > 0 {
 			fmt.Fprintf(&b, "\nand %d more on %s\n", more, n.ID)

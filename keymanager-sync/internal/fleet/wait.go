@@ -43,6 +43,9 @@ type Change struct {
 	// and what holds that, such as the Api of a changed plan. A node that has reached
 	// Sequence and still rejects one of them does not have the change in force.
 	Concerns []catalog.Ref
+	// Unchanged: the write changed nothing, and Sequence is that of somebody else's
+	// change. Only what it concerns counts.
+	Unchanged bool
 }
 
 // WaitApplied returns when all live nodes have applied the change, or when ctx
@@ -145,7 +148,7 @@ func rejectsOf(b *pb.Heartbeat, change Change) []*pb.Reject {
 	for _, r := range b.GetRejects() {
 		oldest = min(oldest, r.GetSequence())
 		ref := RefOf(r)
-		if r.GetSequence() == change.Sequence || slices.Contains(change.Concerns, ref) {
+		if r.GetSequence() == change.Sequence && !change.Unchanged || slices.Contains(change.Concerns, ref) {
 			found = append(found, r)
 		}
 	}

@@ -154,3 +154,36 @@ func TestRemoveANode(t *testing.T) {
 		t.Errorf("after the removal: %s", body)
 	}
 }
+
+// A write that changes nothing waits at the newest change, which may be somebody
+// else's: what that could not put in force is not this one's fault.
+func TestNothingChangedBesideWhatFailed(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	c.seed()
+	node := c.current("gw-1")
+	stop := c.keepBeating(func() []*pb.Heartbeat {
+		node.Sequence = c.store.State().Position().Sequence
+		node.Rejects = []*pb.Reject{{Kind: "KIND_ISSUER", Id: "other", Sequence: node.GetSequence(), Reason: "no such variable"}}
+		node.RejectCount = 1
+		return []*pb.Heartbeat{node}
+	})
+	defer stop()
+	same := c.must(http.StatusOK, "GET", "/v1/plans/gold", "").body
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		a := c.call("PUT", "/v1/plans/gold?wait=fleet&timeout=10s", same)
+		got := a.header.Get("Portcullis-Fleet")
+		if got == "in_force; nodes=1" && a.status == http.StatusOK {
+			break
+		}
+		if time.Now().After(end) || strings.Contains(got, "not_in_force") {
+			t.Fatalf("%d, Portcullis-Fleet: %s", a.status, got)
+		}
+	}
+	a := c.call("POST", "/v1/subscriptions/mobile-gold/pause?wait=fleet&timeout=10s", "")
+	contains(t, a.header.Get("Portcullis-Fleet"), "not_in_force")
+	body := c.call("POST", "/v1/apis/orders/rollback", `{"revision": 1}`)
+	if body.status != http.StatusBadRequest {
+		t.Errorf("a body that nobody reads: %d %s", body.status, body.body)
+	}
+}

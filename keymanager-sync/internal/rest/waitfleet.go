@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/command"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/fleet"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/ledger"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
@@ -107,10 +108,30 @@ func rejectedName(r *pb.Reject) string {
 }
 
 // changeOf is what the fleet is asked about a write.
-func changeOf(result ledger.Result) fleet.Change {
+func changeOf(cmd command.Command, result ledger.Result) fleet.Change {
+	if len(result.Changes) == 0 && !result.Repeated {
+		return fleet.Change{Epoch: result.Epoch, Sequence: result.Sequence, Concerns: asked(cmd, result), Unchanged: true}
+	}
 	return fleet.Change{
 		Epoch: result.Epoch, Sequence: result.Sequence, Concerns: concerns(nil, result),
 	}
+}
+
+// asked are the resources that a command names, with what they are a part of.
+func asked(cmd command.Command, result ledger.Result) []catalog.Ref {
+	var named []*pb.Change
+	name := func(ref catalog.Ref) { named = append(named, &pb.Change{Kind: ref.Kind, Id: ref.ID}) }
+	switch c := cmd.(type) {
+	case command.Apply:
+		for _, r := range c.Resources {
+			name(refOf(r))
+		}
+	case command.Replace:
+		name(refOf(c.Resource))
+	case command.Step:
+		name(c.Ref)
+	}
+	return concerns(nil, ledger.Result{Changes: named, State: result.State})
 }
 
 // concerns adds the resources that a write is in force with: those it changed that

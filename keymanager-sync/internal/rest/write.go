@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -71,7 +72,7 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request, wr writing, cmd 
 	if !wr.wait {
 		return result, false, nil
 	}
-	text, behind := s.waitFleet(r.Context(), wr.timeout, changeOf(result))
+	text, behind := s.waitFleet(r.Context(), wr.timeout, changeOf(cmd, result))
 	w.Header().Set("Portcullis-Fleet", text)
 	return result, behind, nil
 }
@@ -191,6 +192,11 @@ func (s *Server) step(kind pb.Kind, verb string) action {
 		wr, err := startWrite(r, known...)
 		if err != nil {
 			return err
+		}
+		if text, err := readBody(w, r); err != nil {
+			return err
+		} else if len(bytes.TrimSpace(text)) > 0 {
+			return badRequest("a step takes no body (hint: parameters are in the query, as in rollback?revision=1)")
 		}
 		revision, err := wr.params.number("revision", 0, 1, 1<<63)
 		if err != nil {

@@ -1,7 +1,7 @@
 // Package admin serves what operators ask a node: is it alive, is it ready, its
 // metrics, and why it would decide about a request as it would.
 //
-// It listens where it is told, and nowhere else. It asks for no credential: the
+// It listens on its configured address only. It asks for no credential: the
 // address belongs to the operator's network, and /explain is given credentials.
 package admin
 

@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// Entries that nobody waits for may wait for this long, so that a node which is
-	// told of thousands of changes in a second waits for its disk ten times only.
+	// Entries that nobody waits for may wait for this long, so that a node which
+	// gets thousands of changes in a second waits for its disk only ten times.
 	recordEvery = 100 * time.Millisecond
-	// One write to the journal takes about so many bytes at most.
+	// One write to the journal has at most about so many bytes.
 	recordAtOnce = 1 << 20
 	// A disk that hangs must not fill the memory: beyond this many bytes of waiting
 	// entries the node waits for a snapshot instead.
@@ -48,7 +48,7 @@ type recorder struct {
 	unanchored chan struct{}
 
 	mu     sync.Mutex
-	onDisk catalog.Position // the node would come so far
+	onDisk catalog.Position // the node would get to from its disk alone
 	bare   bool             // the disk holds nothing, so it cannot hold less than what is in force
 	busy   bool             // a snapshot is being written
 

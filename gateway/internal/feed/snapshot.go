@@ -216,8 +216,8 @@ func (f *Feed) fetchSnapshot(ctx context.Context, control string) (*catalog.Stat
 }
 
 // mayReplace refuses a snapshot that would undo what is in force. A log that
-// was lost is founded again as a later epoch, so a later epoch always may. The
-// same epoch founded twice means that somebody started over from nothing: a
+// was lost is replaced by one of a later epoch, so a later epoch always may. The
+// same epoch with another id means that somebody started over from nothing: a
 // node does not empty itself because of that.
 func mayReplace(old, next catalog.Position) error {
 	switch {

@@ -25,7 +25,7 @@ func (s Settings) Check(x *exchange.Exchange, f *exchange.Forward) error {
 }
 
 // checkConnection refuses a Connection field that names a field which the
-// gateway sets or relies on: whoever removed it on the way would undo what was
+// gateway sets or relies on: a hop that removed it would undo what was
 // decided here.
 func checkConnection(b *request.Block, f *exchange.Forward) error {
 	if b.Count(request.Connection) == 0 {

@@ -175,7 +175,7 @@ func (n *node) total(t *testing.T, name string) float64 {
 	return 0
 }
 
-// A server that is told to end before it has begun ends.
+// A server whose context ends before it has begun returns.
 func (s suite) endBeforeTheBeginning(t *testing.T) {
 	for range 50 {
 		server, err := s.open(front.Config{DrainTimeout: time.Second})

@@ -173,15 +173,16 @@ func (c *checker) roots(field, pem string) {
 	}
 }
 
-// Patterns of the schema, compiled where they are used: validation is not hot.
-const (
-	pathPattern  = `^/$|^(/[A-Za-z0-9._~!$&'()*+,=:@-]+)+$`
-	hostPattern  = `^(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`
-	tokenPattern = "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$" // RFC 9110 section 5.6.2
-	scopePattern = `^[\x21\x23-\x5b\x5d-\x7e]{1,256}$`   // RFC 6749 section 3.3
+// Patterns of the schema. Nodes compile with every change, so they are made once.
+//
+//nolint:gochecknoglobals // constants
+var (
+	pathPattern   = regexp.MustCompile(`^/$|^(/[A-Za-z0-9._~!$&'()*+,=:@-]+)+$`)
+	hostPattern   = regexp.MustCompile(`^(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
+	tokenPattern  = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$") // RFC 9110 section 5.6.2
+	scopePattern  = regexp.MustCompile(`^[\x21\x23-\x5b\x5d-\x7e]{1,256}$`)   // RFC 6749 section 3.3
+	methodPattern = regexp.MustCompile(`^[A-Z]{1,32}$`)
 )
-
-func matches(pattern, s string) bool { return regexp.MustCompile(pattern).MatchString(s) }
 
 // dotSegment reports whether a path has a segment that normalisation would resolve.
 func dotSegment(path string) bool {
@@ -224,7 +225,9 @@ func (c *checker) contextPath(p string) {
 	}
 }
 
-func canonicalPath(p string) bool { return len(p) <= 1024 && !dotSegment(p) && matches(pathPattern, p) }
+func canonicalPath(p string) bool {
+	return len(p) <= 1024 && !dotSegment(p) && pathPattern.MatchString(p)
+}
 
 func (c *checker) hosts(hosts []string) {
 	c.texts("hosts", hosts)
@@ -240,4 +243,4 @@ func (c *checker) hosts(hosts []string) {
 	}
 }
 
-func hostName(h string) bool { return len(h) <= 253 && matches(hostPattern, h) }
+func hostName(h string) bool { return len(h) <= 253 && hostPattern.MatchString(h) }

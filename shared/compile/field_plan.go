@@ -101,7 +101,7 @@ func (c *checker) signedJWT(at string, j *pb.SignedJwt, taken map[string]bool) {
 func (c *checker) scopes(field string, list []string) {
 	c.texts(field, list)
 	for i, s := range list {
-		if s != "" && !matches(scopePattern, s) {
+		if s != "" && !scopePattern.MatchString(s) {
 			c.bad(fmt.Sprintf("%s[%d]", field, i), "%.200q is not a scope (RFC 6749 section 3.3)", s)
 		}
 	}
@@ -118,7 +118,7 @@ func (c *checker) claimRule(field string, r *pb.ClaimRule) {
 
 // header checks the name of a header that the gateway reads or sets itself.
 func (c *checker) header(field, name string) {
-	if !matches(tokenPattern, name) {
+	if !tokenPattern.MatchString(name) {
 		c.bad(field, "%.200q is not a header name", name)
 		return
 	}
@@ -157,13 +157,13 @@ func (c *checker) patterns(field string, list []*pb.ResourcePattern) {
 		switch path := p.GetPath(); {
 		case !strings.HasPrefix(path, "/"):
 			c.hint(at+".path", "write /"+path, "%.200q does not start with a slash", path)
-		case len(path) > 1024 || dotSegment(path) || path != "/" && !matches(pathPattern, strings.TrimSuffix(path, "/")):
+		case len(path) > 1024 || dotSegment(path) || path != "/" && !pathPattern.MatchString(strings.TrimSuffix(path, "/")):
 			c.bad(at+".path", "%.200q is not a canonical path with * and **", path)
 		default:
 			c.wildcards(at+".path", path)
 		}
 		for j, m := range p.GetMethods() {
-			if !matches(`^[A-Z]{1,32}$`, m) {
+			if !methodPattern.MatchString(m) {
 				c.hint(fmt.Sprintf("%s.methods[%d]", at, j), "methods are in capitals: GET", "%.40q is not a method", m)
 			}
 		}

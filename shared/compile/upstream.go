@@ -88,7 +88,7 @@ func (c *checker) upstream(u *pb.Upstream) *Upstream {
 		}
 	}
 	c.roots("upstream.tls.ca_pem", u.GetTls().GetCaPem())
-	if n := u.GetTls().GetServerName(); n != "" && !matches(hostPattern, n) {
+	if n := u.GetTls().GetServerName(); n != "" && !hostPattern.MatchString(n) {
 		c.bad("upstream.tls.server_name", "%.200q is not a host name", n)
 	}
 	return &Upstream{

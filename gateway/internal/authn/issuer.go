@@ -35,6 +35,15 @@ func (i *Issuer) Renew(next *Issuer) bool {
 	return true
 }
 
+// SameForApis reports whether an Api that trusts the one would be compiled in the
+// same way with the other; nil: there is none.
+func (i *Issuer) SameForApis(other *Issuer) bool {
+	if i == nil || other == nil {
+		return i == other
+	}
+	return i.def.Name == other.def.Name && (i.def.Introspection == nil) == (other.def.Introspection == nil)
+}
+
 // ID is the Issuer's id, which plans name.
 func (i *Issuer) ID() string { return i.def.ID }
 

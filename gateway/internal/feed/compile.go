@@ -49,6 +49,7 @@ type Compiler struct {
 type compiledApi struct {
 	*pipeline.Api
 
+	entries []route.Entry[pipeline.Api]
 	issuers []string // that its serving plans trust
 }
 
@@ -94,6 +95,9 @@ func sortFaults(faults []Fault) {
 // node fetched itself; they stand in for the state's. The faults are the new ones.
 // The view is nil if there is no complete table of routes.
 func (c *Compiler) Compile(s *catalog.State, touched []Touch, fetched map[string]*pb.KeySet) (*pipeline.View, []Fault) {
+	if touched != nil && c.routes != nil && !touchesDefinitions(touched) {
+		return pipeline.NewView(s, c.routes, c.keyring), nil
+	}
 	run := compilation{Compiler: c, state: s, fetched: fetched, before: maps.Clone(c.faults), issuersAt: map[string]uint64{}, apisAt: map[string]uint64{}}
 	run.collect(touched)
 	for id, sequence := range run.issuersAt {
@@ -112,6 +116,19 @@ func (c *Compiler) Compile(s *catalog.State, touched []Touch, fetched map[string
 		return nil, run.fresh
 	}
 	return pipeline.NewView(s, c.routes, c.keyring), run.fresh
+}
+
+// touchesDefinitions reports whether something is to be compiled: what is of other
+// kinds is read from the state at each request.
+func touchesDefinitions(touched []Touch) bool {
+	return slices.ContainsFunc(touched, func(t Touch) bool {
+		switch t.Kind {
+		case pb.Kind_KIND_ISSUER, pb.Kind_KIND_KEY_SET, pb.Kind_KIND_DEPLOYMENT, pb.Kind_KIND_PLAN:
+			return true
+		default:
+			return false
+		}
+	})
 }
 
 // compilation is one run of Compile.
@@ -142,7 +159,6 @@ func (c *compilation) collect(touched []Touch) {
 		switch t.Kind {
 		case pb.Kind_KIND_ISSUER:
 			c.issuersAt[t.ID] = t.Sequence
-			c.markTrusting(t.ID, t.Sequence)
 		case pb.Kind_KIND_KEY_SET:
 			c.issuersAt[t.ID] = t.Sequence
 		case pb.Kind_KIND_DEPLOYMENT:
@@ -201,11 +217,16 @@ func (c *compilation) everything() {
 	}
 }
 
-// issuer compiles an issuer. If whether it is in force changes, so does that of the
-// Apis that trust it.
+// issuer compiles an issuer. If what Apis depend on changes (that it is there and in
+// force, its iss, its introspection), the Apis that trust it are compiled, too.
 func (c *compilation) issuer(id string, sequence uint64) {
 	ref := catalog.Ref{Kind: pb.Kind_KIND_ISSUER, ID: id}
-	_, faulty := c.before[ref]
+	had := c.issuers[id]
+	defer func() {
+		if !had.SameForApis(c.issuers[id]) {
+			c.markTrusting(id, sequence)
+		}
+	}()
 	c.fault(ref, nil)
 	m, ok := catalog.Lookup[*pb.Issuer](c.state, ref.Kind, id)
 	if !ok {
@@ -227,9 +248,6 @@ func (c *compilation) issuer(id string, sequence uint64) {
 	} else if next := authn.NewIssuer(compiled); c.issuers[id] == nil || !c.issuers[id].Renew(next) {
 		// Were they the same keys fetched again, what was validated with them would stay remembered.
 		c.issuers[id] = next
-	}
-	if faulty != (len(reasons) > 0) {
-		c.markTrusting(id, sequence)
 	}
 }
 
@@ -277,7 +295,7 @@ func (c *compilation) api(id string, sequence uint64) {
 		faults = append(faults, Fault{ref, sequence, strings.Join(reasons, "; ")})
 		c.fault(ref, faults)
 	}
-	c.apis[id] = compiledApi{Api: api, issuers: issuers}
+	c.apis[id] = compiledApi{Api: api, entries: api.Entries(), issuers: issuers}
 }
 
 // located are the faults of an Api's plans, each under its own name.
@@ -353,11 +371,11 @@ func (c *compilation) fault(ref catalog.Ref, faults []Fault) {
 // route makes the table of all Apis; nil: there is none. That two Apis take one
 // place cannot come out of the control plane; should it all the same, none is served there.
 func (c *compilation) route() *route.Table[pipeline.Api] {
-	var entries []route.Entry[pipeline.Api]
-	at := map[catalog.HostPath]int{}
+	entries := make([]route.Entry[pipeline.Api], 0, len(c.apis))
+	at := make(map[catalog.HostPath]int, len(c.apis))
 	c.conflicts = nil
 	for _, id := range slices.Sorted(maps.Keys(c.apis)) {
-		for _, e := range c.apis[id].Entries() {
+		for _, e := range c.apis[id].entries {
 			place := catalog.HostPath{Host: e.Host, Path: e.Path}
 			first, taken := at[place]
 			if !taken {

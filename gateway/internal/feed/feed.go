@@ -185,7 +185,9 @@ func (f *Feed) compileLocked(s *catalog.State, touched []Touch) error {
 		faults = append(faults, Fault{r.Ref, r.Sequence, r.Reason})
 	}
 	sortFaults(faults)
-	f.faults.Store(&faults) // before the view: a reader of the new view sees its faults
+	if len(faults) > 0 || len(f.notInForce()) > 0 {
+		f.faults.Store(&faults) // before the view: a reader of the new view sees its faults
+	}
 	f.view.Store(view)
 	f.cfg.Metrics.notInForce.Set(float64(len(faults)))
 	f.cfg.Metrics.rejects.Set(float64(len(s.Rejects())))

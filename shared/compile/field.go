@@ -174,8 +174,6 @@ func (c *checker) roots(field, pem string) {
 }
 
 // Patterns of the schema. Nodes compile with every change, so they are made once.
-//
-//nolint:gochecknoglobals // constants
 var (
 	pathPattern   = regexp.MustCompile(`^/$|^(/[A-Za-z0-9._~!$&'()*+,=:@-]+)+$`)
 	hostPattern   = regexp.MustCompile(`^(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)

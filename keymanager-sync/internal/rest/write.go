@@ -193,10 +193,8 @@ func (s *Server) step(kind pb.Kind, verb string) action {
 		if err != nil {
 			return err
 		}
-		if text, err := readBody(w, r); err != nil {
+		if err := refuseBody(w, r); err != nil {
 			return err
-		} else if len(bytes.TrimSpace(text)) > 0 {
-			return badRequest("a step takes no body (hint: parameters are in the query, as in rollback?revision=1)")
 		}
 		revision, err := wr.params.number("revision", 0, 1, 1<<63)
 		if err != nil {
@@ -216,6 +214,15 @@ func (s *Server) step(kind pb.Kind, verb string) action {
 		}
 		return writeResult(w, statusOf2xx(behind, http.StatusOK), result, ref)
 	}
+}
+
+// refuseBody refuses the body of a step, which nobody would read.
+func refuseBody(w http.ResponseWriter, r *http.Request) error {
+	text, err := readBody(w, r)
+	if err == nil && len(bytes.TrimSpace(text)) > 0 {
+		err = badRequest("a step takes no body (hint: parameters are in the query, as in rollback?revision=1)")
+	}
+	return err
 }
 
 // earlier is the revision before the one that is in force now, as the caller

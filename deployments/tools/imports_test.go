@@ -131,9 +131,9 @@ func TestMatch(t *testing.T) {
 		{"shared/stream", "shared/stream", true},
 		{"shared/stream", "shared/stream/inprocess", false},
 		{"gateway/...", "gateway", true},
-		{"gateway/...", "gateway/internal/edge", true},
+		{"gateway/...", "gateway/internal/feed", true},
 		{"gateway/...", "gatewayed", false},
-		{"gateway", "gateway/internal/edge", false},
+		{"gateway", "gateway/internal/feed", false},
 	} {
 		if got := match(c.pattern, c.name); got != c.want {
 			t.Errorf("match(%q, %q) = %v, want %v", c.pattern, c.name, got, c.want)

@@ -33,19 +33,21 @@ const (
 // nothing is. It writes hashes in the one form that is stored: lower case, without
 // colons. A resource that passes can be compiled wherever its secrets can be read.
 func Check(r catalog.Resource) fault.List {
+	switch m := r.(type) {
+	case *pb.Issuer:
+		_, faults := NewIssuer(m, nil, keyset.Secrets{})
+		return faults
+	case *pb.Plan:
+		_, faults := newPlan(m)
+		return faults
+	}
 	c := checker{id: r.GetId()}
 	if !c.message(r) {
 		return c.faults
 	}
 	switch m := r.(type) {
-	case *pb.Issuer:
-		_, faults := NewIssuer(m, nil, keyset.Secrets{})
-		return faults
 	case *pb.Api:
 		c.api(m)
-	case *pb.Plan:
-		_, faults := newPlan(m)
-		return faults
 	case *pb.Application:
 		c.application(m)
 	case *pb.Subscription:

@@ -158,21 +158,18 @@ func (c *checker) keys(m *pb.Issuer, fetched *pb.KeySet, secrets keyset.Secrets)
 
 // key notes what keyset found; what it found twice counts once.
 func (c *checker) key(field string, err error) {
-	var one *keyset.Fault
-	faults, ok := errors.AsType[keyset.Faults](err)
+	found, ok := errors.AsType[fault.List](err)
+	one, single := errors.AsType[fault.Fault](err)
 	switch {
-	case err == nil:
-		return
-	case ok:
-	case errors.As(err, &one):
-		faults = keyset.Faults{one}
+	case err == nil, ok:
+	case single:
+		found = fault.List{one}
 	default:
 		c.bad(field, "%v", err)
 	}
-	for _, f := range faults {
-		found := fault.Fault{Field: f.Field, Code: fault.Invalid, Message: f.Err.Error()}
-		if !slices.Contains(c.faults, found) {
-			c.add(found)
+	for _, f := range found {
+		if !slices.Contains(c.faults, f) {
+			c.add(f)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // Algorithm is a JWS signature algorithm (RFC 7518 section 3, RFC 8037). There
@@ -75,7 +77,7 @@ func ParseAlgorithms(names []string) (Algorithms, error) {
 	for i, name := range names {
 		a, ok := ParseAlgorithm(name)
 		if !ok {
-			return 0, &Fault{Field: fmt.Sprintf("algorithms[%d]", i), Err: unknownAlgorithm(name)}
+			return 0, fault.Fault{Field: fmt.Sprintf("algorithms[%d]", i), Code: fault.Invalid, Message: unknownAlgorithm(name).Error()}
 		}
 		set |= 1 << a
 	}

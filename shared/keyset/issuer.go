@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // Secrets reads the shared secrets that a resource names but does not hold. A
@@ -24,14 +25,13 @@ type Secrets struct {
 // FromIssuer collects an issuer's keys: those it is configured with, and those
 // that were fetched for it (see Sources; fetched may be nil).
 //
-// Something wrong with a configured key is an error, of type Faults, with all
+// Something wrong with a configured key is an error, of type fault.List, with all
 // there is. What is wrong with a fetched key costs that key only.
 func FromIssuer(issuer *pb.Issuer, fetched *pb.KeySet, secrets Secrets) (*Set, error) {
 	allowed, err := ParseAlgorithms(issuer.GetAlgorithms())
 	if err != nil {
-		var fault *Fault
-		errors.As(err, &fault)
-		return nil, Faults{fault}
+		found, _ := errors.AsType[fault.Fault](err)
+		return nil, fault.List{found}
 	}
 	c := collector{allowed: allowed}
 	keys := issuer.GetKeys()
@@ -72,11 +72,11 @@ func Sources(issuer *pb.Issuer, fetched *pb.KeySet) []*pb.KeySet_Source {
 type collector struct {
 	allowed Algorithms
 	keys    []*Key
-	faults  Faults
+	faults  fault.List
 }
 
 func (c *collector) fault(field string, err error) {
-	c.faults = append(c.faults, &Fault{Field: field, Err: err})
+	c.faults = append(c.faults, fault.Fault{Field: field, Code: fault.Invalid, Message: err.Error()})
 }
 
 func (c *collector) add(field string, err error, keys ...*Key) {

@@ -25,6 +25,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
 )
 
@@ -390,7 +391,7 @@ func TestFromIssuerSecrets(t *testing.T) {
 		issuer := &pb.Issuer{Algorithms: c.algs, Keys: &pb.Keys{HmacSecrets: []*pb.HmacSecret{c.secret}}}
 		set, err := keyset.FromIssuer(issuer, nil, secrets)
 		if wanted, isErr := strings.CutPrefix(c.want, "!"); isErr {
-			var faults keyset.Faults
+			var faults fault.List
 			if err == nil || !strings.Contains(err.Error(), wanted) || !errors.As(err, &faults) {
 				t.Errorf("%v: got %v, want %q", c.secret, err, wanted)
 			}

@@ -181,7 +181,8 @@ func (f *Feed) compileLocked(s *catalog.State, touched []Touch) error {
 			slog.String("resource", fault.Ref.String()), slog.Uint64("sequence", fault.Sequence), slog.String("reason", fault.Reason))
 	}
 	faults := f.cfg.Compiler.Faults()
-	for _, r := range s.Rejects() {
+	rejects := s.Rejects()
+	for _, r := range rejects {
 		faults = append(faults, Fault{r.Ref, r.Sequence, r.Reason})
 	}
 	sortFaults(faults)
@@ -190,7 +191,7 @@ func (f *Feed) compileLocked(s *catalog.State, touched []Touch) error {
 	}
 	f.view.Store(view)
 	f.cfg.Metrics.notInForce.Set(float64(len(faults)))
-	f.cfg.Metrics.rejects.Set(float64(len(s.Rejects())))
+	f.cfg.Metrics.rejects.Set(float64(len(rejects)))
 	if view == nil {
 		return errors.New("the state has no complete table of routes")
 	}

@@ -59,10 +59,12 @@ type recorder struct {
 	broken   bool // entries are not queued until a snapshot begins the next chain
 	rotate   bool // a snapshot was begun since the last write
 
-	queue   [][]byte
-	last    uint64 // the sequence of the last entry in queue
-	size    int    // of the entries in queue
-	awaited uint64 // somebody waits until this sequence is in force; 0: nobody does
+	queue [][]byte
+	last  uint64 // the sequence of the last entry in queue
+	size  int    // of the entries in queue
+	// Somebody waits until these sequences are in force, the first and the last of
+	// them; 0: nobody does.
+	awaited, awaitedLast uint64
 }
 
 // newRecorder prepares a recorder; run makes it work. Without a disk there is none.
@@ -135,9 +137,12 @@ func (r *recorder) begin(p catalog.Position) {
 func (r *recorder) reach(p catalog.Position) {
 	r.onDisk = p
 	r.metrics.onDisk.Set(float64(p.Sequence))
-	if r.awaited > 0 && p.Sequence >= r.awaited {
+	if r.awaited == 0 || p.Sequence < r.awaited {
+		return
+	}
+	signal(r.beat)
+	if r.awaited = p.Sequence + 1; p.Sequence >= r.awaitedLast {
 		r.awaited = 0
-		signal(r.beat)
 	}
 }
 
@@ -151,7 +156,10 @@ func (r *recorder) applied(batch []stream.Message, awaited bool) {
 	defer r.mu.Unlock()
 	last := batch[len(batch)-1].Sequence
 	if awaited {
-		r.awaited = last
+		r.awaitedLast = last
+		if r.awaited == 0 {
+			r.awaited = last
+		}
 	}
 	if r.broken {
 		return

@@ -233,6 +233,31 @@ func TestHeartbeatNamesWhatIsOnDisk(t *testing.T) {
 	}
 }
 
+// While entries that somebody waits for come without end, each write to disk is
+// followed by a heartbeat: the first to wait must not wait for the last.
+func TestEachWriteIsReportedWhileOthersWait(t *testing.T) {
+	r := newRecord(t)
+	r.at = position(1, 10)
+	r.snapshot(func() {})
+	r.loaded(r.at)
+	r.apply(1, true)
+	first := r.take()
+	for range 3 {
+		r.apply(1, true) // during the write
+		r.wrote(first, r.journal.Append(snapshot.Position(first.after), first.entries, time.Now()))
+		select {
+		case <-r.beat:
+		default:
+			t.Fatal("what is on disk is not reported because something else is not")
+		}
+		first = r.take()
+	}
+	r.wrote(first, r.journal.Append(snapshot.Position(first.after), first.entries, time.Now()))
+	if <-r.beat; r.awaited != 0 {
+		t.Errorf("sequence %d is still waited for", r.awaited)
+	}
+}
+
 // A disk that fails makes the node say less, until a snapshot is on it.
 func TestReportedWhileTheDiskFails(t *testing.T) {
 	r := newRecord(t)

@@ -2,60 +2,16 @@ package front
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
-	"encoding/pem"
 	"hash/maphash"
 	"log/slog"
-	"math/big"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/portcullis-gateway/portcullis/gateway/internal/front/fronttest/keypair"
 )
-
-// certificate makes a self-signed one.
-func certificate(t *testing.T, name string) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-// write puts a certificate and its key into two files, as tools do it: by renaming.
-func write(t *testing.T, dir string, c tls.Certificate) (cert, key string) {
-	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: c.Certificate[0]}, key: {Type: "PRIVATE KEY", Bytes: der}} {
-		if err := os.WriteFile(file+".new", pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(file+".new", file); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cert, key
-}
 
 func headerText(c tls.Certificate) string {
 	return ":" + base64.StdEncoding.EncodeToString(c.Certificate[0]) + ":"
@@ -63,8 +19,8 @@ func headerText(c tls.Certificate) string {
 
 func TestOpenKeypairRefuses(t *testing.T) {
 	dir := t.TempDir()
-	cert, key := write(t, dir, certificate(t, "a"))
-	_, otherKey := write(t, t.TempDir(), certificate(t, "b"))
+	cert, key := keypair.Write(t, dir, keypair.New(t, "a"))
+	_, otherKey := keypair.Write(t, t.TempDir(), keypair.New(t, "b"))
 	logger := slog.New(slog.DiscardHandler)
 	pair, err := OpenKeypair(cert, key, logger)
 	if err != nil {
@@ -89,7 +45,7 @@ func TestParsedCertificatesAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		text := []byte(headerText(certificate(t, "x")))
+		text := []byte(headerText(keypair.New(t, "x")))
 		first, err := p.parse(text)
 		if err != nil {
 			t.Fatal(err)
@@ -102,7 +58,7 @@ func TestParsedCertificatesAreKept(t *testing.T) {
 		t.Errorf("%d certificates kept", p.certs.Len())
 	}
 	// Two texts of one hash are two certificates.
-	alice, bob := []byte(headerText(certificate(t, "alice"))), []byte(headerText(certificate(t, "bob")))
+	alice, bob := []byte(headerText(keypair.New(t, "alice"))), []byte(headerText(keypair.New(t, "bob")))
 	cert, err := p.parse(alice)
 	if err != nil {
 		t.Fatal(err)

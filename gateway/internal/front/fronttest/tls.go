@@ -1,16 +1,9 @@
 package fronttest
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"net/netip"
 	"os"
@@ -21,46 +14,10 @@ import (
 	"time"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/front"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/front/fronttest/keypair"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 )
-
-// certificate makes a self-signed one.
-func certificate(t *testing.T, name string) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-// write puts a certificate and its key into two files, as tools do it: by renaming.
-func write(t *testing.T, dir string, c tls.Certificate) (cert, key string) {
-	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: c.Certificate[0]}, key: {Type: "PRIVATE KEY", Bytes: der}} {
-		if err := os.WriteFile(file+".new", pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(file+".new", file); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cert, key
-}
 
 // sight is what the steps saw of a request.
 type sight struct {
@@ -106,7 +63,7 @@ func (s *sight) peer() string {
 func (s suite) secureNode(t *testing.T, change func(*front.Config)) (n *node, seen *sight, dir string) {
 	t.Helper()
 	dir, seen = t.TempDir(), &sight{}
-	cert, key := write(t, dir, certificate(t, "first"))
+	cert, key := keypair.Write(t, dir, keypair.New(t, "first"))
 	n = s.node(t, func(c *front.Config) {
 		pair, err := front.OpenKeypair(cert, key, c.Logger)
 		if err != nil {
@@ -139,7 +96,7 @@ func (n *node) handshake(config *tls.Config, text string) (string, tls.Connectio
 
 func (s suite) tLS(t *testing.T) {
 	n, seen, _ := s.secureNode(t, nil)
-	alice := certificate(t, "alice")
+	alice := keypair.New(t, "alice")
 	get := "GET /x HTTP/1.1\r\nHost: a\r\n" + token + end
 	for name, c := range map[string]struct {
 		config *tls.Config
@@ -151,7 +108,7 @@ func (s suite) tLS(t *testing.T) {
 		"TLS 1.2":               {config: &tls.Config{MaxVersion: tls.VersionTLS12, Certificates: []tls.Certificate{alice}}, peer: "alice"},
 		"TLS 1.1":               {config: &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, fails: true},
 		"only HTTP/2":           {config: &tls.Config{NextProtos: []string{"h2"}}, fails: true},
-		"another's certificate": {config: &tls.Config{Certificates: []tls.Certificate{{Certificate: alice.Certificate, PrivateKey: certificate(t, "mallory").PrivateKey}}}, fails: true},
+		"another's certificate": {config: &tls.Config{Certificates: []tls.Certificate{{Certificate: alice.Certificate, PrivateKey: keypair.New(t, "mallory").PrivateKey}}}, fails: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer, _, err := n.handshake(c.config, get)
@@ -181,7 +138,7 @@ func (s suite) tLSResumption(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		config := &tls.Config{
 			MinVersion: version, MaxVersion: version, ServerName: "first", ClientSessionCache: tls.NewLRUClientSessionCache(1),
-			Certificates: []tls.Certificate{certificate(t, "alice")},
+			Certificates: []tls.Certificate{keypair.New(t, "alice")},
 		}
 		for i := range 2 {
 			answer, state, err := n.handshake(config, "GET /x HTTP/1.1\r\nHost: a\r\n"+token+end)
@@ -219,7 +176,7 @@ func (s suite) certificateIsReadAgain(t *testing.T) {
 	if got := served(); got != "first" {
 		t.Errorf("after a bad file: %q", got)
 	}
-	write(t, dir, certificate(t, "second"))
+	keypair.Write(t, dir, keypair.New(t, "second"))
 	until("the new certificate", func() bool { return served() == "second" })
 	if got := strings.Count(n.log.String(), "is refused, the old one stays"); got != 1 {
 		t.Errorf("the bad file was reported %d times", got)
@@ -307,7 +264,7 @@ func (s suite) trustedProxies(t *testing.T) {
 }
 
 func (s suite) clientCertHeader(t *testing.T) {
-	alice, issuer := certificate(t, "alice"), certificate(t, "issuer")
+	alice, issuer := keypair.New(t, "alice"), keypair.New(t, "issuer")
 	field := "Client-Cert: " + headerText(alice) + "\r\n"
 	chain := "Client-Cert-Chain: " + headerText(issuer) + ", " + headerText(alice) + "\r\n"
 	for name, c := range map[string]struct {
@@ -351,7 +308,7 @@ func (s suite) clientCertHeader(t *testing.T) {
 
 // Nobody but a trusted proxy can bring a certificate in a field, whatever its name.
 func (s suite) clientCertHeaderOfOthers(t *testing.T) {
-	alice := certificate(t, "alice")
+	alice := keypair.New(t, "alice")
 	for name, change := range map[string]func(*front.Config){
 		"nobody trusted": func(c *front.Config) { c.ClientCertHeader = "X-SSL-Cert" },
 		"others trusted": func(c *front.Config) { c.ClientCertHeader, c.Trusted = "X-SSL-Cert", loopback[1:] },
@@ -380,8 +337,8 @@ func (s suite) clientCertHeaderOfOthers(t *testing.T) {
 // Behind a proxy that passes certificates on, the connection's own is the
 // proxy's: it must never pass for the client's.
 func (s suite) proxysOwnCertificate(t *testing.T) {
-	proxy := &tls.Config{Certificates: []tls.Certificate{certificate(t, "proxy")}}
-	alice := certificate(t, "alice")
+	proxy := &tls.Config{Certificates: []tls.Certificate{keypair.New(t, "proxy")}}
+	alice := keypair.New(t, "alice")
 	for name, c := range map[string]struct{ header, fields, peer string }{
 		"nothing passed on": {"Client-Cert", "", ""},
 		"passed on":         {"Client-Cert", "Client-Cert: " + headerText(alice) + "\r\n", "alice"},

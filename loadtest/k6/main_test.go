@@ -137,10 +137,10 @@ func (c failing) run(t *testing.T, root string, fleet []string) {
 	t.Helper()
 	environ := slices.Concat(os.Environ(), fleet, []string{"METRICS=", "OPERATOR=", "GATEWAYS="}, patient, strings.Fields(c.variables))
 	page := filepath.Join(t.TempDir(), "page.html")
-	var stdout bytes.Buffer
-	code, err := runK6(t.Context(), root, c.suite, page, environ, &stdout, io.Discard)
+	var stdout, stderr bytes.Buffer
+	code, err := runK6(t.Context(), root, c.suite, page, environ, &stdout, &stderr)
 	if code != missed || err != nil {
-		t.Fatalf("exit code %d, %v, want %d\n%s", code, err, missed, stdout.String())
+		t.Fatalf("exit code %d, %v, want %d\n%s\n%.2000s", code, err, missed, stdout.String(), stderr.String())
 	}
 	if !strings.Contains(stdout.String(), c.finds) {
 		t.Errorf("no %q in\n%s", c.finds, stdout.String())

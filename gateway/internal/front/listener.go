@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -20,6 +21,20 @@ type Conn struct {
 
 	listener *listener
 	closing  sync.Once
+}
+
+// Read implements net.Conn. It lets other goroutines run first: what is read is mostly
+// the client's next request, and on a busy processor it is there when this goroutine's
+// turn comes again, so that it need not wait for the poller.
+//
+// On one processor with 64 connections a request takes 3 to 4 % more processor time
+// without it (medians of 7 rounds, builds taking turns). An upstream's answers are
+// waited for: yielding there, too, would save as much again, but Go's scheduler looks
+// for sockets that are ready only when no goroutine wants to run, and the slowest
+// hundredth of the requests would wait three times as long.
+func (c *Conn) Read(p []byte) (int, error) {
+	runtime.Gosched()
+	return c.Conn.Read(p)
 }
 
 // Close implements net.Conn.

@@ -264,7 +264,16 @@ func (b *Bench) load(ctx context.Context, w Workload, e *entrant, duration time.
 		return nil, err
 	}
 	e.used += r.Requests + q.Connections // some were on their way when it ended
-	return r, errors.Join(r.Faults(), w.judge(e, r))
+	return r, errors.Join(r.Faults(), w.judge(e, r), b.kept(w, r))
+}
+
+// kept is an error if the fixed rate was not kept: latencies are then those of a queue
+// that grows as long as the run is.
+func (b *Bench) kept(w Workload, r *load.Result) error {
+	if got := float64(r.Requests) / float64(r.Microseconds) * 1e6; w.Mode != Saturate && got < 0.9*b.Half {
+		return fmt.Errorf("only %.0f of %.0f requests each second could be made", got, b.Half)
+	}
+	return nil
 }
 
 // judge compares the number of refusals with what it must be.

@@ -15,6 +15,9 @@ import (
 const (
 	// ChurnRate is the number of changes each second.
 	ChurnRate = 20_000
+	// mostPaced is the fixed rate that the load's processor, which serves the upstream,
+	// too, can keep with a third to spare.
+	mostPaced = 18_000
 	// Disturbed is appended to the names of those who apply changes meanwhile.
 	Disturbed = "-churn"
 	// A gateway has applied what was written after this time at most.
@@ -27,7 +30,7 @@ const (
 // uses half of its processor. That is less than half of what wrk gets out of it,
 // because a proxy that always finds many requests waiting handles them in one go. At
 // half of that figure the load's own processor would be full, and the load would be
-// measured and not the proxy.
+// measured and not the proxy. The rate is mostPaced at most, for the same reason.
 func (b *Bench) halve(ctx context.Context, result *figures.Workload) error {
 	if b.Half == 0 {
 		b.Say("  looking for the rate at which the bare proxy is half busy")
@@ -37,7 +40,7 @@ func (b *Bench) halve(ctx context.Context, result *figures.Workload) error {
 			return err
 		}
 		defer e.Kill()
-		b.Half = 20_000
+		b.Half = mostPaced / 2
 		var guesses []float64
 		for range 7 {
 			s, err := b.measure(ctx, w, e)
@@ -45,7 +48,7 @@ func (b *Bench) halve(ctx context.Context, result *figures.Workload) error {
 				return err
 			}
 			guesses = append(guesses, b.Half*min(max(0.5/figures.Busy(*s), 0.5), 2))
-			b.Half = figures.Spread(guesses).Median
+			b.Half = min(figures.Spread(guesses).Median, mostPaced)
 		}
 	}
 	result.Rate = b.Half

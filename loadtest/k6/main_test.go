@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -148,6 +149,27 @@ func (c failing) run(t *testing.T, root string, fleet []string) {
 	text, err := os.ReadFile(page)
 	if err != nil || !strings.Contains(string(text), "<title>"+c.suite+": FAILED</title>") {
 		t.Errorf("the page does not say that it failed: %v", err)
+	}
+}
+
+// TestKeysAreWhole: a key that k6 makes is one that the control plane takes.
+func TestKeysAreWhole(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts k6")
+	}
+	root, err := cluster.SourceTree(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := tool(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), program, "run", "--no-usage-report", "--quiet", "--address", "", filepath.Join("loadtest", "k6", "testdata", "keys.js"))
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "GATEWAY=http://127.0.0.1:1", "CONTROL=http://127.0.0.1:1", "UPSTREAM=http://127.0.0.1:1", "ADMIN_TOKEN=none") // nobody is asked
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

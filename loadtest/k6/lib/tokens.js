@@ -25,7 +25,20 @@ const base64url = (data) => encoding.b64encode(data, 'rawurl');
 export async function newKey(kid) {
   const pair = await crypto.subtle.generateKey(chosen.key, true, ['sign', 'verify']);
   const jwk = await crypto.subtle.exportKey('jwk', pair.privateKey);
-  return { ...jwk, kid };
+  return { ...jwk, ...coordinates(jwk), kid };
+}
+
+// coordinates are x and y of a P-256 key in their full length, as RFC 7518 section
+// 6.2.1.2 demands: k6 leaves out zeros in front, which one key of 128 has.
+function coordinates(jwk) {
+  const whole = {};
+  ['x', 'y'].filter((name) => jwk[name]).forEach((name) => {
+    const short = new Uint8Array(encoding.b64decode(jwk[name], 'rawurl'));
+    const padded = new Uint8Array(32);
+    padded.set(short, padded.length - short.length);
+    whole[name] = base64url(padded.buffer);
+  });
+  return whole;
 }
 
 // publicKey is what an Issuer is told about a key.

@@ -49,7 +49,8 @@ func attacksOnRequests(t *testing.T, rs key) []attack {
 			{"Host", with("Connection: Host\r\n"), 400, "bad_request"},
 			{"X-Request-Id", with("Connection: X-Request-Id\r\n"), 400, "bad_request"},
 		}},
-		{id: "33", what: "more than one credential", setup: simple("a33", "acme", `token_from: "'token' in request.cookies ? request.cookies['token'] : request.query['access_token']"`), raw: []rawProbe{
+		{id: "33", what: "more than one credential", setup: simple("a33", "acme", `token_from: "'token' in request.cookies ? request.cookies['token'] : request.query['access_token']"`) + plan("a33-bearer", "JWT", "jwt: {issuers: [acme]}") +
+			simple("a33c", "acme", `token_from: "request.query['access_token']"`), raw: []rawProbe{
 			{"twice the same", with(auth), 400, "invalid_request"},
 			{"another first", with("Authorization: Basic YTpi\r\n"), 400, "invalid_request"},
 			{"two in one", with("")[:0] + "GET /a HTTP/1.1\r\nHost: a.test\r\nAuthorization: Bearer GOOD, Bearer GOOD\r\nConnection: close\r\n\r\n", 400, "invalid_request"},
@@ -57,6 +58,8 @@ func attacksOnRequests(t *testing.T, rs key) []attack {
 			{"header and cookie", "GET /a33 HTTP/1.1\r\nHost: a.test\r\nCookie: token=GOOD\r\n" + auth + "Connection: close\r\n\r\n", 400, "invalid_request"},
 			{"query twice", "GET /a33?access_token=GOOD&access_token=GOOD HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n", 400, "invalid_request"},
 			{"cookie twice", "GET /a33 HTTP/1.1\r\nHost: a.test\r\nCookie: token=GOOD; token=x\r\nConnection: close\r\n\r\n", 400, "invalid_request"},
+			{"a bearer token where no plan takes it from, beside", "GET /a33c?access_token=GOOD HTTP/1.1\r\nHost: a.test\r\n" + auth + "Connection: close\r\n\r\n", 200, ""},
+			{"a bearer token where no plan takes it from, alone", "GET /a33c HTTP/1.1\r\nHost: a.test\r\n" + auth + "Connection: close\r\n\r\n", 401, "missing_credentials"},
 			{"one", "GET /a33?access_token=GOOD HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n", 200, ""},
 		}},
 		whitespace(),

@@ -38,10 +38,9 @@ type Api struct {
 	Upstream *Upstream
 	// Plans are those that serve, in the order in which they are asked.
 	Plans []*Plan
-	// Sources are where the plans find credentials. Those in Used count; the others
-	// are looked at because a second credential must be noticed.
+	// Sources are where the plans find credentials. What a request has elsewhere is
+	// none of theirs: it goes on to the upstream.
 	Sources []Source
-	Used    uint64
 	// Certificates: a plan takes client certificates.
 	Certificates bool
 	// Introspects: a plan asks its issuer about tokens.
@@ -136,7 +135,6 @@ func (a *Api) add(in Input, p *pb.Plan) fault.List {
 			}}
 		}
 	}
-	a.Used |= plan.Source
 	a.Certificates = a.Certificates || p.GetSecurity() == pb.Plan_MTLS
 	a.Introspects = a.Introspects || plan.Introspects != ""
 	a.Plans = append(a.Plans, plan)
@@ -157,15 +155,9 @@ func (c *checker) trusted(p *pb.Plan, find func(id string) *pb.Issuer) {
 	}
 }
 
-// addSource gives a plan the bit of a source, which plans may share. An Api that
-// takes tokens from elsewhere also looks for a bearer token, as a second one. It
-// reports whether there was room.
+// addSource gives a plan the bit of a source, which plans may share. It reports
+// whether there was room.
 func (a *Api) addSource(plan *Plan, s Source) bool {
-	if s.From != nil {
-		if _, ok := a.bit(Source{Kind: TokenCredential, Location: Location{Header: "Authorization"}}); !ok {
-			return false
-		}
-	}
 	bit, ok := a.bit(s)
 	plan.Source |= bit
 	return ok
@@ -204,11 +196,18 @@ func (a *Api) combine(serving []*pb.Plan) {
 	}
 	a.StripProof = header.NewNames(append(names, "DPoP")...)
 	a.Missing = a.Missing.WithDPoP(only)
-	for i := range a.Sources {
-		if s := &a.Sources[i]; s.Kind == TokenCredential && s.From == nil {
-			s.DPoP = true
+	if fromHeader, _ := takesDPoP(readingHeader(serving)); fromHeader {
+		for i := range a.Sources {
+			if s := &a.Sources[i]; s.Kind == TokenCredential && s.From == nil {
+				s.DPoP = true
+			}
 		}
 	}
+}
+
+// readingHeader are the plans that take their tokens from Authorization.
+func readingHeader(plans []*pb.Plan) []*pb.Plan {
+	return slices.DeleteFunc(slices.Clone(plans), func(p *pb.Plan) bool { return tokenSettings(p).GetTokenFrom() != "" })
 }
 
 // takesDPoP reports whether a plan takes tokens that are bound to a key (RFC 9449),

@@ -130,7 +130,10 @@ func TestTokenFrom(t *testing.T) {
 		{"first of several", "'x-token' in request.headers ? request.headers['x-token'] : request.cookies['session']", "/orders", []string{"Cookie: session=" + good}, allow("jwt", "mobile"), compile.Location{Cookie: "session"}},
 		{"the very Authorization field", "request.headers['authorization'].substring(7)", "/orders", []string{"Authorization: Bearer " + good}, allow("jwt", "mobile"), compile.Location{Header: "Authorization"}},
 		{"bearer, where nobody takes it from", "request.cookies['session']", "/orders", []string{"Authorization: Bearer " + good}, deny(denial.MissingCredentials), compile.Location{}},
-		{"bearer as a second one", "request.cookies['session']", "/orders", []string{"Authorization: Bearer " + good, "Cookie: session=" + good}, deny(denial.InvalidRequest), compile.Location{}},
+		{"another bearer beside", "request.cookies['session']", "/orders", []string{"Authorization: Bearer x", "Cookie: session=" + good}, allow("jwt", "mobile"), compile.Location{Cookie: "session"}},
+		{"the same bearer beside", "request.cookies['session']", "/orders", []string{"Authorization: Bearer " + good, "Cookie: session=" + good}, allow("jwt", "mobile"), compile.Location{Cookie: "session"}},
+		{"a DPoP token beside", "request.cookies['session']", "/orders", []string{"Authorization: DPoP x", "DPoP: y", "Cookie: session=" + good}, allow("jwt", "mobile"), compile.Location{Cookie: "session"}},
+		{"junk beside", "request.headers['x-token']", "/orders", []string{"Authorization: Bearer x y", "Authorization: Bearer", "X-Token: " + good}, allow("jwt", "mobile"), compile.Location{Header: "X-Token"}},
 	}
 	for _, tt := range tests {
 		w := newWorld(t, common, api, from(tt.expression), subscribed("mobile", "jwt"))
@@ -154,6 +157,48 @@ func TestExactlyOneCredential(t *testing.T) {
 	w.expect("cookie and key", get("/orders", cookie, key), deny(denial.InvalidRequest))
 	w.expect("bad token and key", get("/orders", "Authorization: Bearer x", key), deny(denial.InvalidRequest))
 	w.expect("other scheme and key", get("/orders", "Authorization: Basic YTpi", key), allow("key", "mobile"))
+}
+
+// What no plan takes is not a credential: it is neither a second one, nor does it
+// keep a keyless plan from serving, nor is it taken out of the request.
+func TestBearerThatNoPlanTakes(t *testing.T) {
+	fromHeader := func(id string, more ...string) string {
+		return plan(id, "JWT", append(more, `jwt: {issuers: [acme], token_from: "request.headers['x-assertion']"}`)...)
+	}
+	other, assertion := "Authorization: Bearer "+tokenOf("https://elsewhere.test", "x"), "X-Assertion: "+token()
+	asserted := compile.Location{Header: "X-Assertion"}
+	free := plan("free", "KEYLESS")
+
+	tests := []struct {
+		name    string
+		plans   []string
+		headers []string
+		want    outcome
+		place   compile.Location
+	}{
+		{"beside an assertion", []string{fromHeader("jwt")}, []string{other, assertion}, allow("jwt", "mobile"), asserted},
+		{"beside a bad assertion", []string{fromHeader("jwt")}, []string{bearer(), "X-Assertion: x"}, deny(denial.InvalidToken), compile.Location{}},
+		{"instead of an assertion", []string{fromHeader("jwt")}, []string{bearer()}, deny(denial.MissingCredentials), compile.Location{}},
+		{"beside an assertion, keyless", []string{fromHeader("jwt"), free}, []string{other, assertion}, allow("jwt", "mobile"), asserted},
+		{"alone, keyless", []string{fromHeader("jwt"), free}, []string{other}, allow("free", ""), compile.Location{}},
+		{"beside a key", []string{fromHeader("jwt"), plan("key", "API_KEY")}, []string{other, key}, allow("key", "mobile"), compile.Location{Header: "X-Api-Key"}},
+		{"beside a key, no plan of tokens", []string{plan("key", "API_KEY")}, []string{other, key}, allow("key", "mobile"), compile.Location{Header: "X-Api-Key"}},
+		{"a key and an assertion", []string{fromHeader("jwt"), plan("key", "API_KEY")}, []string{other, key, assertion}, deny(denial.InvalidRequest), compile.Location{}},
+		{"where another plan takes it", []string{fromHeader("jwt"), plan("bearer", "JWT", acme)}, []string{other, assertion}, deny(denial.InvalidRequest), compile.Location{}},
+		{"where a plan took it that is closed", []string{fromHeader("jwt"), strings.Replace(plan("bearer", "JWT", acme), "PUBLISHED", "CLOSED", 1)}, []string{other, assertion}, allow("jwt", "mobile"), asserted},
+		{"DPoP, where the plan of bearer tokens takes none", []string{
+			plan("jwt", "JWT", `jwt: {issuers: [acme], token_from: "request.headers['x-assertion']", confirmation: {dpop: WHEN_BOUND}}`), plan("bearer", "JWT", acme),
+		}, []string{"Authorization: DPoP x", assertion}, allow("jwt", "mobile"), asserted},
+		{"DPoP, where the plan of bearer tokens takes it", []string{
+			fromHeader("jwt"), plan("bearer", "JWT", "jwt: {issuers: [acme], confirmation: {dpop: WHEN_BOUND}}"),
+		}, []string{"Authorization: DPoP x", assertion}, deny(denial.InvalidRequest), compile.Location{}},
+	}
+	for _, tt := range tests {
+		w := newWorld(t, append([]string{common, api, subscribed("mobile", "jwt"), subscribed("mobile", "key")}, tt.plans...)...)
+		if d := w.expect(tt.name, get("/orders", tt.headers...), tt.want); d.Forward.Credential != tt.place {
+			t.Errorf("%s: credential at %+v, want %+v", tt.name, d.Forward.Credential, tt.place)
+		}
+	}
 }
 
 func TestPlanOrder(t *testing.T) {

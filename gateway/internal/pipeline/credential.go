@@ -22,7 +22,7 @@ type credential struct {
 	bearer, dpop bool
 }
 
-// find collects the one credential of a request.
+// find collects the one credential of a request from where the Api's plans take it.
 func (a *Api) find(r *request.Request) (credential, error) {
 	var found credential
 	for i := range a.def.Sources {
@@ -38,9 +38,6 @@ func (a *Api) find(r *request.Request) (credential, error) {
 		}
 		c.sources = found.sources | 1<<i
 		found = c
-	}
-	if found.sources&a.def.Used == 0 {
-		return credential{}, nil // a bearer token where nobody takes it from
 	}
 	return found, nil
 }

@@ -13,8 +13,9 @@
 // token_from finds one, or an API key. If a plan takes tokens that are bound to a
 // key, Authorization: DPoP brings a token, too (RFC 9449 section 7.1). Two of
 // them, or one of them twice, is denial.InvalidRequest, and so is a bearer token
-// that is none by the characters it has. Where an Api takes tokens only from elsewhere, a bearer
-// token alone is not looked at, but together with the other it is a second credential.
+// that is none by the characters it has. Where no plan takes tokens from
+// Authorization, what that field holds is none of the Api's business: it is no
+// second credential, and goes on to the upstream.
 // An Authorization field of another scheme, or an empty one, is no credential.
 //
 // # Which plan decides

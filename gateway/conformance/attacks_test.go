@@ -192,6 +192,7 @@ func attacksOnSignatures(t *testing.T, rs key) []attack {
 			invalid("empty", signed+"."),
 			invalid("RSA, too short", strings.Join(strings.Split(rs.token("acme", nil), ".")[:2], ".")+"."+b64(make([]byte, 255))),
 		}},
+		mirroredSignatures(t, payload),
 		{id: "19", what: "weak keys", check: func(t *testing.T, _ *node) {
 			t.Helper()
 			for _, keys := range []string{
@@ -230,6 +231,27 @@ func attacksOnSignatures(t *testing.T, rs key) []attack {
 			}
 		}},
 	}
+}
+
+// mirroredSignatures are tokens that were revoked by their hash, as they were issued
+// and with the other one of the two signatures that ECDSA has for each.
+func mirroredSignatures(t *testing.T, payload string) attack {
+	t.Helper()
+	a := attack{id: "51", what: "a token that is revoked by hash, with its ECDSA signature mirrored"}
+	var keys []map[string]any
+	for i, alg := range []string{"ES256", "ES384", "ES512"} {
+		name := []string{"p256", "p384", "p521"}[i]
+		keys = append(keys, object(jwk(t, name, alg)))
+		es := key{alg: alg, kid: alg, private: pair(t, name)}
+		signed := b64([]byte(es.header(nil))) + "." + b64([]byte(strings.ReplaceAll(payload, "acme", "mirror")))
+		sig := es.signature(signed)
+		issued, half := signed+"."+b64(sig), sig[len(sig)/2:]
+		new(big.Int).Sub(pair(t, name).(*ecdsa.PrivateKey).Params().N, new(big.Int).SetBytes(half)).FillBytes(half)
+		a.setup += "---\nkind: Revocation\nid: mirror-" + name + "\ntoken_sha256: " + sha(issued) + "\n"
+		a.probes = append(a.probes, deny(alg, 401, "token_revoked", "/mirror", bearer(issued)), deny(alg+", mirrored", 401, "token_revoked", "/mirror", bearer(signed+"."+b64(sig))))
+	}
+	a.setup += issuer("mirror", "{jwks: "+jwks(t, keys...)+"}") + simple("mirror", "mirror")
+	return a
 }
 
 func (o object) with(name string, value any) map[string]any { return object{name: value}.over(o) }

@@ -43,7 +43,8 @@ type revocation struct {
 type TokenFacts struct {
 	Issuer, JTI, ClientID, Subject string
 	SHA256                         [32]byte
-	IssuedAt                       int64 // seconds since 1970; 0: unknown, so before every revocation
+	OtherSHA256                    [][32]byte // of other spellings of the same token
+	IssuedAt                       int64      // seconds since 1970; 0: unknown, so before every revocation
 }
 
 func newRevocations() *Revocations {
@@ -57,6 +58,11 @@ func (r *Revocations) Empty() bool { return r.by.Len() == 0 }
 func (r *Revocations) Revoked(t TokenFacts, now int64) bool {
 	if r.Empty() {
 		return false
+	}
+	for _, other := range t.OtherSHA256 {
+		if r.holds(revoked{hash: other}, t, now) {
+			return true
+		}
 	}
 	return r.holds(revoked{hash: t.SHA256}, t, now) ||
 		t.JTI != "" && r.holds(revoked{issuer: t.Issuer, jti: t.JTI}, t, now) ||

@@ -34,6 +34,9 @@ const (
 	ErrDate         Error = "exp, nbf or iat is not a number of seconds between 1970 and 9999"
 )
 
+// What OtherSpellings refuses: a JWT that nobody has issued as it is written.
+const ErrSpelling Error = "the token is a JWT that is not spelled as issuers spell them: base64url without padding and spare bits, an ECDSA signature of the length and range of its curve"
+
 // What Verify refuses.
 const (
 	ErrNoKey     Error = "no key of the issuer fits the token's kid and alg"

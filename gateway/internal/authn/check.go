@@ -194,11 +194,15 @@ func (a *Authenticator) verify(d *draft, now int64) (*keyset.Key, Failure) {
 
 func (d *draft) token(compact []byte, key *keyset.Key) *Token {
 	_, until := key.Validity()
-	return &Token{
+	t := &Token{
 		Issuer: d.issuer, ClientID: d.clientID, Subject: d.registered.Subject, JTI: d.registered.ID, Claims: d.claims, Binding: d.binding,
 		IssuedAt: present(d.registered.IssuedAt), NotBefore: present(d.registered.NotBefore), ExpiresAt: end(d.registered.ExpiresAt),
 		SHA256: sha256.Sum256(compact), KeyID: d.unverified.KeyID, Type: d.unverified.Type, Key: key.Origin, key: key, keyUntil: until,
 	}
+	if twin, ok := d.unverified.Twin(); ok {
+		t.OtherSHA256 = [][sha256.Size]byte{twin}
+	}
+	return t
 }
 
 // end is present for exp. A token that ended at 0 has ended, although 0 stands

@@ -119,6 +119,10 @@ func (a *Authenticator) ExplainIntrospection(ring *Keyring, issuer *Issuer, comp
 	case !isToken(compact):
 		return nil, invalid(reasonNoToken)
 	}
+	others, err := token.OtherSpellings(compact)
+	if err != nil {
+		return nil, invalid(err.Error())
+	}
 	// A live token of one issuer is never shown to the server of another.
 	if maker := ring.Claimed(compact); maker != nil && maker != issuer {
 		return nil, invalid(reasonElsewhere)
@@ -138,7 +142,7 @@ func (a *Authenticator) ExplainIntrospection(ring *Keyring, issuer *Issuer, comp
 	t := &Token{
 		Issuer: issuer, ClientID: d.clientID, Subject: d.registered.Subject, JTI: d.registered.ID, Claims: d.claims, Binding: d.binding,
 		IssuedAt: present(d.registered.IssuedAt), NotBefore: present(d.registered.NotBefore), ExpiresAt: end(d.registered.ExpiresAt),
-		SHA256: sha256.Sum256(compact), Key: "introspection", askAgain: now + int64(issuer.def.Introspection.TTL()/time.Second),
+		SHA256: sha256.Sum256(compact), OtherSHA256: others, Key: "introspection", askAgain: now + int64(issuer.def.Introspection.TTL()/time.Second),
 	}
 	if t.state(now) == expired {
 		return nil, Failure{Denial: denial.TokenExpired, Reason: reasonExpired, costly: true}

@@ -19,6 +19,9 @@ type Token struct {
 	IssuedAt, NotBefore, ExpiresAt int64
 	// SHA256 is of the compact serialisation.
 	SHA256 [32]byte
+	// OtherSHA256 are of the other spellings that are as good: a revocation of one
+	// is one of the token.
+	OtherSHA256 [][32]byte
 	// KeyID and Type are the header's kid and typ; Key says which key verified it.
 	KeyID, Type, Key string
 
@@ -62,7 +65,8 @@ func (t *Token) AcceptedUntil() int64 {
 // Facts are what revocations can name of the token.
 func (t *Token) Facts() catalog.TokenFacts {
 	return catalog.TokenFacts{
-		Issuer: t.Issuer.def.ID, JTI: t.JTI, ClientID: t.ClientID, Subject: t.Subject, SHA256: t.SHA256, IssuedAt: t.IssuedAt,
+		Issuer: t.Issuer.def.ID, JTI: t.JTI, ClientID: t.ClientID, Subject: t.Subject, SHA256: t.SHA256, OtherSHA256: t.OtherSHA256,
+		IssuedAt: t.IssuedAt,
 	}
 }
 

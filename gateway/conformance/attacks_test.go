@@ -141,9 +141,10 @@ func attacksOnSignatures(t *testing.T, rs key) []attack {
 	}
 
 	kids := attack{id: "3", what: "kid as a path, a query, a command, too long or no text"}
-	for _, kid := range []any{"../../../../dev/null", "k1' UNION SELECT 'x", "k1;id", "k1\\u0000", strings.Repeat("k", 300), 1, []string{"k1"}, object{}, nil} {
+	for _, kid := range []any{"../../../../dev/null", "k1' UNION SELECT 'x", "k1;id", "k1\\u0000", strings.Repeat("k", 300), 1, []string{"k1"}, object{}, false} {
 		kids.probes = append(kids.probes, invalid(fmt.Sprintf("%.20v", kid), rs.sign(rs.header(object{"kid": kid}), payload)))
 	}
+	kids.probes = append(kids.probes, pass("null, which is none", "a-jwt", "/a", bearer(rs.sign(rs.header(object{"kid": nil}), payload))))
 	kids.probes = append(kids.probes, invalid("a path to nothing, and its empty secret", key{alg: "HS256"}.sign(mustJSON(object{"alg": "HS256", "kid": "../../dev/null"}), payload)))
 
 	mallory := key{alg: "RS256", kid: "k1", private: pair(t, "rsa#2")}
@@ -391,9 +392,9 @@ func attacksOnClaims(t *testing.T, rs key) []attack {
 	trap := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called.Add(1) }))
 	t.Cleanup(trap.Close)
 	dates := attack{id: "21", what: "exp that is no date"}
-	for _, value := range []string{`"9999999999"`, "1e308", "1e10", "-1", "9007199254740993", "253402300800", "99999999999999999999", "true", "null", "[9999999999]", "{}", "0", "9999999999e0", "01"} {
+	for _, value := range []string{`"9999999999"`, "1e308", "1.5e9", "-0.0", "-1", "9007199254740993", "253402300800", "99999999999999999999", "true", "null", "[9999999999]", "{}", "0", "01", "9.9e12", "-1e9", "1e999", "\"1.9e9\""} {
 		p := raw(value, "exp", value)
-		if value == "0" {
+		if value == "0" || value == "1.5e9" || value == "-0.0" {
 			p.reason = "token_expired"
 		}
 		dates.probes = append(dates.probes, p)

@@ -74,13 +74,14 @@ func graviteeTokens(t *testing.T, rs key) []row {
 		},
 		{
 			id: "6", what: "the client is in `azp`, `aud`, `client_id` or a configured claim", theirs: "each is found; the user is `sub`",
-			ours: "`azp`, `client_id` and configured claims are; `aud` only if it is configured and one string", why: "an audience names who a token is for, not who has it; and which of several would be the client?",
+			ours: "`azp`, `client_id` and configured claims are; `aud` only if it is configured and one, as a string or in a list", why: "an audience names who a token is for, not who has it; and which of several would be the client?",
 			setup: simple("g6", "acme") + issuer("g6aud", "{pem: ["+spki(t, "rsa")+"]}", "client_id_claims: [aud]") + simple("g6b", "g6aud"), probes: []probe{
 				pass("azp", "g6-jwt", "/g6", bearer(good)),
 				pass("client_id", "g6-jwt", "/g6", bearer(rs.token("acme", object{"azp": absent{}, "client_id": "app"}))),
 				deny("aud", 403, "subscription_not_found", "/g6", bearer(rs.token("acme", object{"azp": absent{}, "aud": "app"}))),
 				pass("aud, configured", "g6b-jwt", "/g6b", bearer(rs.token("g6aud", object{"azp": absent{}, "aud": "app"}))),
-				deny("aud, a list", 401, "invalid_token", "/g6b", bearer(rs.token("g6aud", object{"azp": absent{}, "aud": []string{"app"}}))),
+				pass("aud, a list of one", "g6b-jwt", "/g6b", bearer(rs.token("g6aud", object{"azp": absent{}, "aud": []string{"app"}}))),
+				deny("aud, a list of two", 403, "subscription_not_found", "/g6b", bearer(rs.token("g6aud", object{"azp": absent{}, "aud": []string{"app", "other"}}))),
 			},
 		},
 		{

@@ -252,7 +252,7 @@ func wso2Subscriptions(t *testing.T, rs key) []row {
 	good, none := rs.token("acme", nil), rs.token("acme", object{"azp": "unknown"})
 	return []row{
 		{
-			id: "24", what: "which claim names the client (`consumerKeyClaim`)", theirs: "the microgateway takes `aud` or the first of its list, API Manager 4 `azp`, if nothing else is configured", ours: "`azp`, then `client_id`, or `client_id_claims`; a list names no client", why: "as in row 6 of Gravitee",
+			id: "24", what: "which claim names the client (`consumerKeyClaim`)", theirs: "the microgateway takes `aud` or the first of its list, API Manager 4 `azp`, if nothing else is configured", ours: "`azp`, then `client_id`, or `client_id_claims`; a list names one only if it has one element", why: "as in row 6 of Gravitee",
 			setup: simple("w24", "acme") + issuer("w24own", keys, "client_id_claims: [consumerKey]") + simple("w24o", "w24own"), probes: []probe{
 				pass("azp", "w24-jwt", "/w24", bearer(good)),
 				deny("aud", 403, "subscription_not_found", "/w24", bearer(rs.token("acme", object{"azp": absent{}, "aud": "app"}))),

@@ -6,8 +6,7 @@ import (
 
 // Answer is what a server says of an active token.
 type Answer struct {
-	// Claims are the answer's members. Members that are null, and an empty `aud`,
-	// are left out: several servers write so what they have nothing to say about.
+	// Claims are the answer's members.
 	Claims *token.Claims
 	// Registered are exp, nbf, iat, iss, aud, sub and jti, their types checked.
 	Registered token.Registered
@@ -26,14 +25,11 @@ func readAnswer(body []byte) (*Answer, error) {
 	default:
 		return nil, ofToken(Invalid, "the introspection server's answer does not have active as true or false")
 	}
-	claims = claims.Without(func(name, value string) bool {
-		return value == "null" || name == "aud" && isEmptyList(value)
-	})
 	registered, err := claims.Registered()
 	if err != nil {
 		return nil, ofToken(Invalid, "the introspection server's answer: "+err.Error())
 	}
-	for _, name := range []string{"client_id", "username", "scope", "token_type"} {
+	for _, name := range []string{"username", "scope", "token_type"} {
 		if _, ok := claims.Text(name); !ok && claims.Has(name) && !(name == "scope" && isListOfText(claims)) {
 			return nil, ofToken(Invalid, "the introspection server's answer has a "+name+" that is not a string")
 		}
@@ -45,16 +41,4 @@ func readAnswer(body []byte) (*Answer, error) {
 func isListOfText(claims *token.Claims) bool {
 	_, ok := claims.Strings("scope")
 	return ok
-}
-
-func isEmptyList(value string) bool {
-	if value[0] != '[' {
-		return false
-	}
-	for i := 1; i < len(value)-1; i++ {
-		if c := value[i]; c != ' ' && c != '\t' && c != '\r' && c != '\n' {
-			return false
-		}
-	}
-	return true
 }

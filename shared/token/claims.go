@@ -11,6 +11,10 @@ import (
 //
 // A path names a claim, or with dots one inside an object: "org.name". A claim
 // whose name has dots itself goes before an object's member of that path.
+//
+// A claim that is null is not there, and neither is such a member of an object:
+// serialisers write null for what they have nothing to say about. In a list, null
+// stays what it is.
 type Claims struct {
 	payload string
 	members []member
@@ -18,7 +22,12 @@ type Claims struct {
 	decoded map[string]any
 }
 
-// Has reports whether there is a claim at path, null included.
+// newClaims makes claims of members, which it changes: those that are null go.
+func newClaims(payload string, members []member) *Claims {
+	return &Claims{payload: payload, members: slices.DeleteFunc(members, func(m member) bool { return m.value == null })}
+}
+
+// Has reports whether there is a claim at path.
 func (c *Claims) Has(path string) bool { _, ok := c.Raw(path); return ok }
 
 // Raw returns a claim as the JSON that stands in the token.
@@ -51,14 +60,7 @@ func descend(path string, find func(name string) (string, bool)) (string, bool) 
 		if !ok || object[0] != '{' {
 			continue
 		}
-		value, ok := descend(path[dot+1:], func(name string) (string, bool) {
-			for m := range members(object) {
-				if m.name == name {
-					return m.value, true
-				}
-			}
-			return "", false
-		})
+		value, ok := descend(path[dot+1:], func(name string) (string, bool) { return memberOf(object, name) })
 		if ok {
 			return value, true
 		}
@@ -66,7 +68,17 @@ func descend(path string, find func(name string) (string, bool)) (string, bool) 
 	return "", false
 }
 
-// Get returns a claim as string, int64, uint64, float64, bool, nil, []any or
+// memberOf finds a member of an object that is not null.
+func memberOf(object, name string) (string, bool) {
+	for m := range members(object) {
+		if m.name == name {
+			return m.value, m.value != null
+		}
+	}
+	return "", false
+}
+
+// Get returns a claim as string, int64, uint64, float64, bool, []any or
 // map[string]any. Whole numbers are exact up to 64 bits.
 func (c *Claims) Get(path string) (any, bool) {
 	value, ok := c.Raw(path)
@@ -98,6 +110,20 @@ func (c *Claims) Strings(path string) ([]string, bool) {
 	return list(value)
 }
 
+// One returns a claim that is a string, or a list of exactly one string.
+func (c *Claims) One(path string) (string, bool) {
+	value, ok := c.Raw(path)
+	if !ok {
+		return "", false
+	}
+	if value[0] == '[' {
+		if all, _ := list(value); len(all) == 1 {
+			return all[0], true
+		}
+	}
+	return text(value)
+}
+
 // list reads a list of strings and nothing else.
 func list(value string) ([]string, bool) {
 	if value[0] != '[' {
@@ -114,21 +140,16 @@ func list(value string) ([]string, bool) {
 	return all, true
 }
 
-// Time returns a claim that is a NumericDate (RFC 7519 section 2), in whole
-// seconds since 1970.
-func (c *Claims) Time(path string) (int64, bool) {
-	value, ok := c.Raw(path)
-	if !ok {
-		return 0, false
-	}
-	return date(value)
-}
-
-// Map returns all claims decoded as Get does. The map is shared: do not change it.
+// Map returns all claims decoded as Get does, but for exp, nbf and iat: these are the
+// whole seconds that Registered has of them. The map is shared: do not change it.
 func (c *Claims) Map() map[string]any {
 	c.once.Do(func() {
 		c.decoded = make(map[string]any, len(c.members))
 		for _, m := range c.members {
+			if seconds, ok := date(m.name, m.value); ok && isDate(m.name) {
+				c.decoded[m.name] = seconds
+				continue
+			}
 			c.decoded[m.name] = decode(m.value)
 		}
 	})

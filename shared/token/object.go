@@ -1,9 +1,6 @@
 package token
 
-import (
-	"slices"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // MaxObject is the longest JSON that ParseObject reads, in bytes.
 const MaxObject = 64 << 10
@@ -24,11 +21,5 @@ func ParseObject(object []byte) (*Claims, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Claims{payload: text, members: members}, nil
-}
-
-// Without returns claims that lack the members for which drop holds. It is given
-// each member's name and its JSON.
-func (c *Claims) Without(drop func(name, value string) bool) *Claims {
-	return &Claims{payload: c.payload, members: slices.DeleteFunc(slices.Clone(c.members), func(m member) bool { return drop(m.name, m.value) })}
+	return newClaims(text, members), nil
 }

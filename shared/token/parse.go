@@ -131,6 +131,9 @@ func (u *Unverified) readHeader(header string) error {
 
 func (u *Unverified) setHeader(name, value string) error {
 	s, isText := text(value)
+	if value == null {
+		isText = true // as if it were not there
+	}
 	switch name {
 	case "alg":
 		if u.Algorithm, _ = keyset.ParseAlgorithm(s); u.Algorithm == 0 {
@@ -160,7 +163,7 @@ func (u *Unverified) readClaims(payload string) error {
 	if err != nil {
 		return err
 	}
-	u.Claims = &Claims{payload: payload, members: members}
+	u.Claims = newClaims(payload, members)
 	u.Registered, err = u.Claims.Registered()
 	return err
 }

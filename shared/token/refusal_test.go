@@ -6,7 +6,6 @@ import (
 	"io"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -129,20 +128,19 @@ func isClaimsRefusal(refusal error, text string) bool {
 func textOf(v any) string { s, _ := v.(string); return s }
 
 func isNoText(object map[string]any, name string) bool {
-	v, there := object[name]
+	v := object[name]
 	_, text := v.(string)
-	return there && !text
+	return v != nil && !text
 }
 
 func isNoDate(object map[string]any, name string) bool {
-	v, there := object[name]
+	v := object[name]
 	n, number := v.(json.Number)
-	if !there || !number {
-		return there
+	if v == nil || !number {
+		return v != nil
 	}
-	whole, _, _ := strings.Cut(n.String(), ".")
-	seconds, err := strconv.ParseInt(whole, 10, 64)
-	return err != nil || seconds < 0 || seconds > 253402300799 || strings.ContainsAny(n.String(), "-eE")
+	_, ok := oracleDate(n.String(), name == "nbf")
+	return !ok
 }
 
 // walked is what a text has, up to its first syntax error.

@@ -1,19 +1,15 @@
 package token
 
-import "strings"
-
 // Absent is the value of a date that a token does not have.
 const Absent = -1
-
-// lastDate is 9999-12-31T23:59:59Z.
-const lastDate = 253402300799
 
 // Registered are the claims that RFC 7519 section 4.1 defines, their types checked.
 type Registered struct {
 	Issuer, Subject, ID string
 	// Audience is nil if there is no aud, and empty if aud is an empty list.
 	Audience []string
-	// ExpiresAt, NotBefore and IssuedAt are seconds since 1970, or Absent.
+	// ExpiresAt, NotBefore and IssuedAt are whole seconds since 1970, or Absent.
+	// NotBefore is rounded up, the others down.
 	ExpiresAt, NotBefore, IssuedAt int64
 }
 
@@ -38,11 +34,11 @@ func (r *Registered) set(name, value string) error {
 	case "jti":
 		return setText(&r.ID, value, ErrTokenID)
 	case "exp":
-		return setDate(&r.ExpiresAt, value)
+		return setDate(&r.ExpiresAt, name, value)
 	case "nbf":
-		return setDate(&r.NotBefore, value)
+		return setDate(&r.NotBefore, name, value)
 	case "iat":
-		return setDate(&r.IssuedAt, value)
+		return setDate(&r.IssuedAt, name, value)
 	case "aud":
 		if one, ok := text(value); ok {
 			r.Audience = []string{one}
@@ -68,28 +64,11 @@ func setText(to *string, value string, wrong Error) error {
 	return nil
 }
 
-func setDate(to *int64, value string) error {
-	n, ok := date(value)
+func setDate(to *int64, name, value string) error {
+	n, ok := date(name, value)
 	if !ok {
 		return ErrDate
 	}
 	*to = n
 	return nil
-}
-
-// date reads the whole seconds of a NumericDate. A sign and an exponent are
-// refused: no issuer writes dates with them.
-func date(value string) (int64, bool) {
-	whole, fraction, _ := strings.Cut(value, ".")
-	if len(whole) == 0 || len(whole) > 12 || strings.ContainsAny(fraction, "eE") {
-		return 0, false
-	}
-	var n int64
-	for i := range len(whole) {
-		if whole[i] < '0' || whole[i] > '9' {
-			return 0, false
-		}
-		n = n*10 + int64(whole[i]-'0')
-	}
-	return n, n <= lastDate
 }

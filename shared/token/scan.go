@@ -79,7 +79,7 @@ func (s *scanner) value(depth int) error {
 	case c == 'f':
 		return s.literal("false")
 	case c == 'n':
-		return s.literal("null")
+		return s.literal(null)
 	}
 	return ErrJSON
 }

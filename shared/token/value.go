@@ -8,6 +8,8 @@ import (
 
 // The functions here read JSON that a scanner has accepted.
 
+const null = "null"
+
 // unescape decodes what stands between the quotes of a string.
 func unescape(inside string) string {
 	var text string
@@ -55,7 +57,9 @@ func decode(value string) any {
 	case '{':
 		object := map[string]any{}
 		for m := range members(value) {
-			object[m.name] = decode(m.value)
+			if m.value != null {
+				object[m.name] = decode(m.value)
+			}
 		}
 		return object
 	case '[':

@@ -3,8 +3,10 @@ package authn_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -100,8 +102,20 @@ func TestChecks(t *testing.T) {
 		{"26 own typ", same, object{"typ": "acme+jwt"}, nil, nil, ""},
 		{"8 crit", same, object{"crit": []string{"exp"}}, nil, invalid, "crit"},
 		{"28 kid of nobody", same, object{"kid": "k9"}, nil, invalid, "no key"},
-		{"client is not text", same, nil, object{"azp": 5}, invalid, "client_id_claims"},
-		{"client is empty", same, nil, object{"azp": ""}, invalid, "client_id_claims"},
+		{"client by path, beside null", clients("org.client", "azp"), nil, object{"org": object{"client": json.RawMessage("null")}}, nil, ""},
+		{"RFC 7519 section 4.1.4: exp null is no exp", same, nil, object{"exp": json.RawMessage("null")}, invalid, "exp is absent"},
+		{"exp null, not required", noExpiry, nil, object{"exp": json.RawMessage("null")}, nil, ""},
+		{"RFC 7519 section 4.1.3: aud null is no aud", audiences("api"), nil, object{"aud": json.RawMessage("null")}, invalid, "aud has none"},
+		{"aud null, none asked for", same, nil, object{"aud": json.RawMessage("null")}, nil, ""},
+		{"iss null", same, nil, object{"iss": json.RawMessage("null")}, invalid, "iss"},
+		{"RFC 7800 section 3.1: cnf null binds to nothing", same, nil, object{"cnf": json.RawMessage("null")}, nil, ""},
+		{"cnf with nothing but null", same, nil, object{"cnf": object{"jkt": json.RawMessage("null")}}, invalid, "cnf"},
+		{"RFC 7519 section 2: exp with an exponent", same, nil, object{"exp": json.RawMessage("1.80000001e9")}, nil, ""},
+		{"RFC 7519 section 4.1.4: exp ends within this second", same, nil, object{"exp": json.RawMessage("1800000000.9")}, expired, "exp has passed"},
+		{"RFC 7519 section 4.1.5: nbf begins within this second", same, nil, object{"nbf": json.RawMessage("1800000000.1")}, invalid, "nbf"},
+		{"RFC 7519 section 4.1.5: nbf began before it", same, nil, object{"nbf": json.RawMessage("1799999999.9")}, nil, ""},
+		{"RFC 7519 section 4.1.6: iat within this second (PyJWT)", same, nil, object{"iat": json.RawMessage("1800000000.9")}, nil, ""},
+		{"23 iat with an exponent in the future", same, nil, object{"iat": json.RawMessage("1.800000001e9")}, invalid, "iat"},
 		{"client by path", clients("org.client", "azp"), nil, object{"org": object{"client": "app"}, "azp": "x"}, nil, ""},
 	} {
 		compact := first().sign(t, c.header, claims(c.claims))
@@ -118,6 +132,47 @@ func TestChecks(t *testing.T) {
 		}
 		if strings.Contains(failure.Reason, "app") && strings.Contains(failure.Reason, "user") {
 			t.Errorf("%s: the reason tells claims: %q", c.name, failure.Reason)
+		}
+	}
+}
+
+// A claim that names no client is not held against the token, and no other is taken
+// in its place. Null is not there (RFC 7519 knows no null).
+func TestClient(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		paths  []string
+		claims string
+		want   string
+	}{
+		{"RFC 9068 section 2.2, client_id", nil, `{"client_id":"app"}`, "app"},
+		{"OpenID Connect Core section 2, azp before client_id", nil, `{"azp":"app","client_id":"other"}`, "app"},
+		{"none", nil, `{}`, ""},
+		{"null hides nothing", nil, `{"azp":null,"client_id":"app"}`, "app"},
+		{"nothing but null", nil, `{"azp":null,"client_id":null}`, ""},
+		{"a number", nil, `{"azp":5,"client_id":"app"}`, ""},
+		{"an object", nil, `{"azp":{"id":"app"},"client_id":"app"}`, ""},
+		{"empty", nil, `{"azp":"","client_id":"app"}`, ""},
+		{"true", nil, `{"azp":true}`, ""},
+		{"RFC 7519 section 4.1.3, aud is a string", []string{"aud"}, `{"aud":"app"}`, "app"},
+		{"RFC 7519 section 4.1.3, aud is a list of one", []string{"aud"}, `{"aud":["app"]}`, "app"},
+		{"aud is a list of two", []string{"aud", "azp"}, `{"aud":["app","other"],"azp":"app"}`, ""},
+		{"aud is empty", []string{"aud"}, `{"aud":[]}`, ""},
+		{"any claim that is a list of one", []string{"x"}, `{"x":["app"]}`, "app"},
+		{"a list of one number", []string{"x"}, `{"x":[5]}`, ""},
+		{"a list of one list", []string{"x"}, `{"x":[["app"]]}`, ""},
+		{"a list of one empty string", []string{"x"}, `{"x":[""]}`, ""},
+	} {
+		var more map[string]any
+		if err := json.Unmarshal([]byte(c.claims), &more); err != nil {
+			t.Fatal(err)
+		}
+		payload := claims(object{"azp": nil})
+		maps.Copy(payload, more)
+		a := authn.New(authn.Config{})
+		got, err := a.Token(ring(t, func(i *pb.Issuer) { i.ClientIdClaims = c.paths }), first().sign(t, nil, payload), now)
+		if err != nil || got.ClientID != c.want {
+			t.Errorf("%s: client %q, %v; want %q", c.name, got.ClientID, err, c.want)
 		}
 	}
 }

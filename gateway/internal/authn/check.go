@@ -33,7 +33,6 @@ const (
 	reasonLifetime    = "the token lives longer than the issuer's max_lifetime"
 	reasonProfileType = "typ is not at+jwt, which the issuer's profile RFC9068 asks for"
 	reasonProfile     = "one of iss, exp, aud, sub, client_id, iat and jti is absent, which the issuer's profile RFC9068 asks for"
-	reasonClientID    = "a claim of client_id_claims is not a string that says something"
 	reasonExpired     = "exp has passed"
 	reasonNoKeys      = "the issuer's keys have never been available"
 	logoutEventClaim  = "events.http://schemas.openid.net/event/backchannel-logout"
@@ -100,13 +99,12 @@ func (d *draft) readClaims() string {
 		}
 	}
 	for _, path := range d.issuer.def.ClientIDClaims {
-		if !d.claims.Has(path) {
-			continue
+		if d.claims.Has(path) {
+			// What names no client is not held against the token: without a client there is
+			// no application, and so no subscription where one is needed.
+			d.clientID, _ = d.claims.One(path)
+			break
 		}
-		if d.clientID, _ = d.claims.Text(path); d.clientID == "" {
-			return reasonClientID
-		}
-		break
 	}
 	return ""
 }

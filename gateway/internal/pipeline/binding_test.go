@@ -62,12 +62,19 @@ func TestCertificateBoundTokens(t *testing.T) {
 	}
 	w := newWorld(t, common, api, confirmed("mtls: WHEN_BOUND"), subscribed("mobile", "jwt"))
 	for _, cnf := range []string{
-		`{}`, `"x"`, `null`, `[]`, `{"jwk":{}}`, `{"x5t#S256":1}`, `{"x5t#S256":""}`, `{"x5t#S256":"` + thumbprint(mine.Raw) + `="}`,
+		`{}`, `"x"`, `[]`, `{"jwk":{}}`, `{"x5t#S256":1}`, `{"x5t#S256":""}`, `{"x5t#S256":"` + thumbprint(mine.Raw) + `="}`,
 		`{"x5t#s256":"` + thumbprint(mine.Raw) + `"}`, `{"x5t":"` + thumbprint(mine.Raw) + `"}`, `{"jkt":1}`, `{"jkt":"x"}`,
-		`{"x5t#S256":"` + thumbprint(mine.Raw) + `","jkt":null}`,
+		`{"x5t#S256":null}`, `{"x5t#S256":null,"jkt":null}`,
 	} {
 		w.expect("cnf "+cnf, withCertificate(get("/orders", bearer(`"cnf":`+cnf)), mine), deny(denial.InvalidToken))
 	}
+	// What is null is not there (RFC 7800 section 3.1 has none of it be null).
+	w.expect("cnf null", get("/orders", bearer(`"cnf":null`)), allow("jwt", "mobile"))
+	and := bearer(`"cnf":{"x5t#S256":"` + thumbprint(mine.Raw) + `","jkt":null}`)
+	w.expect("cnf with a null beside", withCertificate(get("/orders", and), mine), allow("jwt", "mobile"))
+	w.expect("cnf with a null beside, another certificate", withCertificate(get("/orders", and), other), deny(denial.InvalidToken))
+	w = newWorld(t, common, api, confirmed("mtls: REQUIRED"), subscribed("mobile", "jwt"))
+	w.expect("cnf null, required", withCertificate(get("/orders", bearer(`"cnf":null`)), mine), deny(denial.InvalidToken))
 	// A mapping does not take the binding away.
 	w = newWorld(t, common, api, confirmed("mtls: WHEN_BOUND"), subscribed("mobile", "jwt"),
 		"kind: Issuer\nid: acme\nissuer: https://acme.test\nkeys: {hmac_secrets: [{value: "+secret+"}]}\nclaim_mappings: [{remote: cnf, local: x}]")

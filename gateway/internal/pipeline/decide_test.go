@@ -125,7 +125,12 @@ func TestToken(t *testing.T) {
 		{"not yet valid", token(`"nbf": 1900000100`), deny(denial.InvalidToken)},
 		{"client of no application", tokenOf("https://acme.test", "stranger"), deny(denial.SubscriptionNotFound)},
 		{"no client", tokenOf("https://acme.test", ""), deny(denial.SubscriptionNotFound)},
-		{"client that is none", token(`"azp": null`), deny(denial.InvalidToken)},
+		{"client null", token(`"azp": null`), deny(denial.SubscriptionNotFound)},
+		{"client null, and the next", token(`"azp": null`, `"client_id": "mobile-app"`), allow("orders-jwt", "mobile")},
+		{"client a number", token(`"azp": 7`, `"client_id": "mobile-app"`), deny(denial.SubscriptionNotFound)},
+		{"client an object", token(`"azp": {"id": "mobile-app"}`), deny(denial.SubscriptionNotFound)},
+		{"client empty", token(`"azp": ""`), deny(denial.SubscriptionNotFound)},
+		{"client a list of one", token(`"azp": ["mobile-app"]`), allow("orders-jwt", "mobile")},
 		{"client without subscription", tokenOf("https://acme.test", "desktop-app"), deny(denial.SubscriptionNotFound)},
 	}
 	for range 2 { // the second time from memory
@@ -210,6 +215,11 @@ jwt: {issuers: [partner]}
 	w.expect("issuer says so, client known", with("https://open.test", "mobile-app"), allow("orders-open", "mobile"))
 	w.expect("issuer says so, client unknown", with("https://open.test", "stranger"), allow("orders-open", ""))
 	w.expect("plan says so", with("https://partner.test", "stranger"), allow("orders-free", ""))
+	for _, azp := range []string{`null`, `7`, `{}`, `""`, `[]`, `["a","b"]`} {
+		for issuer, plan := range map[string]string{"https://open.test": "orders-open", "https://partner.test": "orders-free"} {
+			w.expect("azp "+azp, get("/orders/1", "Authorization: Bearer "+tokenOf(issuer, "", `"azp": `+azp)), allow(plan, ""))
+		}
+	}
 	w.expect("neither", with("https://acme.test", "stranger"), deny(denial.SubscriptionNotFound))
 }
 

@@ -13,7 +13,7 @@ import (
 func render(headers []compile.ClaimHeader, claims *token.Claims) []exchange.HeaderValue {
 	var fields []exchange.HeaderValue
 	for _, h := range headers {
-		if value, ok := claims.Get(h.Claim); ok && value != nil {
+		if value, ok := claims.Get(h.Claim); ok {
 			fields = append(fields, exchange.HeaderValue{Name: h.Header, Value: renderClaim(claims, h.Claim, value)})
 		}
 	}

@@ -94,7 +94,8 @@ func TestAllow(t *testing.T) {
 		scope(all, `{"scope":"READ WRITE"}`),
 		scope(all, `{}`),
 		scope(all, `{"scope":["read",{"a":1},"write"]}`),
-		scope(all, `{"scope":null,"scp":"read write"}`),
+		allow(all, `{"scope":null,"scp":"read write"}`), // null is not there
+		scope(all, `{"scope":null}`),
 		scope(all, `{"scope":"","scp":"read write"}`), // scope is there, so scp is not asked
 		allow(one, `{"scope":"write"}`),
 		allow(one, `{"scp":["x","read"]}`),
@@ -114,7 +115,7 @@ func TestAllow(t *testing.T) {
 		rule(tenant, `{}`),
 		allow(optional, `{}`),
 		rule(optional, `{"tenant":""}`),
-		rule(optional, `{"tenant":null}`),
+		allow(optional, `{"tenant":null}`),
 
 		allow(level, `{"level":2}`),
 		allow(level, `{"level":2.5}`),

@@ -1,7 +1,9 @@
 // Package denial holds every way in which the gateway refuses a request: its
 // status, code, reason and the answer a client sees.
 //
-// A Denial is an immutable value that is compared by identity. Its answers are
+// A Denial is an immutable value, of which there is one for each cause: Because
+// finds it. errors.Is takes those that differ in their cause only for the same, and
+// so do clients, who are not told the cause. Its answers are
 // rendered once, when the program starts, in each error format an Api may
 // choose, so that refusing costs no allocation and no answer can ever carry
 // something of the request or of the gateway's configuration.
@@ -13,18 +15,23 @@ package denial
 
 import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 )
 
 // Realm is the protection space that every challenge names.
 const Realm = "portcullis"
 
-// Denial is the refusal of a request. Denials are shared: compare pointers.
+// Denial is the refusal of a request. Denials are shared: do not change them.
 type Denial struct { //nolint:errname // "denial.Denial" is the word of the glossary; it is an error only so that steps can return it
-	status  int
-	code    int
-	reason  string
+	of    *refusal
+	cause cause.Cause
+}
+
+// refusal is what Denials have in common that differ in their cause only.
+type refusal struct {
 	answers [formats]Answer
 	spec    spec
+	because []Denial // by cause; nil: they are made when they are asked for
 }
 
 // Answer is a refusal as the client gets it. Its slices are shared: do not write to them.
@@ -47,16 +54,28 @@ type Answer struct {
 const TextContentType = "text/plain; charset=utf-8"
 
 // Error returns the reason.
-func (d *Denial) Error() string { return d.reason }
+func (d *Denial) Error() string { return d.of.spec.reason }
 
 // Status returns the HTTP status code in our own format; 0 never occurs.
-func (d *Denial) Status() int { return d.status }
+func (d *Denial) Status() int { return d.of.spec.status }
 
 // Code returns the numeric code that clients of older gateways know; 0: none.
-func (d *Denial) Code() int { return d.code }
+func (d *Denial) Code() int { return d.of.spec.code }
 
 // Reason returns the stable name of the refusal, which is also its metric label.
-func (d *Denial) Reason() string { return d.reason }
+func (d *Denial) Reason() string { return d.of.spec.reason }
+
+// Cause returns why this request is refused, for operators.
+func (d *Denial) Cause() cause.Cause { return d.cause }
+
+// Because returns the same refusal for another cause. For those of this package it
+// does not allocate.
+func (d *Denial) Because(c cause.Cause) *Denial {
+	if int(c) < len(d.of.because) {
+		return &d.of.because[c]
+	}
+	return &Denial{of: d.of, cause: c}
+}
 
 // Answer returns the prebuilt answer in format; an unknown format gets ours.
 // It does not allocate.
@@ -64,7 +83,7 @@ func (d *Denial) Answer(format pb.Api_ErrorFormat) Answer {
 	if format < 0 || int(format) >= formats {
 		format = pb.Api_PROBLEM
 	}
-	return d.answers[format]
+	return d.of.answers[format]
 }
 
 // WithScope returns a copy of d whose challenge names the scopes that are
@@ -76,27 +95,27 @@ func (d *Denial) WithScope(scopes string) *Denial {
 	if scopes == "" || !isScope(scopes) {
 		return d
 	}
-	s := d.spec
+	s := d.of.spec
 	s.scope = scopes
-	return define(s)
+	return &Denial{of: prepare(s), cause: d.cause}
 }
 
 // WithDPoP returns a copy of d whose challenge also asks for DPoP (RFC 9449
 // section 7.1) or, if only is true, for that instead of a bearer token. Like
 // WithScope it renders again. The copy is equal to d for errors.Is.
 func (d *Denial) WithDPoP(only bool) *Denial {
-	s := d.spec
+	s := d.of.spec
 	s.scheme |= dpop
 	if only {
 		s.bearerless, s.scheme = s.scheme&bearer != 0, s.scheme&^bearer
 	}
-	return define(s)
+	return &Denial{of: prepare(s), cause: d.cause}
 }
 
-// Is reports whether target is the same refusal, whatever its scopes; for errors.Is.
+// Is reports whether target is the same refusal, whatever its cause and its scopes; for errors.Is.
 func (d *Denial) Is(target error) bool {
 	t, ok := target.(*Denial)
-	return ok && t.reason == d.reason && t.status == d.status && t.spec.kind() == d.spec.kind()
+	return ok && (t.of == d.of || t.of.spec.is(d.of.spec))
 }
 
 func isScope(s string) bool {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 )
 
 // The table of refusals: what users and their tests rely on.
@@ -138,11 +139,30 @@ func TestWithScope(t *testing.T) {
 	}
 }
 
+// A cause is for operators: clients and errors.Is see one refusal.
+func TestBecause(t *testing.T) {
+	for _, d := range []*Denial{InvalidToken, Internal, InsufficientScope.WithScope("a"), MissingCredentials.WithDPoP(true)} {
+		other := d.Because(cause.Audience)
+		if other.Cause() != cause.Audience || !errors.Is(other, d) || !errors.Is(d, other) || errors.Is(other, NotReady) {
+			t.Errorf("%s: %s is another refusal", d, other.Cause())
+		}
+		if a, b := d.Answer(pb.Api_PROBLEM), other.Answer(pb.Api_PROBLEM); string(a.Body) != string(b.Body) || a.Challenge != b.Challenge {
+			t.Errorf("%s: the cause changes the answer", d)
+		}
+	}
+	if d := InsufficientScope.WithScope("a"); d.Cause() != InsufficientScope.Cause() || d.Cause() == cause.Unspecified {
+		t.Errorf("a scope changes the cause to %s", d.Cause())
+	}
+	if c := InvalidToken.Because(cause.Count + 1).Cause().String(); c != "unspecified" {
+		t.Errorf("a cause that there is not: %s", c)
+	}
+}
+
 func TestAnswerDoesNotAllocate(t *testing.T) {
 	var err error = InvalidToken
 	if n := testing.AllocsPerRun(100, func() {
 		d, _ := errors.AsType[*Denial](err)
-		_ = d.Answer(pb.Api_WSO2)
+		_ = d.Because(cause.Audience).Answer(pb.Api_WSO2)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

@@ -1,6 +1,9 @@
 package denial
 
-// The refusals. Those of one status and reason that differ in their challenge
+import "github.com/portcullis-gateway/portcullis/shared/denial/cause"
+
+// The refusals. Those that can have several causes have none of their own: who
+// refuses says Because. Those of one status and reason that differ in their challenge
 // only carry the same code and metric label.
 //
 //nolint:gochecknoglobals,errname // immutable sentinels, as errors are; rendered once
@@ -45,7 +48,7 @@ var (
 	})
 	// TokenExpired: the token's exp is in the past.
 	TokenExpired = define(spec{
-		status: 401, code: 900903, reason: "token_expired", title: "Token expired",
+		status: 401, code: 900903, reason: "token_expired", title: "Token expired", cause: cause.Expired,
 		detail: "The token has expired.",
 		scheme: bearer, param: "invalid_token",
 		wso2:     foreign{401, 900901, "Invalid Credentials", hintToken},
@@ -54,7 +57,7 @@ var (
 	})
 	// TokenRevoked: a revocation names the token, its client or its subject.
 	TokenRevoked = define(spec{
-		status: 401, code: 900904, reason: "token_revoked", title: "Token revoked",
+		status: 401, code: 900904, reason: "token_revoked", title: "Token revoked", cause: cause.Revoked,
 		detail: "The token has been revoked.",
 		scheme: bearer, param: "invalid_token",
 		wso2:     foreign{401, 900901, "Invalid Credentials", hintToken},
@@ -82,7 +85,7 @@ var (
 	})
 	// ProofsUnavailable: it cannot be known at the moment whether a DPoP proof was used before.
 	ProofsUnavailable = define(spec{
-		status: 503, code: 900900, reason: "proofs_unavailable", title: "Proofs unavailable",
+		status: 503, code: 900900, reason: "proofs_unavailable", title: "Proofs unavailable", cause: cause.ProofMemory,
 		detail: "DPoP proofs cannot be checked at the moment.", retryAfter: "10",
 		wso2:     foreign{500, 900900, "Unclassified Authentication Failure", ""},
 		gravitee: foreign{status: 500, message: "Internal Server Error"},
@@ -122,7 +125,7 @@ var (
 	})
 	// SandboxNotServed: a sandbox client calls an API that has no sandbox.
 	SandboxNotServed = define(spec{
-		status: 403, code: 900901, reason: "sandbox_not_served", title: "No sandbox",
+		status: 403, code: 900901, reason: "sandbox_not_served", title: "No sandbox", cause: cause.NoSandbox,
 		detail:   "The client belongs to the sandbox, which this API does not have.",
 		wso2Body: `{"ERROR_CODE":"900901","ERROR_MESSAGE":"Sandbox key offered to the API with no sandbox endpoint"}`,
 		gravitee: foreign{status: 403, message: "Forbidden"},
@@ -130,7 +133,7 @@ var (
 	})
 	// InsufficientScope: the token lacks a scope that the plan asks for.
 	InsufficientScope = define(spec{
-		status: 403, code: 900910, reason: "insufficient_scope", title: "Insufficient scope",
+		status: 403, code: 900910, reason: "insufficient_scope", title: "Insufficient scope", cause: cause.Scope,
 		detail: "The token does not have a scope that is needed here.",
 		scheme: bearer, param: "insufficient_scope",
 		wso2:     foreign{403, 900910, msgScope, ""},
@@ -139,7 +142,7 @@ var (
 	})
 	// ClaimRuleFailed: a claim rule of the plan does not hold.
 	ClaimRuleFailed = define(spec{
-		status: 403, code: 900910, reason: "claim_rule_failed", title: "Claim rule not met",
+		status: 403, code: 900910, reason: "claim_rule_failed", title: "Claim rule not met", cause: cause.ClaimRule,
 		detail: "A claim of the token does not meet a rule of the plan.",
 		scheme: bearer, param: "insufficient_scope",
 		wso2:     foreign{403, 900910, msgScope, ""},
@@ -147,14 +150,14 @@ var (
 		flex:     foreign{status: 401, message: "Invalid token."},
 	})
 	// RateLimited: the plan's rate limit is used up.
-	RateLimited = define(throttled(900800, "rate_limited", "Rate limit exceeded", "Rate limit exceeded!"))
+	RateLimited = define(throttled(cause.LimitRate, 900800, "rate_limited", "Rate limit exceeded", "Rate limit exceeded!"))
 	// QuotaExceeded: the plan's quota is used up.
-	QuotaExceeded = define(throttled(900804, "quota_exceeded", "Quota exceeded", "Quota exceeded!"))
+	QuotaExceeded = define(throttled(cause.LimitQuota, 900804, "quota_exceeded", "Quota exceeded", "Quota exceeded!"))
 	// SpikeArrested: requests come faster than the plan's spike arrest lets them.
-	SpikeArrested = define(throttled(900807, "spike_arrested", "Spike arrested", "Spike limit exceeded!"))
+	SpikeArrested = define(throttled(cause.LimitSpike, 900807, "spike_arrested", "Spike arrested", "Spike limit exceeded!"))
 	// ResourceForbidden: the plan's resource filter forbids this path.
 	ResourceForbidden = define(spec{
-		status: 403, code: 900906, reason: "resource_forbidden", title: "Resource forbidden",
+		status: 403, code: 900906, reason: "resource_forbidden", title: "Resource forbidden", cause: cause.ResourceFiltered,
 		detail: "The plan does not include this resource.",
 		scheme: bearer, param: "insufficient_scope",
 		wso2:     foreign{403, 900906, msgResource, ""},
@@ -168,14 +171,14 @@ var (
 	})
 	// KeysUnavailable: the issuer's keys have never been available.
 	KeysUnavailable = define(spec{
-		status: 503, code: 900900, reason: "keys_unavailable", title: "Keys unavailable",
+		status: 503, code: 900900, reason: "keys_unavailable", title: "Keys unavailable", cause: cause.KeysUnavailable,
 		detail: "The token cannot be checked at the moment.", retryAfter: "10",
 		wso2:     foreign{500, 900900, "Unclassified Authentication Failure", ""},
 		gravitee: foreign{status: 500, message: "Internal Server Error"},
 	})
 	// NotInForce: this gateway cannot put the API's definition in force.
 	NotInForce = define(spec{
-		status: 503, code: 900900, reason: "not_in_force", title: "API not in force",
+		status: 503, code: 900900, reason: "not_in_force", title: "API not in force", cause: cause.NotInForce,
 		detail: "This gateway cannot serve the API as it is defined now.", retryAfter: "10",
 		wso2:     foreign{500, 900900, "Unclassified Authentication Failure", ""},
 		gravitee: foreign{status: 503, message: "Temporarily Unavailable"},
@@ -188,17 +191,17 @@ var (
 	})
 	// RequestTooLarge: the body is longer than the Api or the listener takes.
 	RequestTooLarge = define(spec{
-		status: 413, reason: "request_too_large", title: "Content too large",
+		status: 413, reason: "request_too_large", title: "Content too large", cause: cause.BodyTooLarge,
 		detail: "The request body is too large.",
 	})
 	// HeaderTooLarge: the request line and headers are longer than the listener takes.
 	HeaderTooLarge = define(spec{
-		status: 431, reason: "header_too_large", title: "Request header fields too large",
+		status: 431, reason: "header_too_large", title: "Request header fields too large", cause: cause.HeaderTooLarge,
 		detail: "The request's header section is too large.",
 	})
 	// ExpectationFailed: an Expect other than 100-continue.
 	ExpectationFailed = define(spec{
-		status: 417, reason: "expectation_failed", title: "Expectation failed",
+		status: 417, reason: "expectation_failed", title: "Expectation failed", cause: cause.Expectation,
 		detail: "Only 100-continue can be expected.",
 	})
 	// RequestTimeout: the request did not arrive in time.
@@ -208,19 +211,19 @@ var (
 	})
 	// VersionNotSupported: neither HTTP/1.0 nor HTTP/1.1.
 	VersionNotSupported = define(spec{
-		status: 505, reason: "version_not_supported", title: "HTTP version not supported",
+		status: 505, reason: "version_not_supported", title: "HTTP version not supported", cause: cause.HTTPVersion,
 		detail: "Only HTTP/1.0 and HTTP/1.1 are spoken here.",
 	})
 	// Internal: a fault of the gateway itself.
 	Internal = define(spec{
-		status: 500, reason: "internal_error", title: "Internal server error",
+		status: 500, reason: "internal_error", title: "Internal server error", cause: cause.Internal,
 		detail:   "The gateway met an internal error.",
 		wso2:     foreign{500, 900900, "Unclassified Authentication Failure", ""},
 		gravitee: foreign{status: 500, message: "Internal Server Error"},
 	})
 	// NotReady: the gateway has not loaded its state yet.
 	NotReady = define(spec{
-		status: 503, reason: "not_ready", title: "Not ready",
+		status: 503, reason: "not_ready", title: "Not ready", cause: cause.NotReady,
 		detail: "The gateway is starting.", retryAfter: "1",
 	})
 	// UpstreamUnreachable: no connection to the upstream, or its answer is broken.
@@ -244,7 +247,7 @@ const (
 
 func missing(s scheme, flexMessage string, flexStatus int) spec {
 	return spec{
-		status: 401, code: 900902, reason: "missing_credentials", title: "Missing credentials",
+		status: 401, code: 900902, reason: "missing_credentials", title: "Missing credentials", cause: cause.CredentialMissing,
 		detail: "This API needs a credential.", scheme: s,
 		wso2:     foreign{401, 900902, "Missing Credentials", "Make sure your API request provides required credentials"},
 		gravitee: foreign{status: 401, message: "Unauthorized"},
@@ -252,9 +255,9 @@ func missing(s scheme, flexMessage string, flexStatus int) spec {
 	}
 }
 
-func throttled(code int, reason, title, graviteeMessage string) spec {
+func throttled(c cause.Cause, code int, reason, title, graviteeMessage string) spec {
 	return spec{
-		status: 429, code: code, reason: reason, title: title,
+		status: 429, code: code, reason: reason, title: title, cause: c,
 		detail:   "More requests than the plan allows; see Retry-After.",
 		wso2:     foreign{429, code, "Message throttled out", "You have exceeded your quota"},
 		gravitee: foreign{status: 429, message: graviteeMessage},

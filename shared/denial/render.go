@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 )
 
 // formats is the number of error formats of the schema.
@@ -31,7 +32,9 @@ const DPoPAlgorithms = "ES256 ES384 ES512 EdDSA PS256 PS384 PS512 RS256 RS384 RS
 type spec struct {
 	status, code          int
 	reason, title, detail string
-	scheme                scheme
+	// cause is the one that there is; Unspecified: there are several, and who refuses says which.
+	cause  cause.Cause
+	scheme scheme
 	// param is the challenge's error parameter; empty: none, as for missing credentials.
 	param, scope         string
 	retryAfter           string
@@ -49,6 +52,11 @@ func (s spec) kind() scheme {
 	return s.scheme
 }
 
+// is reports whether clients take two refusals for the same.
+func (s spec) is(t spec) bool {
+	return s.reason == t.reason && s.status == t.status && s.kind() == t.kind()
+}
+
 // foreign is a refusal in the words of another product; a zero status: ours are used.
 type foreign struct {
 	status  int
@@ -57,19 +65,30 @@ type foreign struct {
 	hint    string
 }
 
+// define makes a refusal, once for each cause.
 func define(s spec) *Denial {
-	d := &Denial{status: s.status, code: s.code, reason: s.reason, spec: s}
-	d.answers[pb.Api_PROBLEM] = s.problem()
-	d.answers[pb.Api_WSO2] = s.inWSO2()
-	d.answers[pb.Api_GRAVITEE] = s.inGravitee()
-	d.answers[pb.Api_FLEX] = s.inFlex()
-	for i := range d.answers {
-		d.answers[i].RetryAfter = s.retryAfter
-		if st := d.answers[i].Status; st == s.status || st == http.StatusUnauthorized {
-			d.answers[i].Challenge = s.challenge(st)
+	r := prepare(s)
+	r.because = make([]Denial, cause.Count)
+	for c := range r.because {
+		r.because[c] = Denial{of: r, cause: cause.Cause(c)}
+	}
+	return &r.because[s.cause]
+}
+
+// prepare renders a refusal's answers.
+func prepare(s spec) *refusal {
+	r := &refusal{spec: s}
+	r.answers[pb.Api_PROBLEM] = s.problem()
+	r.answers[pb.Api_WSO2] = s.inWSO2()
+	r.answers[pb.Api_GRAVITEE] = s.inGravitee()
+	r.answers[pb.Api_FLEX] = s.inFlex()
+	for i := range r.answers {
+		r.answers[i].RetryAfter = s.retryAfter
+		if st := r.answers[i].Status; st == s.status || st == http.StatusUnauthorized {
+			r.answers[i].Challenge = s.challenge(st)
 		}
 	}
-	return d
+	return r
 }
 
 // problem renders RFC 9457.

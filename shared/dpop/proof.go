@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
 	"github.com/portcullis-gateway/portcullis/shared/token"
 )
@@ -25,6 +26,28 @@ type Error string
 
 // Error returns the reason.
 func (e Error) Error() string { return string(e) }
+
+// Cause returns what an operator's metrics call it.
+func (e Error) Cause() cause.Cause {
+	switch e {
+	case ErrMalformed:
+	case ErrType:
+		return cause.ProofType
+	case ErrAlgorithm:
+		return cause.ProofAlgorithm
+	case ErrKey:
+		return cause.ProofKey
+	case ErrClaims:
+		return cause.ProofClaims
+	case ErrSignature:
+		return cause.ProofSignature
+	case ErrReplayed:
+		return cause.ProofReplayed
+	case ErrFull:
+		return cause.ProofMemory
+	}
+	return cause.ProofMalformed
+}
 
 // What is wrong with a proof.
 const (

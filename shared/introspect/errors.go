@@ -1,6 +1,10 @@
 package introspect
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
+)
 
 // Outcome is how a question ended; it is meant as a metric label.
 type Outcome string
@@ -40,6 +44,28 @@ type Error struct {
 
 // Error returns what happened, for operators.
 func (e *Error) Error() string { return e.message }
+
+// Cause returns what an operator's metrics call it.
+func (e *Error) Cause() cause.Cause {
+	switch e.Outcome {
+	case Timeout:
+		return cause.IntrospectionTimeout
+	case BadStatus:
+		return cause.IntrospectionStatus
+	case Unauthorized:
+		return cause.IntrospectionUnauthorized
+	case TooLarge, Invalid:
+		return cause.IntrospectionAnswer
+	case Undiscovered:
+		return cause.IntrospectionUndiscovered
+	case Busy:
+		return cause.IntrospectionBusy
+	case Open:
+		return cause.IntrospectionCircuit
+	case Unreachable, Active, Inactive:
+	}
+	return cause.IntrospectionUnreachable
+}
 
 // ErrInactive: the server says that the token is not active.
 var ErrInactive = errors.New("the introspection server says that the token is not active")

@@ -1,11 +1,37 @@
 package token
 
+import "github.com/portcullis-gateway/portcullis/shared/denial/cause"
+
 // Error is why a token is refused. Errors are constants: compare with ==. They
 // never hold anything of the token.
 type Error string
 
 // Error returns the reason.
 func (e Error) Error() string { return string(e) }
+
+// Cause returns what an operator's metrics call it.
+func (e Error) Cause() cause.Cause {
+	switch e {
+	case ErrSize:
+		return cause.TooLong
+	case ErrEncrypted:
+		return cause.Encrypted
+	case ErrSignatureLen, ErrSignature:
+		return cause.Signature
+	case ErrAlgorithm:
+		return cause.Algorithm
+	case ErrCritical, ErrB64, ErrZip:
+		return cause.HeaderExtension
+	case ErrKeyID, ErrType, ErrIssuer, ErrSubject, ErrTokenID, ErrAudience, ErrDate:
+		return cause.ClaimMalformed
+	case ErrNoKey:
+		return cause.KeyUnknown
+	case ErrKeyDates:
+		return cause.KeyOutdated
+	case ErrParts, ErrBase64, ErrUTF8, ErrJSON, ErrDuplicate, ErrDepth, ErrMembers, ErrText, ErrNumber, ErrSpelling:
+	}
+	return cause.Malformed
+}
 
 // What Parse refuses.
 const (

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 	"github.com/portcullis-gateway/portcullis/shared/dpop"
 	"github.com/portcullis-gateway/portcullis/shared/introspect"
 	"github.com/portcullis-gateway/portcullis/shared/token"
@@ -112,7 +113,7 @@ func New(cfg Config) *Authenticator {
 // token that is remembered it does not allocate. compact is not kept.
 func (a *Authenticator) Token(ring *Keyring, compact []byte, now int64) (*Token, error) {
 	if len(compact) > a.cfg.MaxTokenBytes {
-		return nil, denial.InvalidToken
+		return nil, denial.InvalidToken.Because(cause.TooLong)
 	}
 	hash := maphash.Bytes(a.seed, compact)
 	if t, ok := a.positive.get(hash, compact); ok {

@@ -13,6 +13,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 )
 
 func TestToken(t *testing.T) {
@@ -120,15 +121,19 @@ func TestChecks(t *testing.T) {
 	} {
 		compact := first().sign(t, c.header, claims(c.claims))
 		a, r := authn.New(authn.Config{}), ring(t, c.change)
+		_, failure := a.Explain(r, compact, now)
+		refused := c.want != nil
+		if refused != (failure.Denial != nil) || refused && !errors.Is(failure.Denial, c.want) || !strings.Contains(failure.Reason, c.reason) {
+			t.Errorf("%s: explained as %v, %q", c.name, failure.Denial, failure.Reason)
+		}
+		if refused && failure.Denial.Cause() == cause.Unspecified {
+			t.Errorf("%s: no cause", c.name)
+		}
 		for _, attempt := range []string{"first", "again"} {
 			got, err := a.Token(r, compact, now)
-			if c.want == nil && (err != nil || got.ClientID != "app") || c.want != nil && err != error(c.want) {
+			if !refused && (err != nil || got.ClientID != "app") || refused && err != error(failure.Denial) {
 				t.Errorf("%s (%s): got %v", c.name, attempt, err)
 			}
-		}
-		_, failure := a.Explain(r, compact, now)
-		if failure.Denial != c.want || !strings.Contains(failure.Reason, c.reason) {
-			t.Errorf("%s: explained as %v, %q", c.name, failure.Denial, failure.Reason)
 		}
 		if strings.Contains(failure.Reason, "app") && strings.Contains(failure.Reason, "user") {
 			t.Errorf("%s: the reason tells claims: %q", c.name, failure.Reason)
@@ -187,7 +192,7 @@ func TestBadSignature(t *testing.T) {
 		"not a token":             []byte("opaque"),
 		"too long":                bytes.Repeat([]byte("a"), 9000),
 	} {
-		if _, err := a.Token(ring(t), compact, now); err != error(denial.InvalidToken) {
+		if _, err := a.Token(ring(t), compact, now); !errors.Is(err, denial.InvalidToken) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -238,7 +243,7 @@ func TestKeysUnavailable(t *testing.T) {
 	check := func(name string, i *pb.Issuer, set *pb.KeySet, compact []byte, want *denial.Denial) {
 		t.Helper()
 		r := authn.NewKeyring([]*authn.Issuer{compile(t, i, set)})
-		if _, err := a.Token(r, compact, now); err != error(want) {
+		if _, err := a.Token(r, compact, now); !errors.Is(err, want) {
 			t.Errorf("%s: got %v, want %v", name, err, want)
 		}
 	}
@@ -278,25 +283,25 @@ func TestHitIsChecked(t *testing.T) {
 		}
 	}
 	fill()
-	if err := token(r, now+300); err != error(denial.TokenExpired) {
+	if err := token(r, now+300); !errors.Is(err, denial.TokenExpired) {
 		t.Errorf("15 expired: %v", err)
 	}
 	fill()
-	if err := token(r, now-6); err != error(denial.InvalidToken) {
+	if err := token(r, now-6); !errors.Is(err, denial.InvalidToken) {
 		t.Errorf("before nbf: %v", err)
 	}
 	fill()
 	rotated := authn.NewKeyring([]*authn.Issuer{compile(t, issuer(), fetched(t, now+1000, second()))})
-	if err := token(rotated, now); err != error(denial.InvalidToken) {
+	if err := token(rotated, now); !errors.Is(err, denial.InvalidToken) {
 		t.Errorf("15 key removed: %v", err)
 	}
 	fill()
 	stricter := ring(t, func(i *pb.Issuer) { i.Audiences = []string{"api"} })
-	if err := token(stricter, now); err != error(denial.InvalidToken) {
+	if err := token(stricter, now); !errors.Is(err, denial.InvalidToken) {
 		t.Errorf("15 settings changed: %v", err)
 	}
 	fill()
-	if err := token(authn.NewKeyring(nil), now); err != error(denial.InvalidToken) {
+	if err := token(authn.NewKeyring(nil), now); !errors.Is(err, denial.InvalidToken) {
 		t.Errorf("15 issuer removed: %v", err)
 	}
 	old := authn.NewKeyring([]*authn.Issuer{compile(t, issuer(), fetched(t, now+20, first()))})
@@ -306,7 +311,7 @@ func TestHitIsChecked(t *testing.T) {
 	if err := token(old, now+20); err != nil {
 		t.Errorf("last second of the key set: %v", err)
 	}
-	if err := token(old, now+21); err != error(denial.InvalidToken) {
+	if err := token(old, now+21); !errors.Is(err, denial.InvalidToken) {
 		t.Errorf("17 key set too old: %v", err)
 	}
 }

@@ -126,7 +126,7 @@ func validate(b *testing.B, name string, r *authn.Keyring, compact []byte, want 
 	b.Run(name, func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, failure := a.Explain(r, compact, now); failure.Denial != want {
+			if _, failure := a.Explain(r, compact, now); (want == nil) != (failure.Denial == nil) || want != nil && !errors.Is(failure.Denial, want) {
 				b.Fatal(failure)
 			}
 		}

@@ -5,9 +5,12 @@ import (
 	"crypto/subtle"
 	"crypto/x509"
 	"encoding/base64"
+
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 )
 
-const reasonBinding = "cnf is not one that can be checked: neither x5t#S256 (RFC 8705) nor jkt (RFC 9449), or malformed"
+//nolint:gochecknoglobals // a constant
+var reasonBinding = reason{cause.Binding, "cnf is not one that can be checked: neither x5t#S256 (RFC 8705) nor jkt (RFC 9449), or malformed"}
 
 // Binding is what a token is bound to by its cnf claim (RFC 7800). The zero
 // Binding: to nothing.
@@ -37,10 +40,10 @@ func (b *Binding) Matches(certificate *x509.Certificate) bool {
 // RFC 7800 section 3.1 would have members ignored that are not understood. But a
 // token that is bound in a way nobody here can check must not pass for one that
 // is not bound at all.
-func (d *draft) readBinding() string {
+func (d *draft) readBinding() reason {
 	value, ok := d.claims.Get("cnf")
 	if !ok {
-		return ""
+		return none
 	}
 	cnf, _ := value.(map[string]any)
 	x5t, byCertificate := cnf["x5t#S256"]
@@ -63,7 +66,7 @@ func (d *draft) readBinding() string {
 		}
 		d.binding.Key = text
 	}
-	return ""
+	return none
 }
 
 // thumbprint reads a SHA-256 in strict base64url. Its length leaves no room for line breaks.

@@ -2,9 +2,11 @@ package authn
 
 import (
 	"crypto/sha256"
+	"errors"
 	"slices"
 
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
 	"github.com/portcullis-gateway/portcullis/shared/token"
 )
@@ -20,25 +22,46 @@ type Failure struct {
 	costly bool
 }
 
+// reason is why a token is refused: the cause, and what it means here in words.
+type reason struct {
+	cause cause.Cause
+	text  string
+}
+
 // Reasons that are not one of package token's errors.
-const (
-	reasonIssuer      = "no configured issuer has the token's iss"
-	reasonAlgorithm   = "alg is not one of the issuer's algorithms"
-	reasonType        = "typ is not one of the issuer's token_types"
-	reasonForeign     = "the token is of another kind: an identity, logout, proof or event token is not an access token"
-	reasonAudience    = "aud has none of the issuer's audiences"
-	reasonNoExpiry    = "exp is absent and the issuer requires it"
-	reasonNotBefore   = "nbf is in the future"
-	reasonIssuedAt    = "iat is in the future"
-	reasonLifetime    = "the token lives longer than the issuer's max_lifetime"
-	reasonProfileType = "typ is not at+jwt, which the issuer's profile RFC9068 asks for"
-	reasonProfile     = "one of iss, exp, aud, sub, client_id, iat and jti is absent, which the issuer's profile RFC9068 asks for"
-	reasonExpired     = "exp has passed"
-	reasonNoKeys      = "the issuer's keys have never been available"
-	logoutEventClaim  = "events.http://schemas.openid.net/event/backchannel-logout"
+//
+//nolint:gochecknoglobals // constants
+var (
+	none              reason // nothing speaks against the token
+	reasonIssuer      = reason{cause.IssuerUnknown, "no configured issuer has the token's iss"}
+	reasonAlgorithm   = reason{cause.Algorithm, "alg is not one of the issuer's algorithms"}
+	reasonType        = reason{cause.Type, "typ is not one of the issuer's token_types"}
+	reasonForeign     = reason{cause.TokenKind, "the token is of another kind: an identity, logout, proof or event token is not an access token"}
+	reasonAudience    = reason{cause.Audience, "aud has none of the issuer's audiences"}
+	reasonNoExpiry    = reason{cause.NoExpiry, "exp is absent and the issuer requires it"}
+	reasonNotBefore   = reason{cause.NotYetValid, "nbf is in the future"}
+	reasonIssuedAt    = reason{cause.IssuedInFuture, "iat is in the future"}
+	reasonLifetime    = reason{cause.Lifetime, "the token lives longer than the issuer's max_lifetime"}
+	reasonProfileType = reason{cause.Profile, "typ is not at+jwt, which the issuer's profile RFC9068 asks for"}
+	reasonProfile     = reason{cause.Profile, "one of iss, exp, aud, sub, client_id, iat and jti is absent, which the issuer's profile RFC9068 asks for"}
+	reasonExpired     = reason{cause.Expired, "exp has passed"}
+	reasonNoKeys      = reason{cause.KeysUnavailable, "the issuer's keys have never been available"}
 )
 
-func invalid(reason string) Failure { return Failure{Denial: denial.InvalidToken, Reason: reason} }
+const logoutEventClaim = "events.http://schemas.openid.net/event/backchannel-logout"
+
+// because makes an error of package token a reason.
+func because(err error) reason {
+	if e, ok := errors.AsType[token.Error](err); ok {
+		return reason{e.Cause(), e.Error()}
+	}
+	return reason{cause.Malformed, err.Error()} // BUG: it has no others
+}
+
+// refuse makes the reason the Failure of a bad token; costly as in Failure.
+func (r reason) refuse(costly bool) Failure {
+	return Failure{Denial: denial.InvalidToken.Because(r.cause), Reason: r.text, costly: costly}
+}
 
 // draft is a token while it is checked.
 type draft struct {
@@ -57,26 +80,26 @@ func (a *Authenticator) check(ring *Keyring, compact []byte, now int64) (*Token,
 	a.validations.Add(1)
 	unverified, err := token.ParseLimit(compact, a.cfg.MaxTokenBytes)
 	if err != nil {
-		return nil, invalid(err.Error())
+		return nil, because(err).refuse(false)
 	}
 	issuer, ok := ring.Issuer(unverified.Registered.Issuer)
 	if !ok {
-		return nil, invalid(reasonIssuer)
+		return nil, reasonIssuer.refuse(false)
 	}
 	d := draft{issuer: issuer, unverified: unverified, claims: unverified.Claims, registered: unverified.Registered}
-	if reason := d.readBinding(); reason != "" {
-		return nil, invalid(reason)
+	if why := d.readBinding(); why != none {
+		return nil, why.refuse(false)
 	}
 	if issuer.def.RFC9068 {
-		if reason := d.profile(); reason != "" {
-			return nil, invalid(reason)
+		if why := d.profile(); why != none {
+			return nil, why.refuse(false)
 		}
 	}
-	if reason := d.readClaims(); reason != "" {
-		return nil, invalid(reason)
+	if why := d.readClaims(); why != none {
+		return nil, why.refuse(false)
 	}
-	if reason := d.refusal(now); reason != "" {
-		return nil, invalid(reason)
+	if why := d.refusal(now); why != none {
+		return nil, why.refuse(false)
 	}
 	key, failure := a.verify(&d, now)
 	if failure.Denial != nil {
@@ -84,18 +107,18 @@ func (a *Authenticator) check(ring *Keyring, compact []byte, now int64) (*Token,
 	}
 	t := d.token(compact, key)
 	if t.state(now) == expired {
-		return nil, Failure{Denial: denial.TokenExpired, Reason: reasonExpired, costly: true}
+		return nil, Failure{Denial: denial.TokenExpired, Reason: reasonExpired.text, costly: true}
 	}
 	return t, Failure{}
 }
 
 // readClaims renames claims as the issuer's mappings say, and finds the client.
-func (d *draft) readClaims() string {
+func (d *draft) readClaims() reason {
 	if len(d.issuer.def.Mappings) > 0 {
 		d.claims = d.claims.Rename(d.issuer.def.Mappings)
 		var err error
 		if d.registered, err = d.claims.Registered(); err != nil {
-			return err.Error()
+			return because(err)
 		}
 	}
 	for _, path := range d.issuer.def.ClientIDClaims {
@@ -106,11 +129,11 @@ func (d *draft) readClaims() string {
 			break
 		}
 	}
-	return ""
+	return none
 }
 
-// refusal returns why the issuer's settings refuse the token; empty: they do not.
-func (d *draft) refusal(now int64) string {
+// refusal returns why the issuer's settings refuse the token; none: they do not.
+func (d *draft) refusal(now int64) reason {
 	i := d.issuer
 	switch {
 	case !i.def.Algorithms.Has(d.unverified.Algorithm):
@@ -126,8 +149,8 @@ func (d *draft) refusal(now int64) string {
 }
 
 // refuseByAudienceAndDates returns why the token is refused by its audience or its
-// dates, whether it is a signed or an introspected one; empty: it is not.
-func (d *draft) refuseByAudienceAndDates(now int64) string {
+// dates, whether it is a signed or an introspected one; none: it is not.
+func (d *draft) refuseByAudienceAndDates(now int64) reason {
 	i, r := d.issuer, &d.registered
 	switch {
 	case len(i.def.Audiences) > 0 && !slices.ContainsFunc(r.Audience, func(aud string) bool { return slices.Contains(i.def.Audiences, aud) }):
@@ -139,12 +162,12 @@ func (d *draft) refuseByAudienceAndDates(now int64) string {
 	case i.def.MaxLifetime > 0 && !d.shortLived(now):
 		return reasonLifetime
 	}
-	return ""
+	return none
 }
 
 // profile checks what RFC 9068 sections 2.1 and 2.2 promise, by the claims' own
-// names, before any mapping; empty: all of it is there.
-func (d *draft) profile() string {
+// names, before any mapping; none: all of it is there.
+func (d *draft) profile() reason {
 	if token.MediaType(d.unverified.Type) != "at+jwt" {
 		return reasonProfileType
 	}
@@ -153,7 +176,7 @@ func (d *draft) profile() string {
 	if r.Issuer == "" || r.ExpiresAt == token.Absent || len(r.Audience) == 0 || r.Subject == "" || client == "" || r.IssuedAt == token.Absent || r.ID == "" {
 		return reasonProfile
 	}
-	return ""
+	return none
 }
 
 func (d *draft) foreign() bool {
@@ -184,10 +207,10 @@ func (a *Authenticator) verify(d *draft, now int64) (*keyset.Key, Failure) {
 			a.unknownKey(i.def.ID, now)
 		}
 		if !i.def.Fetched {
-			return nil, Failure{Denial: denial.KeysUnavailable, Reason: reasonNoKeys}
+			return nil, Failure{Denial: denial.KeysUnavailable, Reason: reasonNoKeys.text}
 		}
 	}
-	return nil, Failure{Denial: denial.InvalidToken, Reason: err.Error(), costly: err == token.ErrSignature} //nolint:errorlint // as above
+	return nil, because(err).refuse(err == token.ErrSignature) //nolint:errorlint // as above
 }
 
 func (d *draft) token(compact []byte, key *keyset.Key) *Token {

@@ -2,6 +2,7 @@ package authn_test
 
 import (
 	"bytes"
+	"errors"
 	"runtime"
 	"sync"
 	"testing"
@@ -23,7 +24,7 @@ func TestSimultaneousMissesShareOneValidation(t *testing.T) {
 		var requests sync.WaitGroup
 		for range 1000 {
 			requests.Go(func() {
-				if _, err := a.Token(r, bytes.Clone(c.compact), now); err != c.want {
+				if _, err := a.Token(r, bytes.Clone(c.compact), now); !errors.Is(err, c.want) {
 					t.Errorf("%s: %v", name, err)
 				}
 			})
@@ -54,7 +55,7 @@ func TestSimultaneousMissesOfTwoKeyrings(t *testing.T) {
 				}
 				return
 			}
-			if _, err := a.Token(other, compact, now); err != error(denial.InvalidToken) {
+			if _, err := a.Token(other, compact, now); !errors.Is(err, denial.InvalidToken) {
 				t.Errorf("under the other keyring: %v", err)
 			}
 		})

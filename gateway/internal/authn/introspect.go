@@ -10,17 +10,20 @@ import (
 	"time"
 
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 	"github.com/portcullis-gateway/portcullis/shared/introspect"
 	"github.com/portcullis-gateway/portcullis/shared/token"
 )
 
 // Reasons of introspected tokens.
-const (
-	reasonNoIntrospection = "the issuer has no introspection"
-	reasonNoToken         = "the token has characters that no token has, and is not sent anywhere"
-	reasonElsewhere       = "the token says that another configured issuer has made it, and is not shown to this one"
-	reasonOtherIssuer     = "the introspection server's answer has another iss"
-	reasonKind            = "the introspection server's answer speaks of another kind of token than an access token"
+//
+//nolint:gochecknoglobals // constants
+var (
+	reasonNoIntrospection = reason{cause.IntrospectionOff, "the issuer has no introspection"}
+	reasonNoToken         = reason{cause.CredentialMalformed, "the token has characters that no token has, and is not sent anywhere"}
+	reasonElsewhere       = reason{cause.IssuerMismatch, "the token says that another configured issuer has made it, and is not shown to this one"}
+	reasonOtherIssuer     = reason{cause.IssuerMismatch, "the introspection server's answer has another iss"}
+	reasonKind            = reason{cause.TokenKind, "the introspection server's answer speaks of another kind of token than an access token"}
 )
 
 // inactive is a remembered refusal of one issuer's server.
@@ -39,7 +42,7 @@ type inactive struct {
 // settings or keys change: for cache_ttl what is active, for a few seconds what is not.
 func (a *Authenticator) Introspect(ring *Keyring, issuer *Issuer, compact []byte, now int64) (*Token, error) {
 	if len(compact) > a.cfg.MaxTokenBytes {
-		return nil, denial.InvalidToken
+		return nil, denial.InvalidToken.Because(cause.TooLong)
 	}
 	hash := maphash.Bytes(a.seed, compact) ^ bits.RotateLeft64(maphash.String(a.seed, issuer.def.ID), 1)
 	if t, ok := a.asked.get(hash, compact); ok {
@@ -115,29 +118,29 @@ func (a *Authenticator) inquire(ring *Keyring, issuer *Issuer, hash uint64, comp
 func (a *Authenticator) ExplainIntrospection(ring *Keyring, issuer *Issuer, compact []byte, now int64) (*Token, Failure) {
 	switch {
 	case issuer.def.Introspection == nil:
-		return nil, invalid(reasonNoIntrospection)
+		return nil, reasonNoIntrospection.refuse(false)
 	case !isToken(compact):
-		return nil, invalid(reasonNoToken)
+		return nil, reasonNoToken.refuse(false)
 	}
 	others, err := token.OtherSpellings(compact)
 	if err != nil {
-		return nil, invalid(err.Error())
+		return nil, because(err).refuse(false)
 	}
 	// A live token of one issuer is never shown to the server of another.
 	if maker := ring.Claimed(compact); maker != nil && maker != issuer {
-		return nil, invalid(reasonElsewhere)
+		return nil, reasonElsewhere.refuse(false)
 	}
 	answer, err := a.servers.Client(issuer.def.Introspection).Ask(context.Background(), string(compact))
 	a.countOutcome(err)
 	if err != nil {
 		if failure, ok := errors.AsType[*introspect.Error](err); ok {
-			return nil, Failure{Denial: denial.IntrospectionUnavailable, Reason: failure.Error(), costly: failure.Lasting}
+			return nil, Failure{Denial: denial.IntrospectionUnavailable.Because(failure.Cause()), Reason: failure.Error(), costly: failure.Lasting}
 		}
-		return nil, Failure{Denial: denial.InvalidToken, Reason: err.Error(), costly: true}
+		return nil, Failure{Denial: denial.InvalidToken.Because(cause.Inactive), Reason: err.Error(), costly: true}
 	}
 	d := draft{issuer: issuer, claims: answer.Claims, registered: answer.Registered}
-	if reason := d.answered(now); reason != "" {
-		return nil, Failure{Denial: denial.InvalidToken, Reason: reason, costly: true}
+	if why := d.answered(now); why != none {
+		return nil, why.refuse(true)
 	}
 	t := &Token{
 		Issuer: issuer, ClientID: d.clientID, Subject: d.registered.Subject, JTI: d.registered.ID, Claims: d.claims, Binding: d.binding,
@@ -145,7 +148,7 @@ func (a *Authenticator) ExplainIntrospection(ring *Keyring, issuer *Issuer, comp
 		SHA256: sha256.Sum256(compact), OtherSHA256: others, Key: "introspection", askAgain: now + int64(issuer.def.Introspection.TTL()/time.Second),
 	}
 	if t.state(now) == expired {
-		return nil, Failure{Denial: denial.TokenExpired, Reason: reasonExpired, costly: true}
+		return nil, Failure{Denial: denial.TokenExpired, Reason: reasonExpired.text, costly: true}
 	}
 	return t, Failure{}
 }
@@ -164,9 +167,9 @@ func (a *Authenticator) countOutcome(err error) {
 }
 
 // answered tells what the issuer's settings have against the answer of its
-// introspection server; empty: nothing. An answer need not say whose token it
+// introspection server; none: nothing. An answer need not say whose token it
 // is, nor when it expires; what it says must be right.
-func (d *draft) answered(now int64) string {
+func (d *draft) answered(now int64) reason {
 	i := d.issuer
 	if d.registered.Issuer != "" && d.registered.Issuer != i.def.Name {
 		return reasonOtherIssuer
@@ -174,11 +177,11 @@ func (d *draft) answered(now int64) string {
 	if !isAccessToken(d.claims) {
 		return reasonKind
 	}
-	if reason := d.readBinding(); reason != "" {
-		return reason
+	if why := d.readBinding(); why != none {
+		return why
 	}
-	if reason := d.readClaims(); reason != "" {
-		return reason
+	if why := d.readClaims(); why != none {
+		return why
 	}
 	if i.def.IntrospectedExpiry && d.registered.ExpiresAt == token.Absent {
 		return reasonNoExpiry

@@ -3,6 +3,7 @@ package authn_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -94,7 +95,7 @@ func TestIssuerWithoutIntrospectionIsNotAsked(t *testing.T) {
 	if !ok {
 		t.Fatal("the issuer is not found by its id")
 	}
-	if _, err := authn.New(authn.Config{}).Introspect(r, i, []byte("opaque"), now); err != error(denial.InvalidToken) {
+	if _, err := authn.New(authn.Config{}).Introspect(r, i, []byte("opaque"), now); !errors.Is(err, denial.InvalidToken) {
 		t.Error(err)
 	}
 	if _, ok := r.ByID("nobody"); ok {

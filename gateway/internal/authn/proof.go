@@ -7,6 +7,7 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 	"github.com/portcullis-gateway/portcullis/shared/dpop"
 )
 
@@ -18,17 +19,28 @@ const proofWindow = 60
 const proofHeader = "Dpop"
 
 // Reasons of proofs.
-const (
-	reasonProofCount  = "there is not exactly one DPoP header"
-	reasonProofKey    = "the proof is signed by another key than the token is bound to"
-	reasonProofToken  = "the proof's ath is of another token"
-	reasonProofMethod = "the proof's htm is another method"
-	reasonProofURL    = "the proof's htu is another URL; the gateway sees the scheme, host and port that its listener or a trusted proxy tell"
-	reasonProofTime   = "the proof's iat is more than 60 s (and the issuer's clock_skew) from now"
+//
+//nolint:gochecknoglobals // constants
+var (
+	reasonNoProof     = reason{cause.ProofMissing, "there is no DPoP header"}
+	reasonProofs      = reason{cause.ProofRepeated, "there is more than one DPoP header"}
+	reasonProofKey    = reason{cause.ProofThumbprint, "the proof is signed by another key than the token is bound to"}
+	reasonProofToken  = reason{cause.ProofToken, "the proof's ath is of another token"}
+	reasonProofMethod = reason{cause.ProofMethod, "the proof's htm is another method"}
+	reasonProofURL    = reason{cause.ProofURL, "the proof's htu is another URL; the gateway sees the scheme, host and port that its listener or a trusted proxy tell"}
+	reasonProofTime   = reason{cause.ProofTime, "the proof's iat is more than 60 s (and the issuer's clock_skew) from now"}
 )
 
-func badProof(reason string) Failure {
-	return Failure{Denial: denial.InvalidProof, Reason: reason}
+func badProof(r reason) Failure {
+	return Failure{Denial: denial.InvalidProof.Because(r.cause), Reason: r.text}
+}
+
+// inProof makes an error of package dpop a reason.
+func inProof(err error) reason {
+	if e, ok := errors.AsType[dpop.Error](err); ok {
+		return reason{e.Cause(), e.Error()}
+	}
+	return reason{cause.ProofMalformed, err.Error()} // BUG: it has no others
 }
 
 // Prove checks the DPoP proof of a request (RFC 9449 section 4.3) for a token
@@ -38,14 +50,14 @@ func badProof(reason string) Failure {
 func (a *Authenticator) Prove(t *Token, r *request.Request, compact []byte, record bool) Failure {
 	value, count := r.Header.Get(proofHeader)
 	if count == 0 {
-		return Failure{Denial: denial.UnboundToken, Reason: reasonProofCount}
+		return Failure{Denial: denial.UnboundToken.Because(reasonNoProof.cause), Reason: reasonNoProof.text}
 	}
 	if count > 1 {
-		return badProof(reasonProofCount)
+		return badProof(reasonProofs)
 	}
 	proof, err := dpop.Parse(value)
 	if err != nil {
-		return badProof(err.Error())
+		return badProof(inProof(err))
 	}
 	skew := proofWindow + t.Issuer.def.ClockSkew
 	switch {
@@ -60,7 +72,7 @@ func (a *Authenticator) Prove(t *Token, r *request.Request, compact []byte, reco
 	case proof.IssuedAt < r.Now-skew || proof.IssuedAt > r.Now+skew:
 		return badProof(reasonProofTime)
 	case a.proofs.Used(proof.Thumbprint, proof.ID, r.Now):
-		return badProof(dpop.ErrReplayed.Error())
+		return badProof(inProof(dpop.ErrReplayed))
 	}
 	a.verifying <- struct{}{}
 	err = proof.Verify(r.Now)
@@ -74,7 +86,7 @@ func (a *Authenticator) Prove(t *Token, r *request.Request, compact []byte, reco
 	case errors.Is(err, dpop.ErrFull):
 		return Failure{Denial: denial.ProofsUnavailable, Reason: err.Error()}
 	default:
-		return badProof(err.Error())
+		return badProof(inProof(err))
 	}
 }
 

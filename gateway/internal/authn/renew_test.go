@@ -1,6 +1,7 @@
 package authn_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/authn"
@@ -28,7 +29,7 @@ func TestRenew(t *testing.T) {
 	if _, err := a.Token(ring, compact, now+150); err != nil || a.Stats().Validations != 2 {
 		t.Errorf("%v, %+v: the longer time does not count", err, a.Stats())
 	}
-	if _, err := a.Token(ring, compact, now+201); err != denial.InvalidToken {
+	if _, err := a.Token(ring, compact, now+201); !errors.Is(err, denial.InvalidToken) {
 		t.Errorf("%v: accepted after the longer time", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 )
 
 // What can go wrong between a request and its answer.
@@ -36,9 +37,12 @@ const (
 
 // Unreachable is the fault of a connection that could not be opened.
 func Unreachable(err error) error {
-	d := denial.UpstreamUnreachable
-	if IsTimeout(err) {
-		d = denial.UpstreamTimeout
+	d := denial.UpstreamUnreachable.Because(cause.UpstreamConnect)
+	switch {
+	case errors.Is(err, ErrTooManyConns):
+		d = denial.UpstreamUnreachable.Because(cause.UpstreamBusy)
+	case IsTimeout(err):
+		d = denial.UpstreamTimeout.Because(cause.UpstreamConnectTimeout)
 	}
 	return fmt.Errorf("%w: %w: %w", ErrNotSent, d, err)
 }
@@ -46,33 +50,33 @@ func Unreachable(err error) error {
 // SendFault is the fault of a request that could not be sent, in whole or in part.
 func SendFault(sent bool, err error) error {
 	switch {
-	case !sent && !IsTimeout(err):
-		return fmt.Errorf("send the request: %w: %w: %w", ErrNotSent, denial.UpstreamUnreachable, err)
 	case IsTimeout(err):
-		return fmt.Errorf("send the request: %w: %w", denial.UpstreamTimeout, err)
+		return fmt.Errorf("send the request: %w: %w", denial.UpstreamTimeout.Because(cause.UpstreamSendTimeout), err)
+	case !sent:
+		return fmt.Errorf("send the request: %w: %w: %w", ErrNotSent, denial.UpstreamUnreachable.Because(cause.UpstreamSend), err)
 	}
-	return fmt.Errorf("send the request: %w: %w", denial.UpstreamUnreachable, err)
+	return fmt.Errorf("send the request: %w: %w", denial.UpstreamUnreachable.Because(cause.UpstreamSend), err)
 }
 
 // AnswerFault is the fault of a request that was sent and not answered as it should.
 func AnswerFault(err error) error {
 	if IsTimeout(err) {
-		return fmt.Errorf("await the answer: %w: %w", denial.UpstreamTimeout, err)
+		return fmt.Errorf("await the answer: %w: %w", denial.UpstreamTimeout.Because(cause.UpstreamAnswerTimeout), err)
 	}
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
-	return fmt.Errorf("read the answer: %w: %w", denial.UpstreamUnreachable, err)
+	return fmt.Errorf("read the answer: %w: %w", denial.UpstreamUnreachable.Because(cause.UpstreamAnswer), err)
 }
 
 // ClientFault is the fault of a request whose body did not arrive.
 func ClientFault(err error) error {
-	d := denial.BadRequest
+	d := denial.BadRequest.Because(cause.BodyBroken)
 	switch {
 	case errors.Is(err, ErrTooLarge):
 		d = denial.RequestTooLarge
 	case IsTimeout(err):
-		d = denial.RequestTimeout
+		d = denial.RequestTimeout.Because(cause.BodyTimeout)
 	}
 	return fmt.Errorf("read the request body: %w: %w", d, err)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 )
 
 // Check refuses a request that must not go upstream, before anything of its body
@@ -39,7 +40,7 @@ func checkConnection(b *request.Block, f *exchange.Forward) error {
 			var name []byte
 			name, value = cutToken(value)
 			if isProtected(name, f) {
-				return denial.BadRequest
+				return denial.BadRequest.Because(cause.ConnectionField)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package front
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/netip"
 	"runtime/debug"
@@ -12,6 +13,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 )
 
 // Call is one request on its way through the gateway. It can be used again for the
@@ -63,9 +65,9 @@ func (c *Core) End(call *Call) {
 	call.decided = false
 }
 
-// Panicked is the error of a request that panicked with cause.
-func Panicked(cause any) error {
-	return fmt.Errorf("%w: panic: %v\n%s", denial.Internal, cause, debug.Stack())
+// Panicked is the error of a request that panicked with value.
+func Panicked(value any) error {
+	return fmt.Errorf("%w: panic: %v\n%s", denial.Internal.Because(cause.Panic), value, debug.Stack())
 }
 
 // Parse fills the call from a request, or refuses it. All that it refuses is of the
@@ -75,7 +77,7 @@ func (c *Core) Parse(call *Call, raw *Raw) error {
 		return denial.VersionNotSupported
 	}
 	if call.block.Parse(raw.Header) != nil {
-		return denial.BadRequest
+		return denial.BadRequest.Because(cause.HeaderSection)
 	}
 	if err := checkFraming(&call.block); err != nil {
 		return err
@@ -85,7 +87,7 @@ func (c *Core) Parse(call *Call, raw *Raw) error {
 		return denial.ExpectationFailed
 	}
 	if isRefused(raw.Method) {
-		return denial.MethodNotAllowed
+		return denial.MethodNotAllowed.Because(cause.MethodNeverServed)
 	}
 	x := &call.Exchange
 	x.Fields, x.Protocol, x.ID = &call.block, raw.Protocol, call.id[:]
@@ -93,10 +95,10 @@ func (c *Core) Parse(call *Call, raw *Raw) error {
 		Method: raw.Method, Header: &call.block, Address: raw.Address, Secure: raw.TLS != nil, Now: call.began.Unix(),
 	}
 	if err := call.parseTarget(raw.Target, old); err != nil {
-		return denial.BadRequest
+		return denial.BadRequest.Because(targetCause(err))
 	}
 	if err := call.applyProxies(raw.TLS, c.proxies); err != nil {
-		return denial.BadRequest
+		return denial.BadRequest.Because(cause.CertificateField)
 	}
 	return nil
 }
@@ -157,6 +159,14 @@ func (call *Call) parseTarget(target []byte, old bool) error {
 	return err
 }
 
+// targetCause tells what parseTarget has against a target.
+func targetCause(err error) cause.Cause {
+	if errors.Is(err, request.ErrHost) || errors.Is(err, request.ErrHostDiffers) {
+		return cause.Host
+	}
+	return cause.Target
+}
+
 // checkFraming refuses bodies whose length could be read in two ways
 // (RFC 9112 section 6.3).
 func checkFraming(b *request.Block) error {
@@ -165,20 +175,20 @@ func checkFraming(b *request.Block) error {
 	case coded == 0 && lengths == 0:
 		return nil
 	case coded+lengths > 1:
-		return denial.BadRequest
+		return denial.BadRequest.Because(cause.Framing)
 	case coded == 1:
 		if !bytes.EqualFold(b.First(request.TransferEncoding), []byte("chunked")) {
-			return denial.BadRequest
+			return denial.BadRequest.Because(cause.Framing)
 		}
 		return nil
 	}
 	digits := b.First(request.ContentLength)
 	if len(digits) == 0 || len(digits) > 1 && digits[0] == '0' {
-		return denial.BadRequest
+		return denial.BadRequest.Because(cause.Framing)
 	}
 	for _, c := range digits {
 		if c < '0' || c > '9' {
-			return denial.BadRequest
+			return denial.BadRequest.Because(cause.Framing)
 		}
 	}
 	return nil

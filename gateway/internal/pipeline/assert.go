@@ -12,6 +12,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 )
 
 // signedFields are the fields that a plan sets from a token with the JWT that the
@@ -71,7 +72,7 @@ func (d *Decision) sign(v *View, assessed *assessment, now int64) (*signedSet, e
 	}
 	signed, err := d.Plan.assertion.Sign(caller, now)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", denial.Internal, err)
+		return nil, fmt.Errorf("%w: %w", denial.Internal.Because(cause.Signing), err)
 	}
 	own := exchange.HeaderValue{Name: d.Plan.assertion.Header, Value: signed.JWT}
 	return &signedSet{

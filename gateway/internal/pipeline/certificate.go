@@ -8,6 +8,7 @@ import (
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 )
 
 // askForCertificate asks an MTLS plan. A certificate that nobody has registered,
@@ -29,15 +30,17 @@ func (p *Pipeline) askForCertificate(v *View, r *request.Request, d *Decision, p
 
 func (d *Decision) certificate(v *View, r *request.Request, plan *Plan) error {
 	if r.Now < r.Certificate.NotBefore.Unix() || r.Now > r.Certificate.NotAfter.Unix() {
-		return denial.InvalidCertificate
+		return denial.InvalidCertificate.Because(cause.CertificateDates)
 	}
 	sum := sha256.Sum256(r.Certificate.Raw)
 	known, ok := v.State.Certificate(sum)
-	if !ok || known.ExpiresAt != 0 && known.ExpiresAt <= r.Now {
-		return denial.InvalidCertificate
-	}
-	if plan.roots != nil && !plan.roots.trust(r, sum) {
-		return denial.InvalidCertificate
+	switch {
+	case !ok:
+		return denial.InvalidCertificate.Because(cause.CertificateUnknown)
+	case known.ExpiresAt != 0 && known.ExpiresAt <= r.Now:
+		return denial.InvalidCertificate.Because(cause.CertificateExpired)
+	case plan.roots != nil && !plan.roots.trust(r, sum):
+		return denial.InvalidCertificate.Because(cause.CertificateUntrusted)
 	}
 	d.Application, d.application, d.KeyID = known.Application, known.Handle, known.KeyID
 	return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 	"github.com/portcullis-gateway/portcullis/shared/expr"
 	"github.com/portcullis-gateway/portcullis/shared/header"
 )
@@ -34,7 +35,7 @@ func (a *Api) find(r *request.Request) (credential, error) {
 			continue
 		}
 		if found.kind != compile.NoCredential && !found.same(&c) {
-			return credential{}, denial.InvalidRequest
+			return credential{}, denial.InvalidRequest.Because(cause.CredentialAmbiguous)
 		}
 		c.sources = found.sources | 1<<i
 		found = c
@@ -63,7 +64,7 @@ func find(s *compile.Source, r *request.Request) (credential, error) {
 func findBearer(s *compile.Source, r *request.Request) (credential, error) {
 	value, count := r.Header.Get("Authorization")
 	if count > 1 {
-		return credential{}, denial.InvalidRequest
+		return credential{}, denial.InvalidRequest.Because(cause.CredentialAmbiguous)
 	}
 	if token, ok := cutScheme(value, "bearer"); ok {
 		return credential{value: token, kind: compile.TokenCredential, place: s.Location, bearer: true}, nil
@@ -133,7 +134,7 @@ func findKey(s *compile.Source, r *request.Request) (credential, error) {
 	}
 	switch {
 	case count > 1:
-		return credential{}, denial.InvalidRequest
+		return credential{}, denial.InvalidRequest.Because(cause.CredentialAmbiguous)
 	case len(value) == 0:
 		return credential{}, nil
 	}
@@ -149,11 +150,11 @@ func evaluate(s *compile.Source, r *request.Request) (credential, error) {
 	token, err := s.From.Eval(expr.Input{Request: asked})
 	switch {
 	case attributes.Ambiguous():
-		return credential{}, denial.InvalidRequest
+		return credential{}, denial.InvalidRequest.Because(cause.CredentialAmbiguous)
 	case errors.Is(err, expr.ErrAbsent), err == nil && token == "":
 		return credential{}, nil
 	case err != nil:
-		return credential{}, denial.InvalidRequest
+		return credential{}, denial.InvalidRequest.Because(cause.CredentialUnreadable)
 	}
 	return credential{value: []byte(token), kind: compile.TokenCredential, place: asked.placeOf(token)}, nil
 }

@@ -10,6 +10,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 	"github.com/portcullis-gateway/portcullis/shared/expr"
 	"github.com/portcullis-gateway/portcullis/shared/policy/authz"
 	"github.com/portcullis-gateway/portcullis/shared/policy/restrict"
@@ -58,12 +59,14 @@ func match(v *View, r *request.Request, d *Decision) (err error) {
 		d.Forward.To, d.Forward.Path, d.Forward.Rest, d.Forward.Query = api.Upstream, r.Path, rest, r.Query
 	}
 	switch {
-	case !ok, api.def.Stopped:
-		err = denial.APINotFound
+	case !ok:
+		err = denial.APINotFound.Because(cause.NoRoute)
+	case api.def.Stopped:
+		err = denial.APINotFound.Because(cause.APIStopped)
 	case api.unavailable:
 		err = denial.NotInForce
 	case api.page != nil && rest < len(r.Path):
-		err = denial.APINotFound
+		err = denial.APINotFound.Because(cause.NoRoute)
 	case api.page != nil:
 		err = d.Serve(api.page, r.Method)
 	}
@@ -103,7 +106,7 @@ func (p *Pipeline) choose(v *View, r *request.Request, d *Decision) error {
 // b64token (RFC 6750 section 2.1). Decide asks last, because long tokens take long to check.
 func (d *Decision) malformed(err error) error {
 	if d.Token == nil && d.credential.malformed() {
-		err = denial.InvalidRequest
+		err = denial.InvalidRequest.Because(cause.CredentialMalformed)
 		d.note(stepCredential, nil, err)
 	}
 	return err
@@ -154,9 +157,15 @@ func (p *Pipeline) ask(v *View, r *request.Request, d *Decision, plan *Plan) (de
 
 func (p *Pipeline) askForKey(v *View, r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
 	key, ok := v.State.APIKey(sha256.Sum256(d.credential.value))
-	if !ok || key.ExpiresAt != 0 && key.ExpiresAt <= r.Now {
-		d.note(stepKey, plan, denial.InvalidAPIKey)
-		return true, denial.InvalidAPIKey
+	switch {
+	case !ok:
+		err = denial.InvalidAPIKey.Because(cause.APIKeyUnknown)
+	case key.ExpiresAt != 0 && key.ExpiresAt <= r.Now:
+		err = denial.InvalidAPIKey.Because(cause.APIKeyExpired)
+	}
+	if err != nil {
+		d.note(stepKey, plan, err)
+		return true, err
 	}
 	d.Application, d.application, d.KeyID = key.Application, key.Handle, key.KeyID
 	d.note(stepKey, plan, nil)
@@ -172,7 +181,11 @@ func (p *Pipeline) askForKey(v *View, r *request.Request, d *Decision, plan *Pla
 // subscriptions that the token lists, if its issuer is trusted for that, else by the state's.
 func (d *Decision) checkSubscription(v *View, r *request.Request, plan *Plan, assessed *assessment) error {
 	err := assessed.unsubscribed
-	if d.Token.Issuer.SubscriptionClaim() == "" {
+	switch {
+	case d.Token.Issuer.SubscriptionClaim() != "":
+	case d.application == 0:
+		err = denial.SubscriptionNotFound.Because(cause.ApplicationUnknown)
+	default:
 		found, ok := grant(v, d.Token, d.application, plan, assessed)
 		err = authz.Granted(found, ok, r.Now)
 	}
@@ -194,9 +207,9 @@ func (d *Decision) unserved(refusal error) error {
 	case refusal != nil:
 		return refusal
 	case d.credential.kind == compile.TokenCredential:
-		return denial.InvalidToken
+		return denial.InvalidToken.Because(cause.NoPlan)
 	case d.credential.kind == compile.KeyCredential:
-		return denial.InvalidAPIKey
+		return denial.InvalidAPIKey.Because(cause.NoPlan)
 	default:
 		return d.Api.def.Missing
 	}
@@ -215,16 +228,24 @@ func rank(err error) int {
 	case err == nil:
 		return 0
 	case errors.Is(err, denial.IntrospectionUnavailable):
-		return 5 // the token may be good
+		return 6 // the token may be good
 	case errors.Is(err, denial.SubscriptionInactive):
-		return 4
+		return 5
 	case errors.Is(err, denial.SubscriptionNotFound):
-		return 3
+		return 4
 	case errors.Is(err, denial.InvalidCertificate):
 		return 1 // it came along; another credential was meant
-	default:
+	case elsewhere(err):
 		return 2
+	default:
+		return 3
 	}
+}
+
+// elsewhere reports whether a token was refused only because it is for other plans.
+func elsewhere(err error) bool {
+	d, ok := errors.AsType[*denial.Denial](err)
+	return ok && (d.Cause() == cause.Opaque || d.Cause() == cause.IssuerUntrusted)
 }
 
 // restrict applies the plan's restrictions: first the resources that it includes, so

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 )
 
 // Page is a prepared answer to GET and HEAD, the same for every caller. Immutable.
@@ -19,5 +20,5 @@ func (d *Decision) Serve(p *Page, method []byte) error {
 		return nil
 	}
 	d.Allow = []string{"GET", "HEAD"}
-	return denial.MethodNotAllowed
+	return denial.MethodNotAllowed.Because(cause.PageMethod)
 }

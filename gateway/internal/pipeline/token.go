@@ -8,6 +8,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 )
 
 // askForToken asks a JWT or OAUTH2 plan.
@@ -16,8 +17,9 @@ func (p *Pipeline) askForToken(v *View, r *request.Request, d *Decision, plan *P
 		return decides, err
 	}
 	if !plan.Rules.Trusts(d.Token.Issuer.ID()) {
-		d.note(stepIssuer, plan, denial.InvalidToken)
-		return false, denial.InvalidToken
+		err := denial.InvalidToken.Because(cause.IssuerUntrusted)
+		d.note(stepIssuer, plan, err)
+		return false, err
 	}
 	assessed := assess(plan, d.Token)
 	if assessed.err != nil && errors.Is(assessed.err, denial.InvalidToken) {
@@ -46,7 +48,7 @@ func (p *Pipeline) authenticate(v *View, r *request.Request, d *Decision, plan *
 	}
 	if d.Token == nil && d.failed == nil {
 		if d.Api.def.Introspects && d.trace == nil && bytes.Count(d.credential.value, []byte{'.'}) != 2 {
-			d.failed = denial.InvalidToken // opaque, as can be seen without further work
+			d.failed = denial.InvalidToken.Because(cause.Opaque) // opaque, as can be seen without further work
 		} else {
 			d.failed = p.verify(v, r, d)
 		}
@@ -61,7 +63,7 @@ func (p *Pipeline) authenticate(v *View, r *request.Request, d *Decision, plan *
 	if maker != nil && plan.Rules.Trusts(maker.ID()) {
 		return true, d.failed
 	}
-	d.note(stepIssuer, plan, denial.InvalidToken)
+	d.note(stepIssuer, plan, denial.InvalidToken.Because(cause.IssuerUntrusted))
 	return false, d.failed
 }
 
@@ -111,8 +113,9 @@ func (p *Pipeline) token(v *View, r *request.Request, d *Decision) (*authn.Token
 func (p *Pipeline) introspect(v *View, r *request.Request, d *Decision, plan *Plan) (decides bool, err error) {
 	issuer, ok := v.Keyring.ByID(plan.Introspects)
 	if !ok {
-		d.note(stepIssuer, plan, denial.InvalidToken)
-		return false, denial.InvalidToken
+		err := denial.InvalidToken.Because(cause.IssuerNotInForce)
+		d.note(stepIssuer, plan, err)
+		return false, err
 	}
 	if d.asked == issuer {
 		return false, nil
@@ -157,12 +160,12 @@ func (p *Pipeline) confirm(r *request.Request, d *Decision, plan *Plan) (decides
 // plan takes no tokens that are bound so: their binding would go unchecked.
 func (plan *Plan) offers(bound *authn.Binding) error {
 	switch {
-	case bound.ByCertificate && plan.MTLS == pb.Confirmation_OFF,
-		!bound.ByCertificate && plan.MTLS == pb.Confirmation_REQUIRED,
-		bound.Key != "" && plan.DPoP == pb.Confirmation_OFF:
-		return denial.InvalidToken
+	case bound.ByCertificate && plan.MTLS == pb.Confirmation_OFF, bound.Key != "" && plan.DPoP == pb.Confirmation_OFF:
+		return denial.InvalidToken.Because(cause.BindingUnwanted)
+	case !bound.ByCertificate && plan.MTLS == pb.Confirmation_REQUIRED:
+		return denial.InvalidToken.Because(cause.BindingMissing)
 	case bound.Key == "" && plan.DPoP == pb.Confirmation_REQUIRED:
-		return denial.UnboundToken
+		return denial.UnboundToken.Because(cause.BindingMissing)
 	}
 	return nil
 }
@@ -173,11 +176,11 @@ func (p *Pipeline) possession(r *request.Request, d *Decision) error {
 	bound := &d.Token.Binding
 	switch {
 	case bound.ByCertificate && !bound.Matches(r.Certificate):
-		return denial.InvalidToken
+		return denial.InvalidToken.Because(cause.BindingCertificate)
 	case bound.Key == "" && !d.credential.dpop, bound.Key != "" && d.proved == bound.Key:
 		return nil
 	case bound.Key == "", d.credential.bearer:
-		return denial.UnboundToken // a token for one scheme under the other
+		return denial.UnboundToken.Because(cause.BindingScheme) // a token for one scheme under the other
 	}
 	failure := p.tokens.Prove(d.Token, r, d.credential.value, d.trace == nil)
 	if failure.Denial != nil {

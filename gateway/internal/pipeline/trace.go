@@ -34,6 +34,8 @@ type Step struct {
 	Plan string `json:"plan,omitempty"`
 	// Outcome is "passed", "skipped" (the plan has no say), or the reason of the denial.
 	Outcome string `json:"outcome"`
+	// Cause says finer than the denial why; empty: the step refused nothing.
+	Cause string `json:"cause,omitempty"`
 	// Detail says more, by name.
 	Detail map[string]string `json:"detail,omitempty"`
 }
@@ -93,7 +95,7 @@ func (t *Trace) add(d *Decision, name stepName, plan *Plan, err error) {
 	if err != nil {
 		step.Outcome = err.Error()
 		if refusal, ok := errors.AsType[*denial.Denial](err); ok {
-			step.Outcome = refusal.Reason()
+			step.Outcome, step.Cause = refusal.Reason(), refusal.Cause().String()
 		}
 	}
 	t.Steps = append(t.Steps, step)

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 	"github.com/portcullis-gateway/portcullis/shared/token"
 )
 
@@ -26,18 +27,18 @@ func Claimed(claims *token.Claims, claim string, t Target) error {
 	value, _ := claims.Get(claim)
 	list, ok := value.([]any)
 	if !ok {
-		return denial.SubscriptionNotFound
+		return denial.SubscriptionNotFound.Because(cause.SubscriptionUnlisted)
 	}
 	listed := false
 	for _, element := range list {
 		e, ok := readEntry(element)
 		if !ok {
-			return denial.SubscriptionNotFound
+			return denial.SubscriptionNotFound.Because(cause.SubscriptionUnlisted)
 		}
 		listed = listed || e.names(t)
 	}
 	if !listed {
-		return denial.SubscriptionNotFound
+		return denial.SubscriptionNotFound.Because(cause.SubscriptionUnlisted)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 	"github.com/portcullis-gateway/portcullis/shared/expr"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/token"
@@ -142,7 +143,7 @@ func (p *Plan) ruleName(i int) string {
 // check returns what is wrong and, if it is a claim rule, which.
 func (p *Plan) check(claims *token.Claims) (rule int, err error) {
 	if len(p.audiences) > 0 && !intersect(audience(claims), p.audiences) {
-		return -1, denial.InvalidToken
+		return -1, denial.InvalidToken.Because(cause.PlanAudience)
 	}
 	if !p.scopesMet(claims) {
 		return -1, p.noScope
@@ -190,8 +191,11 @@ func intersect(has, oneOf []string) bool {
 // now, in seconds since 1970. Its error is denial.SubscriptionNotFound or
 // SubscriptionInactive. It does not allocate.
 func Entitled(s *catalog.State, application, plan catalog.Handle, now int64) error {
-	if application == 0 || plan == 0 {
-		return denial.SubscriptionNotFound
+	if application == 0 {
+		return denial.SubscriptionNotFound.Because(cause.ApplicationUnknown)
+	}
+	if plan == 0 {
+		return denial.SubscriptionNotFound.Because(cause.SubscriptionMissing)
 	}
 	grant, ok := s.Grant(application, plan)
 	return Granted(grant, ok, now)
@@ -201,10 +205,29 @@ func Entitled(s *catalog.State, application, plan catalog.Handle, now int64) err
 func Granted(grant catalog.Grant, ok bool, now int64) error {
 	switch {
 	case !ok:
-		return denial.SubscriptionNotFound
+		return denial.SubscriptionNotFound.Because(cause.SubscriptionMissing)
 	case !grant.Active(now):
-		return denial.SubscriptionInactive
+		return denial.SubscriptionInactive.Because(inactivity(grant, now))
 	default:
 		return nil
 	}
+}
+
+// inactivity is why a grant does not entitle at now.
+func inactivity(grant catalog.Grant, now int64) cause.Cause {
+	switch grant.Status {
+	case pb.Subscription_PENDING, pb.Subscription_STATUS_UNSPECIFIED:
+		return cause.SubscriptionPending
+	case pb.Subscription_REJECTED:
+		return cause.SubscriptionRejected
+	case pb.Subscription_PAUSED:
+		return cause.SubscriptionPaused
+	case pb.Subscription_CLOSED:
+		return cause.SubscriptionClosed
+	case pb.Subscription_ACCEPTED:
+	}
+	if now < grant.StartsAt {
+		return cause.SubscriptionNotBegun
+	}
+	return cause.SubscriptionEnded
 }

@@ -7,6 +7,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 )
 
 // Filter says which resources below the context path a plan includes.
@@ -98,7 +99,7 @@ func (f *Filter) Permit(method, path []byte) error {
 		case !known:
 			return denial.ResourceForbidden
 		case !allowed:
-			return denial.MethodNotAllowed
+			return denial.MethodNotAllowed.Because(cause.MethodFiltered)
 		}
 	}
 	switch known, denied := match(f.deny, method, path, true); {
@@ -107,7 +108,7 @@ func (f *Filter) Permit(method, path []byte) error {
 	case f.closed(path), len(f.Methods(path)) == 0:
 		return denial.ResourceForbidden
 	default:
-		return denial.MethodNotAllowed
+		return denial.MethodNotAllowed.Because(cause.MethodFiltered)
 	}
 }
 

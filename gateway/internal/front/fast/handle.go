@@ -16,6 +16,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/exchange"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/front"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 )
 
 // state is the memory for the requests of a connection, which come one after the other.
@@ -57,8 +58,8 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
 	st := stateOf(c)
 	admitted := false
 	defer func() {
-		if cause := recover(); cause != nil || !admitted {
-			s.end(ctx, c, cause)
+		if panicked := recover(); panicked != nil || !admitted {
+			s.end(ctx, c, panicked)
 			status = ctx.Response.StatusCode()
 		}
 	}()
@@ -138,11 +139,11 @@ func (s *Server) finish(ctx *fasthttp.RequestCtx, st *state, refused *denial.Den
 }
 
 // end ends a request. A panic on the way becomes denial.Internal.
-func (s *Server) end(ctx *fasthttp.RequestCtx, c *front.Conn, cause any) {
+func (s *Server) end(ctx *fasthttp.RequestCtx, c *front.Conn, panicked any) {
 	st := stateOf(c)
-	if cause != nil {
+	if panicked != nil {
 		ctx.SetConnectionClose()
-		s.refuse(ctx, st, front.Panicked(cause))
+		s.refuse(ctx, st, front.Panicked(panicked))
 		c.State = nil // the panic may have left it in any state
 		return
 	}
@@ -155,14 +156,14 @@ func (s *Server) fail(ctx *fasthttp.RequestCtx, err error) {
 		s.core.Config.Logger.LogAttrs(context.Background(), slog.LevelDebug, "TLS handshake", slog.Any("error", err))
 		return // no request ever came
 	}
-	d := denial.BadRequest
+	d := denial.BadRequest.Because(cause.Unreadable)
 	var small *fasthttp.ErrSmallBuffer
 	var timeout net.Error
 	switch {
 	case errors.As(err, &small):
 		d = denial.HeaderTooLarge
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		d = denial.RequestTimeout
+		d = denial.RequestTimeout.Because(cause.HeaderTimeout)
 	}
 	c := front.ConnOf(ctx.Conn())
 	st := stateOf(c)

@@ -27,6 +27,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 )
 
 // Front is a server of the front under test.
@@ -180,7 +181,7 @@ func (u *upstream) decide(r *request.Request, d *pipeline.Decision) error {
 	case count == 0:
 		return denial.MissingCredentials
 	case count > 1:
-		return denial.InvalidRequest
+		return denial.InvalidRequest.Because(cause.CredentialAmbiguous)
 	}
 	switch string(token) {
 	case "ok":
@@ -188,11 +189,11 @@ func (u *upstream) decide(r *request.Request, d *pipeline.Decision) error {
 		panic("on purpose")
 	case "method":
 		d.Allow = []string{"GET", "HEAD"}
-		return denial.MethodNotAllowed
+		return denial.MethodNotAllowed.Because(cause.MethodFiltered)
 	case "fault":
 		return errors.New("secret detail")
 	default:
-		return denial.InvalidToken
+		return denial.InvalidToken.Because(cause.Audience)
 	}
 	d.Forward = exchange.Forward{To: u, Path: r.Path, Query: r.Query}
 	return nil

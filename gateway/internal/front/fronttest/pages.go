@@ -8,6 +8,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 )
 
 func (s suite) pages(t *testing.T) {
@@ -68,7 +69,7 @@ func (s suite) requestsAreCountedByApi(t *testing.T) {
 		decide := c.Decide
 		c.Decide = func(r *request.Request, d *pipeline.Decision) error {
 			if string(r.Path) == "/none" {
-				return denial.APINotFound
+				return denial.APINotFound.Because(cause.NoRoute)
 			}
 			err := decide(r, d)
 			d.Api = &pipeline.Api{ID: strings.TrimPrefix(string(r.Path), "/"), Upstream: d.Api.Upstream}

@@ -36,9 +36,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // way is one, too.
 func (s *Server) serve(call *front.Call, a *answer, r *http.Request) (err error) {
 	defer func() {
-		if cause := recover(); cause != nil {
+		if panicked := recover(); panicked != nil {
 			a.closing = true
-			err = front.Panicked(cause)
+			err = front.Panicked(panicked)
 		}
 	}()
 	raw := front.Raw{Protocol: protocolOf(r), Method: []byte(r.Method), Target: []byte(r.RequestURI), Header: header(r), TLS: r.TLS}

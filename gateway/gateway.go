@@ -35,6 +35,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/policy/restrict"
 	"github.com/portcullis-gateway/portcullis/shared/snapshot"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
+	"github.com/portcullis-gateway/portcullis/shared/token"
 )
 
 // Config is all that a node can be told. The tags name its settings: each is a
@@ -56,7 +57,7 @@ type Config struct {
 
 	TokenCacheEntries int         `setting:"token-cache-entries" min:"1" help:"validated tokens to remember"`
 	TokenCacheSize    config.Size `setting:"token-cache-size" min:"64KiB" help:"memory for validated tokens"`
-	MaxTokenSize      config.Size `setting:"max-token-size" min:"256" max:"16KiB" help:"longest accepted token, at most 16KiB"`
+	MaxTokenSize      config.Size `setting:"max-token-size" min:"256" max:"64KiB" help:"longest accepted token, at most 64KiB and what max-header lets in"`
 	LimitKeys         int         `setting:"limit-keys" min:"1" help:"rate limit and quota counters to keep"`
 
 	MaxHeader        config.Size   `setting:"max-header" min:"1KiB" max:"16MiB" help:"longest accepted header section"`
@@ -99,7 +100,7 @@ func DefaultConfig() Config {
 		Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:9090",
 		Control: []string{"http://127.0.0.1:8081"}, NATS: []string{"nats://127.0.0.1:4222"},
 		DataDir: "data/gateway", TokenCacheEntries: 100_000, TokenCacheSize: 256 << 20,
-		MaxTokenSize: 8 << 10, LimitKeys: 1_000_000,
+		MaxTokenSize: token.DefaultSize, LimitKeys: 1_000_000,
 		MaxHeader: config.Size(e.MaxHeader), MaxConns: e.MaxConns, ReadTimeout: e.ReadTimeout,
 		WriteTimeout: e.WriteTimeout, IdleTimeout: e.IdleTimeout, DrainTimeout: e.DrainTimeout,
 		Logger: slog.New(slog.DiscardHandler), Version: "devel",
@@ -122,6 +123,12 @@ func (c *Config) Validate() error {
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		ps = append(ps, fault.Fault{Field: "tls-cert", Message: "is needed with tls-key, and the other way round"})
+	}
+	if c.MaxTokenSize > c.MaxHeader && c.MaxTokenSize != token.DefaultSize {
+		ps = append(ps, fault.Fault{
+			Field: "max-token-size", Message: fmt.Sprintf("%s is more than max-header lets in, %s", c.MaxTokenSize, c.MaxHeader),
+			Hint: "raise max-header, and leave room for the other fields",
+		})
 	}
 	if _, err := parseProxies(c.TrustedProxies); err != nil {
 		ps = append(ps, fault.Fault{Field: "trusted-proxies", Message: err.Error()})

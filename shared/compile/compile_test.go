@@ -17,6 +17,19 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/resource"
 )
 
+// Absent, clock_skew lets a token pass whose issuer's clock is ahead; 0s is none.
+func TestClockSkew(t *testing.T) {
+	for name, tt := range map[string]struct {
+		skew *durationpb.Duration
+		want int64
+	}{"absent": {nil, 30}, "0s": {durationpb.New(0), 0}, "5s": {durationpb.New(5 * time.Second), 5}} {
+		compiled, faults := compile.NewIssuer(issuer(func(m *pb.Issuer) { m.ClockSkew = tt.skew }), nil, keyset.Secrets{})
+		if len(faults) > 0 || compiled.ClockSkew != tt.want {
+			t.Errorf("%s: %d, %v", name, compiled.ClockSkew, faults)
+		}
+	}
+}
+
 func secret(text string) *pb.Secret { return &pb.Secret{Source: &pb.Secret_Value{Value: text}} }
 
 func issuer(change ...func(*pb.Issuer)) *pb.Issuer {

@@ -71,7 +71,7 @@ func NewIssuer(m *pb.Issuer, fetched *pb.KeySet, secrets keyset.Secrets) (*Issue
 		Settings: proto.CloneOf(m), ID: m.GetId(), Name: m.GetIssuer(), Keys: keys, Algorithms: algorithms,
 		Audiences:            slices.Clone(m.GetAudiences()),
 		ClientIDClaims:       slices.Clone(m.GetClientIdClaims()),
-		ClockSkew:            m.GetClockSkew().GetSeconds(),
+		ClockSkew:            clockSkew(m),
 		MaxLifetime:          wholeSeconds(m.GetMaxLifetime()),
 		SubscriptionClaim:    m.GetSubscriptionClaim(),
 		RequireExpiry:        m.RequireExpiry == nil || m.GetRequireExpiry(),
@@ -92,6 +92,18 @@ func NewIssuer(m *pb.Issuer, fetched *pb.KeySet, secrets keyset.Secrets) (*Issue
 		i.Mappings = append(i.Mappings, token.Mapping{Remote: cm.GetRemote(), Local: cm.GetLocal()})
 	}
 	return i, nil
+}
+
+// defaultClockSkew lets a token pass that its issuer has just made, if its clock is
+// ahead of the node's. It is below the minute that most verifiers allow, because an
+// expired token is good for as long.
+const defaultClockSkew = 30 * time.Second
+
+func clockSkew(m *pb.Issuer) int64 {
+	if m.GetClockSkew() == nil {
+		return int64(defaultClockSkew / time.Second)
+	}
+	return m.GetClockSkew().GetSeconds()
 }
 
 // wholeSeconds rounds up: a limit of less than a second is not none.

@@ -46,6 +46,11 @@ var (
 		gravitee: foreign{status: 401, message: "Unauthorized"},
 		flex:     foreign{status: 401, message: "Authentication Attempt Failed"},
 	})
+	// TokenTooLong: the token has more bytes than the listener takes (RFC 6585 section 5).
+	TokenTooLong = define(spec{
+		status: 431, code: 900901, reason: "token_too_long", title: "Token too long",
+		detail: "The token is longer than this gateway takes.",
+	})
 	// TokenExpired: the token's exp is in the past.
 	TokenExpired = define(spec{
 		status: 401, code: 900903, reason: "token_expired", title: "Token expired", cause: cause.Expired,

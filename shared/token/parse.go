@@ -11,9 +11,9 @@ import (
 // Sizes of tokens, in bytes of the compact serialisation.
 const (
 	// DefaultSize is the longest token that Parse accepts.
-	DefaultSize = 8 << 10
+	DefaultSize = 16 << 10
 	// MaxSize is the largest limit that may be set.
-	MaxSize = 16 << 10
+	MaxSize = 64 << 10
 )
 
 // Unverified is a well-formed token whose signature has not been checked.

@@ -188,13 +188,13 @@ func TestParseLimit(t *testing.T) {
 		b := []byte(unsigned(header, `{"x":"`+strings.Repeat("a", n)+`"}`))
 		return b
 	}
-	if _, err := token.ParseLimit(compact(9000), token.MaxSize); err != nil {
+	if _, err := token.ParseLimit(compact(13000), token.MaxSize); err != nil {
 		t.Error(err)
 	}
-	if _, err := token.ParseLimit(compact(9000), token.DefaultSize); err != token.ErrSize {
+	if _, err := token.ParseLimit(compact(13000), token.DefaultSize); err != token.ErrSize {
 		t.Error(err)
 	}
-	if _, err := token.ParseLimit(compact(13000), 1<<20); err != token.ErrSize {
+	if _, err := token.ParseLimit(compact(50000), 1<<20); err != token.ErrSize {
 		t.Error("the limit can be set above MaxSize:", err)
 	}
 }

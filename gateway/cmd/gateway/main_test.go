@@ -27,7 +27,7 @@ func TestEverySettingIsChecked(t *testing.T) {
 	spoiled := map[string]string{
 		"listen": "8080", "admin-listen": "127.0.0.1:port", "control": "10.0.0.1:8081", "nats": "http://127.0.0.1",
 		"nats-credentials": "absent.creds", "nats-token": "a b", "node-token": "a b", "admin-token": "a b", "data-dir": "main.go",
-		"resources": "absent.yaml", "node-id": "a b", "token-cache-entries": "0", "token-cache-size": "1KiB", "max-token-size": "17KiB",
+		"resources": "absent.yaml", "node-id": "a b", "token-cache-entries": "0", "token-cache-size": "1KiB", "max-token-size": "65KiB",
 		"limit-keys": "-1", "max-header": "100", "max-conns": "0", "max-conns-per-ip": "-1", "read-timeout": "0s",
 		"write-timeout": "30", "idle-timeout": "-1s", "drain-delay": "-1s", "drain-timeout": "0s", "tls-cert": "absent.pem",
 		"tls-key": "absent.pem", "trusted-proxies": "10.0.0.1/8", "client-cert-header": "Host", "signing-key": "absent.pem",

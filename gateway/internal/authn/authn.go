@@ -24,7 +24,7 @@ const (
 
 // Config sets the bounds of an Authenticator; zero values mean the defaults.
 type Config struct {
-	// MaxTokenBytes is the longest accepted token. Default 8 KiB, at most 16 KiB.
+	// MaxTokenBytes is the longest accepted token. Default 16 KiB, at most 64 KiB.
 	MaxTokenBytes int
 	// CacheEntries and CacheBytes bound the validated tokens. Defaults 100,000 and 256 MiB.
 	CacheEntries, CacheBytes int
@@ -109,11 +109,11 @@ func New(cfg Config) *Authenticator {
 }
 
 // Token validates a token by the issuers of ring at now (seconds since 1970). The
-// error is a *denial.Denial: InvalidToken, TokenExpired or KeysUnavailable. For a
-// token that is remembered it does not allocate. compact is not kept.
+// error is a *denial.Denial: InvalidToken, TokenTooLong, TokenExpired or
+// KeysUnavailable. For a token that is remembered it does not allocate. compact is not kept.
 func (a *Authenticator) Token(ring *Keyring, compact []byte, now int64) (*Token, error) {
 	if len(compact) > a.cfg.MaxTokenBytes {
-		return nil, denial.InvalidToken.Because(cause.TooLong)
+		return nil, denial.TokenTooLong.Because(cause.TooLong)
 	}
 	hash := maphash.Bytes(a.seed, compact)
 	if t, ok := a.positive.get(hash, compact); ok {

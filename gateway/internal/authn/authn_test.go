@@ -201,7 +201,7 @@ func TestBadSignature(t *testing.T) {
 func TestTooLongIsNotEvenLookedUp(t *testing.T) {
 	a := authn.New(authn.Config{MaxTokenBytes: 1000})
 	compact := first().sign(t, nil, claims(object{"pad": strings.Repeat("x", 1000)}))
-	if _, err := a.Token(ring(t), compact, now); !errors.Is(err, denial.InvalidToken) || a.Stats().Misses != 0 {
+	if _, err := a.Token(ring(t), compact, now); !errors.Is(err, denial.TokenTooLong) || a.Stats().Misses != 0 {
 		t.Errorf("%v, %+v", err, a.Stats())
 	}
 	a = authn.New(authn.Config{MaxTokenBytes: 2000})

@@ -63,6 +63,12 @@ func (r reason) refuse(costly bool) Failure {
 	return Failure{Denial: denial.InvalidToken.Because(r.cause), Reason: r.text, costly: costly}
 }
 
+// tooLong refuses a token by its size alone. It is no token that is bad: a client that
+// gets another one, as it does after invalid_token, gets one that is as long.
+func tooLong() Failure {
+	return Failure{Denial: denial.TokenTooLong.Because(cause.TooLong), Reason: token.ErrSize.Error()}
+}
+
 // draft is a token while it is checked.
 type draft struct {
 	issuer     *Issuer
@@ -79,6 +85,9 @@ type draft struct {
 func (a *Authenticator) check(ring *Keyring, compact []byte, now int64) (*Token, Failure) {
 	a.validations.Add(1)
 	unverified, err := token.ParseLimit(compact, a.cfg.MaxTokenBytes)
+	if errors.Is(err, token.ErrSize) {
+		return nil, tooLong()
+	}
 	if err != nil {
 		return nil, because(err).refuse(false)
 	}

@@ -116,7 +116,7 @@ func jwks(t testing.TB, pairs ...pair) string {
 const url = "http://idp.test/jwks"
 
 func issuer(change ...func(*pb.Issuer)) *pb.Issuer {
-	i := &pb.Issuer{Id: "idp", Issuer: iss, Keys: &pb.Keys{JwksUrls: []string{url}}}
+	i := &pb.Issuer{Id: "idp", Issuer: iss, ClockSkew: seconds(0), Keys: &pb.Keys{JwksUrls: []string{url}}}
 	for _, c := range change {
 		c(i)
 	}

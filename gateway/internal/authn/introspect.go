@@ -35,14 +35,14 @@ type inactive struct {
 
 // Introspect validates a token by asking the introspection server of issuer,
 // which is one of ring, at now (seconds since 1970). The error is a
-// *denial.Denial: InvalidToken, TokenExpired or IntrospectionUnavailable. For a
+// *denial.Denial: InvalidToken, TokenTooLong, TokenExpired or IntrospectionUnavailable. For a
 // token that is remembered it does not allocate. compact is not kept.
 //
 // What is remembered holds for this very *Issuer, and so for nothing once its
 // settings or keys change: for cache_ttl what is active, for a few seconds what is not.
 func (a *Authenticator) Introspect(ring *Keyring, issuer *Issuer, compact []byte, now int64) (*Token, error) {
 	if len(compact) > a.cfg.MaxTokenBytes {
-		return nil, denial.InvalidToken.Because(cause.TooLong)
+		return nil, denial.TokenTooLong.Because(cause.TooLong)
 	}
 	hash := maphash.Bytes(a.seed, compact) ^ bits.RotateLeft64(maphash.String(a.seed, issuer.def.ID), 1)
 	if t, ok := a.asked.get(hash, compact); ok {
@@ -119,6 +119,8 @@ func (a *Authenticator) ExplainIntrospection(ring *Keyring, issuer *Issuer, comp
 	switch {
 	case issuer.def.Introspection == nil:
 		return nil, reasonNoIntrospection.refuse(false)
+	case len(compact) > a.cfg.MaxTokenBytes:
+		return nil, tooLong()
 	case !isToken(compact):
 		return nil, reasonNoToken.refuse(false)
 	}

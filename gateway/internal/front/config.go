@@ -74,7 +74,7 @@ type Config struct {
 // DefaultConfig returns the limits that suit most installations.
 func DefaultConfig() Config {
 	return Config{
-		MaxHeader:    16 << 10,
+		MaxHeader:    24 << 10,
 		ReadTimeout:  30 * time.Second,
 		WriteTimeout: 30 * time.Second,
 		IdleTimeout:  75 * time.Second,

@@ -78,7 +78,11 @@ func (s *idp) responds(h http.HandlerFunc) {
 
 // issuer is an Issuer whose tokens s knows about.
 func (s *idp) issuer(id string, more ...string) string {
-	return "kind: Issuer\nid: " + id + "\nissuer: https://" + id + ".test\n" + strings.Join(more, "\n") +
+	skew := "clock_skew: 0s\n"
+	if strings.Contains(strings.Join(more, " "), "clock_skew") {
+		skew = ""
+	}
+	return "kind: Issuer\nid: " + id + "\nissuer: https://" + id + ".test\n" + skew + strings.Join(more, "\n") +
 		"\nintrospection: {url: " + s.URL + "/introspect, client_id: 'gate:way', client_secret: {value: 's cret'}, timeout: 0.5s}"
 }
 
@@ -169,7 +173,8 @@ func TestIntrospection(t *testing.T) {
 			t.Errorf("%q was sent to the server", bad)
 		}
 	}
-	w.expect("too long", get("/orders", bear(strings.Repeat("x", 9<<10))), deny(denial.InvalidToken))
+	w.expect("too long", get("/orders", bear(strings.Repeat("x", 16<<10+1))), deny(denial.TokenTooLong))
+	w.expect("too long, explained", get("/orders", bear(strings.Repeat("x", 16<<10+1))), explained(w, get("/orders", bear(strings.Repeat("x", 16<<10+1))), deny(denial.TokenTooLong)))
 }
 
 // What introspected tokens need not say, an issuer can ask for.

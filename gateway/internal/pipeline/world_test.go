@@ -38,6 +38,7 @@ const common = `
 kind: Issuer
 id: acme
 issuer: https://acme.test
+clock_skew: 0s
 keys: {hmac_secrets: [{value: ` + secret + `}]}
 ---
 kind: Issuer

@@ -758,7 +758,7 @@ type Issuer struct {
 	ClientIdClaims []string `protobuf:"bytes,8,rep,name=client_id_claims,json=clientIdClaims,proto3" json:"client_id_claims,omitempty"`
 	// Allowed `typ` header values; empty: any that is not another known kind of token.
 	TokenTypes []string `protobuf:"bytes,9,rep,name=token_types,json=tokenTypes,proto3" json:"token_types,omitempty"`
-	// Tolerance for exp, nbf and iat. Default 0s; at most 10m.
+	// Tolerance for exp, nbf and iat. Default 30s; 0s: none; at most 10m.
 	ClockSkew *durationpb.Duration `protobuf:"bytes,10,opt,name=clock_skew,json=clockSkew,proto3" json:"clock_skew,omitempty"`
 	// Default true.
 	RequireExpiry *bool `protobuf:"varint,11,opt,name=require_expiry,json=requireExpiry,proto3,oneof" json:"require_expiry,omitempty"`

@@ -119,6 +119,9 @@ func (c *client) keySet(ctx context.Context, address, etag string) (*answer, err
 		return nil, failed(NoUsableKey, "the key set has no usable key (%s)", reason)
 	}
 	got.jwks, got.skipped = string(set.JWKS()), skipped
+	if len(got.jwks) > keyset.MaxJWKSBytes { // written out again, it may be longer
+		return nil, failed(TooLarge, "the key set has %d bytes when it is written out; at most %d are accepted", len(got.jwks), keyset.MaxJWKSBytes)
+	}
 	if tag := reply.header.Get("ETag"); len(tag) <= 256 {
 		got.etag = tag
 	}

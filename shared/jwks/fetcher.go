@@ -43,7 +43,8 @@ type Config struct {
 	// Fetched counts a fetch. One that several issuers share counts once, for the
 	// one who needed it first.
 	Fetched func(issuerID string, outcome Outcome)
-	// Skipped counts keys that were left out of a new set.
+	// Skipped gets the keys that were left out of a new set, when they are others than
+	// before. They have been logged.
 	Skipped func(issuerID string, skipped []keyset.Skipped)
 
 	// Floor is the shortest time between a fetch and one that Refresh asks for. Default 10s.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -192,6 +193,53 @@ func TestFetch(t *testing.T) {
 	if w.changes["idp"] != 1 || w.skipped != 1 || !slices.Equal(w.outcomes["idp"], []jwks.Outcome{jwks.Success}) {
 		t.Errorf("changes %d, skipped %d, outcomes %v", w.changes["idp"], w.skipped, w.outcomes["idp"])
 	}
+}
+
+// A key that cannot be used is told once for as long as it is there, also when the keys
+// that can be used stay the same.
+func TestSkippedKeysAreToldOnce(t *testing.T) {
+	s := newServer(t, body(set("a")))
+	var log syncBuffer
+	i := issuer("idp", s.URL)
+	i.Jwks.Ttl = durationpb.New(20 * time.Millisecond)
+	w := run(t, func(c *jwks.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) }, i)
+	again := func() {
+		t.Helper()
+		before := s.hits.Load()
+		eventually(t, "more fetches", func() bool { return s.hits.Load() > before+2 })
+	}
+	again()
+	told := func() int { return strings.Count(log.String(), "a key of a key set cannot be used") }
+	if told() != 1 || !strings.Contains(log.String(), "kid=never") || !strings.Contains(log.String(), "shared secret") {
+		t.Errorf("told %d times:\n%s", told(), &log)
+	}
+	s.set(body(strings.Replace(set("a"), `]}`, `,{"kty":"RSA","kid":"short","n":"AQAB","e":"AQAB"}]}`, 1)))
+	eventually(t, "the new one", func() bool { return strings.Contains(log.String(), "kid=short") })
+	again()
+	if told() != 3 { // both, since the set is another one
+		t.Errorf("told %d times:\n%s", told(), &log)
+	}
+	if w.kids("idp") != "a" {
+		t.Errorf("keys: %s", w.kids("idp"))
+	}
+}
+
+// syncBuffer may be written to by several goroutines.
+type syncBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // Whatever a server does, it is named, its last good set stays, and no other issuer is harmed.

@@ -112,7 +112,7 @@ func (s *site) fly(ctx context.Context, f *flight) {
 	s.failures, f.outcome = 0, Success
 	if got.unchanged {
 		f.outcome = NotModified
-		got.jwks, got.etag = had.jwks, had.etag
+		got.jwks, got.etag, got.skipped = had.jwks, had.etag, had.skipped
 	}
 	s.good = got
 }

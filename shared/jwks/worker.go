@@ -52,6 +52,7 @@ type endpoint struct {
 	site      *site  // of the URL; nil: not discovered yet
 	refresh   chan struct{}
 	source    *pb.KeySet_Source // the last good set; guarded by worker.mu
+	skipped   []keyset.Skipped  // its keys that cannot be used, which have been named
 	failures  int
 	next      time.Time // when to look again
 	taken     time.Time // when the fetch ended whose outcome was taken last
@@ -292,16 +293,18 @@ func (w *worker) take(ctx context.Context, p *endpoint, f *flight) {
 	}
 	changed := p.source.GetJwks() != source.GetJwks() || p.source.GetUrl() != source.GetUrl()
 	p.source = source
-	if skipped := f.answer.skipped; changed && len(skipped) > 0 {
+	if skipped := f.answer.skipped; !slices.Equal(skipped, p.skipped) {
+		p.skipped = skipped
 		w.cfg.Skipped(w.issuer.GetId(), skipped)
-		logSkipped(ctx, w.cfg.Logger, w.issuer.GetId(), skipped)
+		logSkipped(ctx, w.cfg.Logger, w.issuer.GetId(), source.GetUrl(), skipped)
 	}
 	w.cfg.Update(w.issuer.GetId(), w.sources(), changed)
 }
 
-func logSkipped(ctx context.Context, logger *slog.Logger, issuerID string, skipped []keyset.Skipped) {
+// logSkipped names the keys that cannot be used, once: a set is fetched again and again.
+func logSkipped(ctx context.Context, logger *slog.Logger, issuerID, url string, skipped []keyset.Skipped) {
 	for _, s := range skipped {
-		logger.LogAttrs(ctx, slog.LevelWarn, "a key of a key set cannot be used",
-			slog.String("issuer", issuerID), slog.Int("index", s.Index), slog.String("kid", s.KeyID), slog.String("reason", s.Reason))
+		logger.LogAttrs(ctx, slog.LevelWarn, "a key of a key set cannot be used", slog.String("issuer", issuerID),
+			slog.String("url", url), slog.Int("index", s.Index), slog.String("kid", s.KeyID), slog.String("reason", s.Reason))
 	}
 }

@@ -14,8 +14,9 @@
 //   - secrets of at least 32, 48 or 64 bytes for HS256, HS384 or HS512. A JWK
 //     set never brings a secret.
 //
-// A key in a fetched JWK set that is not accepted is skipped and named, so that
-// one bad key takes nothing from the others. A bad key in the settings is an error.
+// A key in a JWK set that is not accepted is skipped and named, so that one bad key
+// takes nothing from the others. A configured set without any usable key, PEM text
+// and secrets that are not accepted are errors.
 //
 // Sets and keys are immutable and safe for concurrent use.
 package keyset

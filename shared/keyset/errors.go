@@ -1,6 +1,9 @@
 package keyset
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Skipped is a key of a JWK set that is not used.
 type Skipped struct {
@@ -9,6 +12,14 @@ type Skipped struct {
 	// KeyID is the key's `kid`, shortened if it is long.
 	KeyID  string
 	Reason string
+}
+
+// String names the key, if it has a name, and says what is wrong with it.
+func (s Skipped) String() string {
+	if s.KeyID == "" {
+		return s.Reason
+	}
+	return fmt.Sprintf("%s (kid %q)", s.Reason, s.KeyID)
 }
 
 var (

@@ -25,8 +25,9 @@ type Secrets struct {
 // FromIssuer collects an issuer's keys: those it is configured with, and those
 // that were fetched for it (see Sources; fetched may be nil).
 //
-// Something wrong with a configured key is an error, of type fault.List, with all
-// there is. What is wrong with a fetched key costs that key only.
+// Something wrong with a configured PEM key or secret is an error, of type fault.List,
+// with all there is. What is wrong with a key of a JWK set costs that key only, unless
+// no key of a configured set can be used: see Set.Notes.
 func FromIssuer(issuer *pb.Issuer, fetched *pb.KeySet, secrets Secrets) (*Set, error) {
 	allowed, err := ParseAlgorithms(issuer.GetAlgorithms())
 	if err != nil {
@@ -51,7 +52,9 @@ func FromIssuer(issuer *pb.Issuer, fetched *pb.KeySet, secrets Secrets) (*Set, e
 	for _, source := range Sources(issuer, fetched) {
 		c.fetched(source)
 	}
-	return NewSet(c.keys), nil
+	set := NewSet(c.keys)
+	set.notes = append(c.notes, set.notes...)
+	return set, nil
 }
 
 // Sources returns those of the fetched sources that count for an issuer: the URLs
@@ -73,6 +76,7 @@ type collector struct {
 	allowed Algorithms
 	keys    []*Key
 	faults  fault.List
+	notes   []string
 }
 
 func (c *collector) fault(field string, err error) {
@@ -199,11 +203,16 @@ func (c *collector) inline(keys *pb.Keys) {
 		c.fault(field, err)
 		return
 	}
-	for _, s := range skipped {
-		c.fault(fmt.Sprintf("%s.keys[%d]", field, s.Index), errors.New(s.Reason))
+	if set.Len() == 0 {
+		for _, s := range skipped {
+			c.fault(fmt.Sprintf("%s.keys[%d]", field, s.Index), errors.New(s.Reason))
+		}
+		if len(skipped) == 0 {
+			c.fault(field, errors.New("it has no keys"))
+		}
 	}
-	if len(skipped) == 0 && set.Len() == 0 {
-		c.fault(field, errors.New("it has no keys"))
+	for _, s := range skipped {
+		c.notes = append(c.notes, fmt.Sprintf("%s.keys[%d] is not used: %s", field, s.Index, s))
 	}
 	for _, key := range set.Keys() {
 		c.add(field, nil, key)
@@ -217,9 +226,13 @@ func (c *collector) fetched(source *pb.KeySet_Source) {
 	if until := source.GetUsableUntil(); until != nil {
 		opts.UsableUntil = max(until.GetSeconds(), 1)
 	}
-	set, _, err := ParseJWKS([]byte(source.GetJwks()), opts)
-	if err != nil {
+	set, skipped, err := ParseJWKS([]byte(source.GetJwks()), opts)
+	switch {
+	case err != nil:
+		c.notes = append(c.notes, fmt.Sprintf("the key set of %s is not used: %v", source.GetUrl(), err))
 		return
+	case set.Len() == 0 && len(skipped) > 0:
+		c.notes = append(c.notes, fmt.Sprintf("no key of %s is used; of the first: %s", source.GetUrl(), skipped[0]))
 	}
 	c.keys = append(c.keys, set.Keys()...)
 }

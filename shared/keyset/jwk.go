@@ -2,6 +2,7 @@ package keyset
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -22,7 +23,7 @@ const (
 	// MaxJWKSBytes is the longest accepted document.
 	MaxJWKSBytes = 512 << 10
 	// MaxJWKSKeys is the largest accepted number of keys, usable or not.
-	MaxJWKSKeys = 100
+	MaxJWKSKeys = 1000
 	// MaxKeyID is the longest accepted `kid`, in bytes.
 	MaxKeyID = 256
 
@@ -39,9 +40,9 @@ type Options struct {
 	Origin string
 }
 
-// ParseJWKS reads a JWK set (RFC 7517 section 5). Keys that cannot be used are
-// left out and named; the set may turn out empty. The error says that the
-// document as a whole is not a JWK set, or too large.
+// ParseJWKS reads a JWK set (RFC 7517 section 5). Keys that cannot be used, whatever is
+// wrong with them, are left out and named; the set may turn out empty. The error says
+// that the document as a whole is not a JWK set, or too large.
 func ParseJWKS(data []byte, opts Options) (*Set, []Skipped, error) {
 	jwks, err := readJWKS(data)
 	if err != nil {
@@ -76,29 +77,52 @@ func shorten(kid string) string {
 	return kid
 }
 
+// readJWKS finds the keys in a document. Inside of them nothing is looked at but the
+// syntax of JSON: what is wrong with one must not take the others away.
 func readJWKS(data []byte) ([]json.RawMessage, error) {
-	switch {
-	case len(data) > MaxJWKSBytes:
+	if len(data) > MaxJWKSBytes {
 		return nil, fmt.Errorf("it has %d bytes; at most %d are accepted", len(data), MaxJWKSBytes)
-	case !utf8.Valid(data):
-		return nil, errors.New("it is not UTF-8")
 	}
-	if err := checkMembers(data); err != nil {
+	if !json.Valid(data) {
+		return nil, errors.New("it is not JSON")
+	}
+	keys, err := membersNamed(data, "keys")
+	if err != nil {
 		return nil, err
 	}
-	// A map, because struct fields match members in any case.
-	var doc map[string]json.RawMessage
-	if err := json.Unmarshal(data, &doc); err != nil {
-		return nil, errors.New("it is not a JSON object")
-	}
 	var jwks []json.RawMessage
-	if err := json.Unmarshal(doc["keys"], &jwks); err != nil || jwks == nil {
+	switch {
+	case len(keys) > 1: // readers disagree which one counts
+		return nil, errors.New("it has a member \"keys\" twice")
+	case len(keys) == 0 || json.Unmarshal(keys[0], &jwks) != nil || jwks == nil:
 		return nil, errors.New("it has no list `keys`")
-	}
-	if len(jwks) > MaxJWKSKeys {
+	case len(jwks) > MaxJWKSKeys:
 		return nil, fmt.Errorf("it has %d keys; at most %d are accepted", len(jwks), MaxJWKSKeys)
 	}
 	return jwks, nil
+}
+
+// membersNamed returns all members of a JSON object that have exactly this name.
+func membersNamed(object []byte, name string) ([]json.RawMessage, error) {
+	dec := json.NewDecoder(bytes.NewReader(object))
+	if token, err := dec.Token(); err != nil || token != json.Delim('{') {
+		return nil, errors.New("it is not a JSON object")
+	}
+	var found []json.RawMessage
+	for dec.More() {
+		member, err := dec.Token()
+		if err != nil {
+			return nil, errors.New("it is not a JSON object")
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return nil, errors.New("it is not a JSON object")
+		}
+		if member == name {
+			found = append(found, value)
+		}
+	}
+	return found, nil
 }
 
 // checkMembers refuses a member name that an object has twice, since readers
@@ -165,30 +189,54 @@ type jwk struct {
 	has  map[string]bool
 }
 
+// readJWK reads one key. Members that are empty are passed over: see isEmpty.
 func readJWK(raw json.RawMessage) (jwk, error) {
 	k := jwk{text: map[string]string{}, has: map[string]bool{}}
+	// A map, because struct fields match members in any case.
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &members); err != nil || members == nil {
 		return k, errors.New("it is not an object")
 	}
-	var problem error
+	problem := checkText(raw)
 	for name, value := range members {
+		if isEmpty(value) {
+			continue
+		}
 		k.has[name] = true
 		switch name {
 		case "kty", "use", "alg", "kid", "n", "e", "crv", "x", "y":
-			var text *string
-			if err := json.Unmarshal(value, &text); err != nil || text == nil {
-				problem = fmt.Errorf("its %s is not a string", name)
+			var text string
+			if err := json.Unmarshal(value, &text); err != nil {
+				problem = cmp.Or(problem, fmt.Errorf("its %s is not a string", name))
 				continue
 			}
-			k.text[name] = *text
+			k.text[name] = text
 		case "key_ops":
 			if err := json.Unmarshal(value, &k.ops); err != nil {
-				problem = errors.New("its key_ops is not a list of strings")
+				problem = cmp.Or(problem, errors.New("its key_ops is not a list of strings"))
 			}
 		}
 	}
 	return k, problem
+}
+
+// checkText refuses what readers understand differently.
+func checkText(raw json.RawMessage) error {
+	if !utf8.Valid(raw) {
+		return errors.New("it is not UTF-8")
+	}
+	return checkMembers(raw)
+}
+
+// isEmpty reports whether a value is null, "" or []: serialisers write those for
+// members that a key does not have.
+func isEmpty(value json.RawMessage) bool {
+	switch string(value) {
+	case "null", `""`:
+		return true
+	}
+	var list []json.RawMessage
+	return value[0] == '[' && json.Unmarshal(value, &list) == nil && len(list) == 0
 }
 
 func (k jwk) key(allowed Algorithms) (*Key, error) {

@@ -99,6 +99,15 @@ func TestJWKAccepted(t *testing.T) {
 		"Ed25519":     {members{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}, "EdDSA"},
 		"RFC 9864":    {members{"kty": "OKP", "crv": "Ed25519", "alg": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}, "EdDSA"},
 		"unknown x5c": {ecJWK(t, p256, members{"x5c": []string{"garbage"}, "x-own": 1}), "ES256"},
+		"nulls (Jackson, RFC 7517 section 4: optional members)": {ecJWK(t, p256, members{
+			"use": nil, "key_ops": nil, "alg": nil, "kid": nil, "x5u": nil, "x5c": nil, "x5t": nil, "x5t#S256": nil,
+			"d": nil, "p": nil, "q": nil, "dp": nil, "dq": nil, "qi": nil, "oth": nil, "k": nil, "n": nil, "e": nil,
+		}), "ES256"},
+		"empty strings and lists (.NET's JsonWebKey)": {ecJWK(t, p256, members{
+			"use": "", "key_ops": []string{}, "alg": "", "kid": "", "x5c": []string{}, "x5t": "", "d": "", "oth": []string{}, "k": "", "n": "",
+		}), "ES256"},
+		"both, of RSA": {rsaJWK(modulus(2048), 65537, members{"crv": nil, "x": "", "y": nil, "alg": "", "use": nil, "key_ops": []string{}}), "RS256, RS384, RS512, PS256, PS384, PS512"},
+		"zeros before the modulus (Java's BigInteger)": {rsaJWK(modulus(2048), 65537, members{"n": b64(append([]byte{0}, modulus(2048).Bytes()...))}), "RS256, RS384, RS512, PS256, PS384, PS512"},
 	} {
 		set, skipped, err := keyset.ParseJWKS(jwks(t, c.jwk), keyset.Options{})
 		if err != nil || len(skipped) > 0 || set.Len() != 1 {
@@ -166,8 +175,49 @@ func TestJWKSkipped(t *testing.T) {
 	}
 }
 
+// What a key of a set is like does not matter to the others: each row is put before,
+// behind and between good ones.
+func TestJWKSkippedWhateverItIs(t *testing.T) {
+	const good = `{"kty":"OKP","crv":"Ed25519","kid":"good","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
+	for bad, reason := range map[string]string{
+		`null`: "not an object", `1`: "not an object", `"key"`: "not an object", `[]`: "not an object", `true`: "not an object", `1e999`: "not an object",
+		`{}`: "has no kty", `{"kty":null}`: "has no kty", `{"kty":7}`: "kty is not a string",
+		`{"kty":"RSA","kty":"oct"}`:                                           "has a member \"kty\" twice",
+		`{"kty":"OKP","crv":"Ed25519","x":"AA","y":{"a":1,"a":2}}`:            "has a member \"a\" twice",
+		strings.Repeat("[", 20) + strings.Repeat("]", 20):                     "not an object",
+		`{"x5c":` + strings.Repeat("[", 20) + strings.Repeat("]", 20) + `}`:   "nested too deeply",
+		"{\"kty\":\"RSA\",\"kid\":\"\xff\"}":                                  "not UTF-8",
+		`{"kty":"RSA","use":"enc","kid":"e","n":"AQAB","e":"AQAB"}`:           "its use is \"enc\"",
+		`{"kty":"oct","k":"AAAA"}`:                                            "shared secret",
+		`{"kty":"OKP","crv":"X448","x":"AA"}`:                                 "curve is not",
+		`{"kty":"AKP","alg":"ML-DSA-44","pub":"AA"}`:                          "kty \"AKP\" is not",
+		`{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}`:                        "x has 1 bytes, not 32",
+		`{"kty":"EC","crv":"P-256","d":"AA"}`:                                 "private key",
+		`{"kty":"OKP","crv":"Ed25519","x":"AA"}`:                              "an Ed25519 key has 32 bytes",
+		`{"kty":"OKP","crv":"Ed25519","x":"A","kid":"good"}`:                  "not base64url",
+		`{"kty":"RSA","n":"AQAB","e":"AQAB"}`:                                 "bits",
+		`{"kty":"RSA","n":"AQAB","e":"` + strings.Repeat("A", 100_000) + `"}`: "bits",
+		`{"kty":"RSA","n":"` + strings.Repeat("_", 100_000) + `","e":"AQAB"}`: "bits",
+		`{"kty":"RSA","kid":"` + strings.Repeat("k", 1000) + `"}`:             "kid has more than",
+	} {
+		for _, doc := range []string{bad + "," + good, good + "," + bad, good + "," + bad + "," + good} {
+			set, skipped, err := keyset.ParseJWKS([]byte(`{"keys":[`+doc+`]}`), keyset.Options{})
+			if err != nil || set.Len() < 1 || !set.HasID("good") {
+				t.Errorf("%.60s: the good key is gone: %v", bad, err)
+				continue
+			}
+			if len(skipped) != 1 || !strings.Contains(skipped[0].String(), reason) {
+				t.Errorf("%.60s: skipped %v, want %q", bad, skipped, reason)
+			}
+		}
+		if set, skipped, err := keyset.ParseJWKS([]byte(`{"keys":[`+bad+`]}`), keyset.Options{}); err != nil || set.Len() != 0 || len(skipped) != 1 {
+			t.Errorf("%.60s alone: %d keys, %v, %v", bad, set.Len(), skipped, err)
+		}
+	}
+}
+
 func TestJWKSRefusedAsAWhole(t *testing.T) {
-	many := make([]members, 101)
+	many := make([]members, 1001)
 	for i := range many {
 		many[i] = members{"kty": "oct"}
 	}
@@ -176,12 +226,12 @@ func TestJWKSRefusedAsAWhole(t *testing.T) {
 		"is not a JSON obj": `[]`,
 		"no list `keys`":    `{"Keys":[]}`,
 		"no list":           `{"keys":null}`,
-		"101 keys":          string(jwks(t, many...)),
-		"twice":             `{"keys":[{"kty":"RSA","kty":"oct"}]}`,
+		"1001 keys":         string(jwks(t, many...)),
 		"a member \"keys\"": `{"keys":[],"k\u0065ys":[]}`,
-		"not UTF-8":         "{\"keys\":[],\"x\":\"\xff\"}",
+		"no list `keys":     `{}`,
+		"list `keys`":       `{"keys":{}}`,
+		"it is not JSON":    `{"keys":[]} {}`,
 		"524289 bytes":      `{"keys":[]}` + strings.Repeat(" ", 512<<10+1-11),
-		"too deeply":        `{"keys":[` + strings.Repeat("[", 20) + strings.Repeat("]", 20) + `]}`,
 	} {
 		if _, _, err := keyset.ParseJWKS([]byte(doc), keyset.Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
@@ -238,7 +288,7 @@ func TestCandidates(t *testing.T) {
 		ecJWK(t, a, members{"kid": "k2"}),
 		ecJWK(t, b, nil),
 	}
-	for range 20 {
+	for range keyset.MaxCandidates + 20 {
 		many = append(many, rsaJWK(modulus(2050), 65537, members{"kid": "same"}))
 	}
 	set, skipped, err := keyset.ParseJWKS(jwks(t, many...), keyset.Options{})
@@ -254,12 +304,12 @@ func TestCandidates(t *testing.T) {
 		{"k1", keyset.PS256, 1},
 		{"k1", keyset.RS384, 0},
 		{"k1", keyset.HS256, 0},
-		{"k2", keyset.ES256, 1},                      // only the key of that kid
-		{"k9", keyset.ES256, 1},                      // the key without a kid
-		{"k9", keyset.RS256, 0},                      // unknown
-		{"", keyset.ES256, 2},                        // all that fit
-		{"", keyset.RS256, keyset.MaxCandidates},     // bounded
-		{"same", keyset.RS512, keyset.MaxCandidates}, // bounded
+		{"k2", keyset.ES256, 1},                       // only the key of that kid
+		{"k9", keyset.ES256, 1},                       // the key without a kid
+		{"k9", keyset.RS256, 0},                       // unknown
+		{"", keyset.ES256, 2},                         // all that fit
+		{"", keyset.RS256, keyset.MaxCandidates + 21}, // all, of which so many are tried
+		{"same", keyset.RS512, keyset.MaxCandidates + 20},
 		{"k1", 0, 0},
 		{"k1", 200, 0},
 		{"", keyset.HS256, 0},
@@ -267,6 +317,15 @@ func TestCandidates(t *testing.T) {
 		if got := len(set.Candidates(c.kid, c.alg)); got != c.want {
 			t.Errorf("kid %q, alg %s: %d candidates, want %d", c.kid, c.alg, got, c.want)
 		}
+	}
+	notes := strings.Join(set.Notes(), "\n")
+	for _, want := range []string{"121 keys fit a token with alg RS256 that has no kid; only the first 100", "120 keys for RS512 have the kid \"same\"; only the first 100"} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("the notes do not say %q:\n%s", want, notes)
+		}
+	}
+	if strings.Contains(notes, "ES256") {
+		t.Errorf("a note on two keys:\n%s", notes)
 	}
 	if set.HasID("k9") || !set.HasID("k2") || set.HasID("") {
 		t.Error("HasID is wrong")
@@ -448,6 +507,9 @@ func TestFromIssuer(t *testing.T) {
 	if set, err = keyset.FromIssuer(issuer, fetched, keyset.Secrets{}); err != nil || set.HasID("a1") {
 		t.Errorf("a fetched RSA key is used although the issuer allows no RSA: %v", err)
 	}
+	if got := strings.Join(set.Notes(), "\n"); !strings.Contains(got, "no key of http://a/ is used; of the first: none of the issuer's algorithms") || !strings.Contains(got, "the key set of http://b/ is not used") {
+		t.Errorf("notes: %s", got)
+	}
 	for name, spoil := range map[string]func(*pb.Issuer){
 		"keys.pem[0]: none of the issuer's": func(i *pb.Issuer) { i.Algorithms = []string{"EdDSA"} },
 		"keys.jwks.keys[0]: its kty": func(i *pb.Issuer) {
@@ -460,6 +522,47 @@ func TestFromIssuer(t *testing.T) {
 		spoil(bad)
 		if _, err := keyset.FromIssuer(bad, nil, keyset.Secrets{}); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("got %v, want %q", err, name)
+		}
+	}
+}
+
+// A provider's whole set, pasted: what serves verifies, and what does not is told.
+func TestPastedSet(t *testing.T) {
+	fine := `{"kty":"OKP","crv":"Ed25519","kid":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
+	enc := `{"kty":"RSA","use":"enc","kid":"enc","alg":"RSA-OAEP","n":"AQAB","e":"AQAB"}`
+	for _, c := range []struct {
+		name, keys string
+		algorithms []string
+		usable     int
+		notes      string // or the faults, if none is usable
+	}{
+		{"all are good", fine, nil, 1, ""},
+		{"Keycloak's, with its encryption key", enc + "," + fine, nil, 1, `keys.jwks.keys[0] is not used: its use is "enc", not "sig" (kid "enc")`},
+		{"a key that is none", fine + ",null,7", nil, 1, "keys.jwks.keys[1] is not used: it is not an object\nkeys.jwks.keys[2] is not used: it is not an object"},
+		{"one kid twice", fine + "," + fine, nil, 2, ""},
+		{
+			"another algorithm only", fine + `,{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}`,
+			[]string{"EdDSA"},
+			1, "keys.jwks.keys[1] is not used: none of the issuer's algorithms fits this key",
+		},
+		{"none is good", enc, nil, 0, `keys.jwks.keys[0]: its use is "enc", not "sig"`},
+		{"none fits", fine, []string{"RS256"}, 0, "keys.jwks.keys[0]: none of the issuer's algorithms"},
+		{"none at all", "", nil, 0, "keys.jwks: it has no keys"},
+	} {
+		var doc map[string]any
+		if err := json.Unmarshal([]byte(`{"keys":[`+c.keys+`]}`), &doc); err != nil {
+			t.Fatal(err)
+		}
+		issuer := &pb.Issuer{Algorithms: c.algorithms, Keys: &pb.Keys{Jwks: must[*structpb.Struct](t)(structpb.NewStruct(doc))}}
+		set, err := keyset.FromIssuer(issuer, nil, keyset.Secrets{})
+		if c.usable == 0 {
+			if err == nil || !strings.Contains(err.Error(), c.notes) {
+				t.Errorf("%s: %v, want %q", c.name, err, c.notes)
+			}
+			continue
+		}
+		if err != nil || set.Len() != c.usable || strings.Join(set.Notes(), "\n") != c.notes {
+			t.Errorf("%s: %d keys, %v, notes %q, want %q", c.name, set.Len(), err, set.Notes(), c.notes)
 		}
 	}
 }
@@ -477,6 +580,7 @@ func FuzzParsePEM(f *testing.F) {
 
 func FuzzParseJWKS(f *testing.F) {
 	f.Add([]byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`))
+	f.Add([]byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"","alg":null,"key_ops":[ ],"x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},{"a":1,"a":2}]}`))
 	f.Add([]byte(`{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA","key_ops":["verify"]},{},null,1]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		set, _, err := keyset.ParseJWKS(data, keyset.Options{})

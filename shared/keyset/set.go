@@ -3,12 +3,14 @@ package keyset
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"slices"
 )
 
-// MaxCandidates bounds how many keys one token is tried against. Only tokens
-// without a `kid`, and sets that use one `kid` many times, come near it.
-const MaxCandidates = 10
+// MaxCandidates bounds how many signature checks one token may cost, which is what a
+// forged one does cost. Only tokens without a `kid`, and sets that use one `kid` many
+// times, come near it: see Set.Notes.
+const MaxCandidates = 100
 
 // Set is an issuer's keys.
 type Set struct {
@@ -17,6 +19,7 @@ type Set struct {
 	named          map[candidate][]*Key
 	unnamed, every [algorithmCount][]*Key
 	ids            map[string]struct{}
+	notes          []string
 }
 
 type candidate struct {
@@ -27,12 +30,6 @@ type candidate struct {
 // NewSet makes a set of keys; the order decides which are tried first.
 func NewSet(keys []*Key) *Set {
 	s := &Set{keys: keys, named: map[candidate][]*Key{}, ids: map[string]struct{}{}}
-	add := func(list []*Key, k *Key) []*Key {
-		if len(list) == MaxCandidates {
-			return list
-		}
-		return append(list, k)
-	}
 	for _, k := range keys {
 		if k.ID != "" {
 			s.ids[k.ID] = struct{}{}
@@ -41,17 +38,38 @@ func NewSet(keys []*Key) *Set {
 			if !k.algorithms.Has(a) {
 				continue
 			}
-			s.every[a] = add(s.every[a], k)
+			s.every[a] = append(s.every[a], k)
 			if k.ID == "" {
-				s.unnamed[a] = add(s.unnamed[a], k)
+				s.unnamed[a] = append(s.unnamed[a], k)
 				continue
 			}
 			at := candidate{k.ID, a}
-			s.named[at] = add(s.named[at], k)
+			s.named[at] = append(s.named[at], k)
 		}
 	}
+	s.noteCrowds()
 	return s
 }
+
+// noteCrowds notes where keys are left untried.
+func (s *Set) noteCrowds() {
+	for a := RS256; a <= HS512; a++ {
+		if n := len(s.every[a]); n > MaxCandidates {
+			s.notes = append(s.notes, fmt.Sprintf("%d keys fit a token with alg %s that has no kid; only the first %d are tried (hint: have the issuer write kid)", n, a, MaxCandidates))
+		}
+	}
+	for at, keys := range s.named {
+		if len(keys) > MaxCandidates {
+			s.notes = append(s.notes, fmt.Sprintf("%d keys for %s have the kid %q; only the first %d are tried", len(keys), at.alg, shorten(at.kid), MaxCandidates))
+		}
+	}
+	slices.Sort(s.notes)
+}
+
+// Notes say, for people, what is not as it may seem: which keys of a configured JWK set
+// cannot be used and why, that no key of a URL fits the issuer's algorithms, and where
+// there are more keys than are tried (MaxCandidates).
+func (s *Set) Notes() []string { return s.notes }
 
 // Keys returns the keys; the slice must not be changed.
 func (s *Set) Keys() []*Key { return s.keys }
@@ -69,10 +87,10 @@ func (s *Set) Extends(old *Set) bool {
 // HasID reports whether a key of the set has this `kid`.
 func (s *Set) HasID(kid string) bool { _, ok := s.ids[kid]; return ok }
 
-// Candidates returns the keys to try for a token of this `kid` and `alg`, at
-// most MaxCandidates. A kid leads to the keys that have it, or else to those
-// that have none (PEM keys and secrets usually). Without a kid it is all keys
-// that fit the algorithm. The slice must not be changed.
+// Candidates returns the keys to try for a token of this `kid` and `alg`; whose signatures
+// are checked are at most MaxCandidates of them. A kid leads to the keys that have it, or
+// else to those that have none (PEM keys and secrets usually). Without a kid it is all
+// keys that fit the algorithm. The slice must not be changed.
 func (s *Set) Candidates(kid string, alg Algorithm) []*Key {
 	if int(alg) >= algorithmCount {
 		return nil

@@ -75,9 +75,14 @@ func (d *Draft) compileTouched() {
 // compileIssuer compiles an issuer with the keys that were fetched for it.
 func (d *Draft) compileIssuer(ref catalog.Ref, m *pb.Issuer) {
 	keys, _ := get[*pb.KeySet](d, pb.Kind_KIND_KEY_SET, ref.ID)
-	_, faults := compile.NewIssuer(m, keys, keyset.Secrets{})
+	compiled, faults := compile.NewIssuer(m, keys, keyset.Secrets{})
 	for _, f := range faults {
 		d.fault(ref, f)
+	}
+	if len(faults) == 0 {
+		for _, note := range compiled.Keys.Notes() {
+			d.note(ref, note)
+		}
 	}
 }
 

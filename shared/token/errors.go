@@ -16,7 +16,7 @@ func (e Error) Cause() cause.Cause {
 		return cause.TooLong
 	case ErrEncrypted:
 		return cause.Encrypted
-	case ErrSignatureLen, ErrSignature:
+	case ErrSignatureLen, ErrSignature, ErrUntried:
 		return cause.Signature
 	case ErrAlgorithm:
 		return cause.Algorithm
@@ -68,4 +68,5 @@ const (
 	ErrNoKey     Error = "no key of the issuer fits the token's kid and alg"
 	ErrKeyDates  Error = "the key that fits is outside its dates, or its key set is too old"
 	ErrSignature Error = "the signature is wrong"
+	ErrUntried   Error = "none of the first 100 keys that fit has made the signature; others fit, too, but no more are tried (the issuer should write kid, and each kid once)"
 )

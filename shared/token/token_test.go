@@ -2,6 +2,9 @@ package token_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/asn1"
 	"encoding/base64"
 	"fmt"
@@ -12,6 +15,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
 	"github.com/portcullis-gateway/portcullis/shared/token"
 )
@@ -335,5 +339,39 @@ func TestVerifyKeyDates(t *testing.T) {
 	}
 	if _, err := u.Verify(keys, 1001); err != token.ErrKeyDates {
 		t.Error("a key set that is too old is used:", err)
+	}
+}
+
+// Of many keys that fit, each is tried up to the bound, and whoever asks why is told of it.
+func TestVerifyBound(t *testing.T) {
+	pairs := make([]*ecdsa.PrivateKey, keyset.MaxCandidates+1)
+	issuer := &pb.Issuer{Keys: &pb.Keys{}}
+	for i := range pairs {
+		var err error
+		if pairs[i], err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			t.Fatal(err)
+		}
+		issuer.Keys.Pem = append(issuer.Keys.Pem, publicPEM(t, pairs[i]))
+	}
+	keys, err := keyset.FromIssuer(issuer, nil, keyset.Secrets{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range map[int]error{0: nil, 10: nil, keyset.MaxCandidates - 1: nil, keyset.MaxCandidates: token.ErrUntried} {
+		input := enc(`{"alg":"ES256"}`) + "." + enc(payload)
+		sig, err := jwt.SigningMethodES256.Sign(input, pairs[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := token.Parse([]byte(input + "." + base64.RawURLEncoding.EncodeToString(sig)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := u.Verify(keys, 1); err != want {
+			t.Errorf("key %d: %v, want %v", i, err, want)
+		}
+	}
+	if bound := fmt.Sprintf("first %d keys", keyset.MaxCandidates); !strings.Contains(token.ErrUntried.Error(), bound) {
+		t.Errorf("%q does not tell the bound", token.ErrUntried)
 	}
 }

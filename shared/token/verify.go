@@ -12,9 +12,11 @@ import (
 
 // Verify checks the signature with the keys of set that fit the token's kid and
 // alg, at now (Unix seconds), and returns the key that made it. The set brings
-// only keys that may be used with alg. The error is an Error.
+// only keys that may be used with alg; at most keyset.MaxCandidates signatures are
+// checked. The error is an Error.
 func (u *Unverified) Verify(set *keyset.Set, now int64) (*keyset.Key, error) {
 	outcome := ErrNoKey
+	tried := 0
 	for _, key := range set.Candidates(u.KeyID, u.Algorithm) {
 		if !key.ValidAt(now) {
 			if outcome == ErrNoKey {
@@ -28,6 +30,10 @@ func (u *Unverified) Verify(set *keyset.Set, now int64) (*keyset.Key, error) {
 			}
 			continue
 		}
+		if tried == keyset.MaxCandidates {
+			return nil, ErrUntried
+		}
+		tried++
 		outcome = ErrSignature
 		if u.signedBy(key) {
 			return key, nil

@@ -219,7 +219,7 @@ func (a *Authenticator) verify(d *draft, now int64) (*keyset.Key, Failure) {
 			return nil, Failure{Denial: denial.KeysUnavailable, Reason: reasonNoKeys.text}
 		}
 	}
-	return nil, because(err).refuse(err == token.ErrSignature) //nolint:errorlint // as above
+	return nil, because(err).refuse(err == token.ErrSignature || err == token.ErrUntried) //nolint:errorlint // as above
 }
 
 func (d *draft) token(compact []byte, key *keyset.Key) *Token {

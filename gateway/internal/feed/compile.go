@@ -44,6 +44,9 @@ type Compiler struct {
 	routes  *route.Table[pipeline.Api]
 	// conflicts are places that several Apis take.
 	conflicts []Fault
+	// notes are those of each issuer in force, told those of the last Compile.
+	notes map[string][]string
+	told  []Fault
 }
 
 type compiledApi struct {
@@ -67,6 +70,10 @@ type Fault struct {
 	Sequence uint64
 	Reason   string
 }
+
+// Notes are what the last Compile found worth knowing of issuers that are in force, such as
+// keys that cannot be used. What was said of an issuer's former definition is not repeated.
+func (c *Compiler) Notes() []Fault { return c.told }
 
 // Faults are all resources that are not in force, the newest first.
 func (c *Compiler) Faults() []Fault {
@@ -95,6 +102,7 @@ func sortFaults(faults []Fault) {
 // node fetched itself; they stand in for the state's. The faults are the new ones.
 // The view is nil if there is no complete table of routes.
 func (c *Compiler) Compile(s *catalog.State, touched []Touch, fetched map[string]*pb.KeySet) (*pipeline.View, []Fault) {
+	c.told = nil
 	if touched != nil && c.routes != nil && !touchesDefinitions(touched) {
 		return pipeline.NewView(s, c.routes, c.keyring), nil
 	}
@@ -195,7 +203,7 @@ func (c *compilation) markTrusting(issuer string, sequence uint64) {
 // everything marks what is there and what was compiled before.
 func (c *compilation) everything() {
 	if c.issuers == nil {
-		c.issuers, c.apis = map[string]*authn.Issuer{}, map[string]compiledApi{}
+		c.issuers, c.apis, c.notes = map[string]*authn.Issuer{}, map[string]compiledApi{}, map[string][]string{}
 	}
 	c.Compiler.faults, c.planAPI = map[catalog.Ref][]Fault{}, map[string]string{}
 	for id := range c.issuers {
@@ -231,6 +239,7 @@ func (c *compilation) issuer(id string, sequence uint64) {
 	m, ok := catalog.Lookup[*pb.Issuer](c.state, ref.Kind, id)
 	if !ok {
 		delete(c.issuers, id)
+		delete(c.notes, id)
 		return
 	}
 	keys := c.fetched[id]
@@ -245,10 +254,23 @@ func (c *compilation) issuer(id string, sequence uint64) {
 	if len(reasons) > 0 {
 		delete(c.issuers, id)
 		c.fault(ref, []Fault{{ref, sequence, strings.Join(reasons, "; ")}})
-	} else if next := authn.NewIssuer(compiled); c.issuers[id] == nil || !c.issuers[id].Renew(next) {
+		return
+	}
+	c.note(ref, sequence, compiled.Keys.Notes())
+	if next := authn.NewIssuer(compiled); c.issuers[id] == nil || !c.issuers[id].Renew(next) {
 		// Were they the same keys fetched again, what was validated with them would stay remembered.
 		c.issuers[id] = next
 	}
+}
+
+// note tells what is said of an issuer's keys, but for what was said of them before.
+func (c *compilation) note(ref catalog.Ref, sequence uint64, notes []string) {
+	for _, text := range notes {
+		if !slices.Contains(c.notes[ref.ID], text) {
+			c.told = append(c.told, Fault{ref, sequence, text})
+		}
+	}
+	c.notes[ref.ID] = notes
 }
 
 // rejections are the reasons why this version does not understand resources.

@@ -15,7 +15,6 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/jwks"
-	"github.com/portcullis-gateway/portcullis/shared/keyset"
 	"github.com/portcullis-gateway/portcullis/shared/snapshot"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
@@ -92,12 +91,6 @@ func New(cfg Config) *Feed {
 		Update:  f.keysFetched,
 		Known:   f.knownSources,
 		Fetched: func(_ string, o jwks.Outcome) { cfg.Metrics.fetches.WithLabelValues(string(o)).Inc() },
-		Skipped: func(issuer string, skipped []keyset.Skipped) {
-			for _, s := range skipped {
-				cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, "key of a key set is not used",
-					slog.String("issuer", issuer), slog.String("kid", s.KeyID), slog.String("reason", s.Reason))
-			}
-		},
 	})
 	return f
 }
@@ -175,6 +168,10 @@ func (f *Feed) installLocked(s *catalog.State, touched []Touch) error {
 // node without a complete view decides nothing.
 func (f *Feed) compileLocked(s *catalog.State, touched []Touch) error {
 	view, fresh := f.cfg.Compiler.Compile(s, touched, f.fetched)
+	for _, note := range f.cfg.Compiler.Notes() {
+		f.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, "keys of an issuer are not used",
+			slog.String("issuer", note.Ref.ID), slog.Uint64("sequence", note.Sequence), slog.String("reason", note.Reason))
+	}
 	for _, fault := range fresh {
 		f.cfg.Metrics.compileFaults.Inc()
 		f.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "resource cannot be put in force",

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -171,6 +172,35 @@ func TestWhatCannotBeCompiledIsNotInForce(t *testing.T) {
 				t.Errorf("still there: %v", faults)
 			}
 		})
+	}
+}
+
+// A key that cannot be used is told when the issuer is compiled, once, and leaves it in force.
+func TestKeysThatAreNotUsed(t *testing.T) {
+	w := newInForce(t)
+	told := func() string {
+		var all []string
+		for _, n := range w.compiler.Notes() {
+			all = append(all, fmt.Sprintf("%s: %s", n.Ref, n.Reason))
+		}
+		return strings.Join(all, "\n")
+	}
+	const good = "{kty: OKP, crv: Ed25519, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo}"
+	with := func(keys string) string {
+		return strings.Replace(part(0), "keys: {", "keys: {jwks: {keys: ["+keys+"]}, ", 1)
+	}
+	w.change(with(good + ", {kty: RSA, use: enc}"))
+	if want := `issuer/acme: keys.jwks.keys[1] is not used: its use is "enc", not "sig"`; told() != want {
+		t.Errorf("told %q, want %q", told(), want)
+	}
+	w.answers(denial.MissingCredentials, nil)
+	w.change(with(good+", {kty: RSA, use: enc}") + "clock_skew: 5s\n")
+	if told() != "" {
+		t.Errorf("told again: %q", told())
+	}
+	w.change(with(good + ", {kty: DSA}"))
+	if !strings.Contains(told(), `kty "DSA"`) {
+		t.Errorf("told %q", told())
 	}
 }
 

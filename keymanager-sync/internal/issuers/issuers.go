@@ -26,7 +26,6 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/jwks"
-	"github.com/portcullis-gateway/portcullis/shared/keyset"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
 
@@ -121,9 +120,6 @@ func (k *Keeper) lead(ctx context.Context) {
 		Known:  k.known,
 		Fetched: func(_ string, outcome jwks.Outcome) {
 			k.metrics.fetches.WithLabelValues(string(outcome)).Inc()
-		},
-		Skipped: func(id string, skipped []keyset.Skipped) {
-			k.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, "keys of an issuer cannot be used", slog.String("issuer", id), slog.Any("keys", skipped))
 		},
 		Floor: k.cfg.RefreshFloor,
 	})

@@ -23,6 +23,10 @@ func (s *Server) audit(r *http.Request, cmd command.Command, result ledger.Resul
 		slog.String("actor", actorOf(r.Context())), slog.String("command", cmd.String()),
 		slog.Uint64("sequence", result.Sequence), slog.Int("changes", len(result.Changes)),
 		slog.Bool("repeated", result.Repeated), slog.String("client", r.RemoteAddr))
+	for _, note := range result.Notes {
+		s.logger.LogAttrs(r.Context(), slog.LevelInfo, "note on a command", slog.String("resource", note.Ref.String()),
+			slog.String("note", note.Text), slog.Uint64("sequence", result.Sequence))
+	}
 }
 
 const (

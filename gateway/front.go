@@ -60,6 +60,17 @@ func (c *Config) checkClientCertHeader() string {
 	return "is a header that means something else"
 }
 
+// accessLog is which requests are logged.
+func (c *Config) accessLog() front.AccessLog {
+	switch {
+	case c.LogRequests, c.AccessLog == "all":
+		return front.LogAll
+	case c.AccessLog == "off":
+		return front.LogNone
+	}
+	return front.LogRefused
+}
+
 // openFront reads what the listener for consumers needs from files.
 func openFront(cfg *Config) (pair *front.Keypair, proxies []netip.Prefix, err error) {
 	if proxies, err = parseProxies(cfg.TrustedProxies); err != nil {

@@ -76,7 +76,9 @@ type Config struct {
 
 	Pprof bool `setting:"pprof" help:"offer profiles of the process under /debug/pprof/ of the admin address"`
 
-	LogRequests bool `setting:"log-requests" help:"log every request, not only refused and failed ones"`
+	AccessLog   string `setting:"access-log" enum:"refused,all,off" help:"requests to log, each with one line: those that were refused or failed, all, or none"`
+	LogRate     int    `setting:"access-log-refused-rate" min:"0" help:"lines about refused requests in a second for each Api and cause, unless all are logged; 0: no bound"`
+	LogRequests bool   `setting:"log-requests" help:"older name of access-log all"`
 
 	Logger   *slog.Logger         `setting:"-"`
 	Registry *prometheus.Registry `setting:"-"`
@@ -103,6 +105,7 @@ func DefaultConfig() Config {
 		MaxTokenSize: token.DefaultSize, LimitKeys: 1_000_000,
 		MaxHeader: config.Size(e.MaxHeader), MaxConns: e.MaxConns, ReadTimeout: e.ReadTimeout,
 		WriteTimeout: e.WriteTimeout, IdleTimeout: e.IdleTimeout, DrainTimeout: e.DrainTimeout,
+		AccessLog: "refused", LogRate: e.LogRate,
 		Logger: slog.New(slog.DiscardHandler), Version: "devel",
 		ReadFile: readSmall,
 	}
@@ -132,6 +135,9 @@ func (c *Config) Validate() error {
 	}
 	if _, err := parseProxies(c.TrustedProxies); err != nil {
 		ps = append(ps, fault.Fault{Field: "trusted-proxies", Message: err.Error()})
+	}
+	if c.LogRequests && c.AccessLog == "off" {
+		ps = append(ps, fault.Fault{Field: "log-requests", Message: "asks for what access-log off turns off", Hint: "leave it out"})
 	}
 	if problem := c.checkClientCertHeader(); problem != "" {
 		ps = append(ps, fault.Fault{Field: "client-cert-header", Message: problem})
@@ -310,7 +316,7 @@ func (n *node) frontConfig(cfg *Config, decider *pipeline.Pipeline, pair *front.
 		Logger: cfg.Logger, Registry: cfg.Registry, Draining: n.feed.Drain,
 		MaxHeader: int(cfg.MaxHeader), MaxConns: cfg.MaxConns, MaxConnsPerIP: cfg.MaxConnsPerIP,
 		ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
-		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, LogAll: cfg.LogRequests,
+		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, AccessLog: cfg.accessLog(), LogRate: cfg.LogRate,
 		TLS: pair, Trusted: proxies, ClientCertHeader: cfg.ClientCertHeader, Pages: pages(signer),
 	}
 }

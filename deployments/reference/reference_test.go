@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/portcullis-gateway/portcullis/shared/config"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 )
 
 const root = "../.."
@@ -86,6 +87,39 @@ func settingsAreKnown(t *testing.T, help string) {
 		if !slices.Contains(known, m[1]) && !slices.Contains([]string{"check", "version", "help"}, m[1]) {
 			t.Errorf("config.EveryName lacks %s", m[1])
 		}
+	}
+}
+
+const causesHead = `# Causes
+
+Why a request was refused, finer than the reason that its client is told. An operator finds the cause in the log's line about the request, in ` + "`portcullis_denials_total`" + ` and in explanations; clients never do. A refusal has one cause, with a stable word.
+
+Clients choose neither Apis nor causes, so the series of the counter grow with what operators define: an Api seldom sees more than ten of these. At most 10,000 combinations of Api, reason and cause are counted apart, those after them under the Api ` + "`_other`" + `.
+
+| cause | the request was refused because |
+|---|---|
+`
+
+// TestCauses: docs/causes.md has every cause, as the gateway means it.
+func TestCauses(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(causesHead)
+	for c := cause.Unspecified + 1; c < cause.Count; c++ {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", c, c.Meaning())
+	}
+	page := filepath.Join(root, "docs", "causes.md")
+	if updating(t) {
+		if err := os.WriteFile(page, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	have, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(have) != b.String() {
+		t.Errorf("docs/causes.md is not what shared/denial/cause says (run: go test ./deployments/reference -update)")
 	}
 }
 

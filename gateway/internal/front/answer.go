@@ -26,7 +26,7 @@ func (c *Core) Refuse(call *Call, err error) (refused *denial.Denial) {
 		refused = denial.Internal
 	}
 	writeDenial(call, refused)
-	c.metrics.denied(refused)
+	c.metrics.refuse(call.Decision.Api, refused)
 	return refused
 }
 
@@ -34,19 +34,39 @@ func (c *Core) Refuse(call *Call, err error) (refused *denial.Denial) {
 // refused are why it is a denial; nil: it is none.
 func (c *Core) Answered(call *Call, status int, refused *denial.Denial, err error) {
 	c.metrics.answered(call.Decision.Api, status, time.Since(call.began))
-	if refused != nil || c.Config.LogAll || status >= http.StatusInternalServerError {
+	if c.logs(call, status, refused) {
 		c.log(call, status, refused, err)
 	}
+}
+
+// logs reports whether an answer has its line in the log.
+func (c *Core) logs(call *Call, status int, refused *denial.Denial) bool {
+	switch c.Config.AccessLog {
+	case LogNone:
+		return false
+	case LogAll:
+		return true
+	case LogRefused:
+	}
+	kind := lineKind{}
+	if call.Decision.Api != nil {
+		kind.api = call.Decision.Api.ID
+	}
+	if refused != nil {
+		kind.cause = refused.Cause()
+	}
+	return (refused != nil || status >= http.StatusInternalServerError) && c.throttle.admit(kind)
 }
 
 // Unreadable answers what the HTTP stack could not read as a request, for which d
 // is the denial and err the cause. It is logged unless the client just went away.
 func (c *Core) Unreadable(call *Call, d *denial.Denial, err error, logged bool) {
 	writeDenial(call, d)
-	c.metrics.denied(d)
-	c.metrics.answered(nil, d.Answer(call.Decision.Format()).Status, 0)
-	if logged {
-		c.log(call, d.Answer(call.Decision.Format()).Status, d, err)
+	status := d.Answer(call.Decision.Format()).Status
+	c.metrics.refuse(nil, d)
+	c.metrics.answered(nil, status, 0)
+	if logged && c.logs(call, status, d) {
+		c.log(call, status, d, err)
 	}
 }
 
@@ -134,7 +154,7 @@ func acceptsJSON(x *exchange.Exchange) bool {
 }
 
 // log writes the one line of a request. What a client sent is not in it but for
-// method, host and path; credentials never are.
+// method, host and path; credentials and claims never are.
 func (c *Core) log(call *Call, status int, refused *denial.Denial, err error) {
 	level := slog.LevelInfo
 	if status >= http.StatusInternalServerError {
@@ -144,22 +164,47 @@ func (c *Core) log(call *Call, status int, refused *denial.Denial, err error) {
 	if !logger.Enabled(context.Background(), level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 9)
+	attrs := make([]slog.Attr, 0, maxAttrs)
 	attrs = append(attrs, slog.String("request_id", string(call.id[:])), slog.Int("status", status))
 	if refused != nil {
-		attrs = append(attrs, slog.String("reason", refused.Reason()))
+		attrs = append(attrs, slog.String("reason", refused.Reason()), slog.String("cause", refused.Cause().String()))
+	}
+	text := func(name, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(name, value))
+		}
 	}
 	if r := &call.Exchange.Request; r.Path != nil {
 		attrs = append(attrs, slog.String("method", string(r.Method)), slog.String("host", string(r.Host)), slog.String("path", string(r.Path)))
 	}
-	if d := &call.Decision; d.Api != nil {
-		attrs = append(attrs, slog.String("api", d.Api.ID))
-		if d.Application != "" {
-			attrs = append(attrs, slog.String("application", d.Application))
-		}
+	if address := call.Exchange.Request.Address; address.IsValid() {
+		text("client", address.String())
 	}
-	if err != nil && err != error(refused) { //nolint:errorlint // a bare denial has no cause to tell
-		attrs = append(attrs, slog.String("cause", err.Error()))
+	api, plan := call.parties(refused)
+	text("api", api)
+	text("plan", plan)
+	text("application", call.Decision.Application)
+	if err != nil && err != error(refused) { //nolint:errorlint // a bare denial has nothing more to tell
+		attrs = append(attrs, slog.String("error", err.Error()))
 	}
 	logger.LogAttrs(context.Background(), level, "request", attrs...)
+}
+
+// maxAttrs is the most that a line says.
+const maxAttrs = 16
+
+// parties returns the ids of the Api and the plan that a request was for; empty: not
+// known. The plan is the one that let it through, or else that refused it.
+func (call *Call) parties(refused *denial.Denial) (api, plan string) {
+	d := &call.Decision
+	if d.Api != nil {
+		api = d.Api.ID
+	}
+	switch {
+	case d.Plan != nil:
+		plan = d.Plan.ID
+	case refused != nil:
+		_, plan = d.Refuser(refused.Cause())
+	}
+	return api, plan
 }

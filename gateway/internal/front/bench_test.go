@@ -91,7 +91,7 @@ func BenchmarkMetrics(b *testing.B) {
 	m := newMetrics(nil)
 	api := &pipeline.Api{ID: "orders"}
 	m.answered(api, http.StatusOK, time.Millisecond)
-	m.denied(denial.InvalidToken)
+	m.refuse(nil, denial.InvalidToken)
 	b.Run("answered", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -101,7 +101,7 @@ func BenchmarkMetrics(b *testing.B) {
 	b.Run("denied", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			m.denied(denial.InvalidToken)
+			m.refuse(nil, denial.InvalidToken)
 		}
 	})
 	b.Run("answered parallel", func(b *testing.B) {

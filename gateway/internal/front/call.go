@@ -52,7 +52,7 @@ type Raw struct {
 // Begin starts a call.
 func (c *Core) Begin(call *Call) {
 	call.Exchange.Request = request.Request{}
-	call.Decision = pipeline.Decision{}
+	call.Decision.Reset()
 	call.decided = false
 	c.ids.next(&call.id)
 	call.began = time.Now()
@@ -61,7 +61,7 @@ func (c *Core) Begin(call *Call) {
 // End drops what must not outlive the request, the view above all.
 func (c *Core) End(call *Call) {
 	call.Exchange = exchange.Exchange{}
-	call.Decision = pipeline.Decision{}
+	call.Decision.Reset()
 	call.decided = false
 }
 

@@ -67,9 +67,25 @@ type Config struct {
 	// TLS is the server's certificate; nil: the listener speaks no TLS. Clients are
 	// asked for a certificate, and may have none.
 	TLS *Keypair
-	// LogAll logs every request; else only those that were refused or failed.
-	LogAll bool
+	// AccessLog says which requests are logged.
+	AccessLog AccessLog
+	// LogRate bounds the lines about refused requests in a second, for each Api and
+	// cause; how many were left out is logged, too. 0: no bound.
+	LogRate int
 }
+
+// AccessLog is which requests are logged, each with one line.
+type AccessLog uint8
+
+// What is logged.
+const (
+	// LogRefused: requests that were refused, or failed upstream (5xx).
+	LogRefused AccessLog = iota
+	// LogAll: every request.
+	LogAll
+	// LogNone: none.
+	LogNone
+)
 
 // DefaultConfig returns the limits that suit most installations.
 func DefaultConfig() Config {
@@ -81,6 +97,7 @@ func DefaultConfig() Config {
 		Patience:     Patience{Stall: 30 * time.Second, Rate: 1 << 10},
 		MaxConns:     256 << 10,
 		DrainTimeout: 15 * time.Second,
+		LogRate:      10,
 	}
 }
 
@@ -92,6 +109,7 @@ type Core struct {
 	metrics  *metrics
 	ids      *ids
 	proxies  *proxies
+	throttle *throttle
 	draining atomic.Bool
 }
 
@@ -102,7 +120,7 @@ func NewCore(config Config) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Core{Config: config, metrics: newMetrics(config.Registry), ids: newIDs(), proxies: p}, nil
+	return &Core{Config: config, metrics: newMetrics(config.Registry), ids: newIDs(), proxies: p, throttle: newThrottle(config.LogRate)}, nil
 }
 
 func fill(c *Config) {

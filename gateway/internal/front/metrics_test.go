@@ -1,18 +1,34 @@
 package front
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 )
 
 func TestWithMetadata(t *testing.T) {
 	both := withMetadata(denial.MissingAnyCredentials.Answer(0).Challenge, "u")
 	if want := `Bearer realm="portcullis", resource_metadata="u", ApiKey realm="portcullis", resource_metadata="u"`; both != want {
 		t.Errorf("got %s, want %s", both, want)
+	}
+}
+
+func TestCountedRefusalsAreBounded(t *testing.T) {
+	m := newMetrics(prometheus.NewRegistry())
+	d := denial.InvalidToken.Because(cause.Audience)
+	for i := range maxCountedRefusals + 100 {
+		m.refuse(&pipeline.Api{ID: strconv.Itoa(i)}, d)
+	}
+	if len(m.refusals) > maxCountedRefusals+1 || m.refusals[refusalKind{otherApis, d.Reason(), d.Cause()}] == nil {
+		t.Errorf("%d counters", len(m.refusals))
+	}
+	if n := m.denied.Load(); n != maxCountedRefusals+100 {
+		t.Errorf("%d refusals in all", n)
 	}
 }
 

@@ -30,6 +30,11 @@ func (c *Core) Run(ctx context.Context, ln net.Listener, server Server) error {
 		defer stop()
 		watching.Go(func() { c.Config.TLS.Watch(watch) })
 	}
+	var telling sync.WaitGroup
+	defer telling.Wait()
+	tell, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	telling.Go(func() { c.tellLeftOut(tell) })
 	ln = c.Listen(ln)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()

@@ -32,7 +32,9 @@ func New(tokens *authn.Authenticator, counters *restrict.Store) *Pipeline {
 // nil, the request may go on as d.Forward says. Its error is a *denial.Denial;
 // d then has what else the answer needs. d is valid as long as r.
 func (p *Pipeline) Decide(v *View, r *request.Request, d *Decision) error {
-	*d = Decision{trace: d.trace}
+	trace := d.trace
+	d.Reset()
+	d.trace = trace
 	if err := match(v, r, d); err != nil || d.Page != nil {
 		return err
 	}

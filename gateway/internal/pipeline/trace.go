@@ -80,10 +80,20 @@ func (s stepName) String() string {
 // errSkipped marks a plan that has no say.
 var errSkipped = errors.New("skipped")
 
-// note tells the trace, if there is one, how a step went.
+// note remembers a step that refused, and tells the trace, if there is one, how it went.
 func (d *Decision) note(step stepName, plan *Plan, err error) {
+	if err != nil && err != errSkipped { //nolint:errorlint // never wrapped
+		d.refuse(step, plan, err)
+	}
 	if d.trace != nil {
 		d.trace.add(d, step, plan, err)
+	}
+}
+
+// refuse does not allocate in a Decision that was used for a refusal before.
+func (d *Decision) refuse(step stepName, plan *Plan, err error) {
+	if refused, ok := errors.AsType[*denial.Denial](err); ok {
+		d.refusals = append(d.refusals, refusal{step, plan, refused.Cause()})
 	}
 }
 

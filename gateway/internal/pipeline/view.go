@@ -9,6 +9,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/compile"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 	"github.com/portcullis-gateway/portcullis/shared/policy/restrict"
 	"github.com/portcullis-gateway/portcullis/shared/policy/route"
 )
@@ -87,6 +88,37 @@ type Decision struct {
 	application catalog.Handle
 	sandbox     bool
 	trace       *Trace
+	refusals    []refusal // what the steps refused, in order
+}
+
+// refusal is a step that refused, by a plan if that was asked.
+type refusal struct {
+	step  stepName
+	plan  *Plan
+	cause cause.Cause
+}
+
+// Reset makes a used Decision ready for another request. It keeps nothing of the
+// one before but memory.
+func (d *Decision) Reset() {
+	clear(d.refusals)
+	*d = Decision{refusals: d.refusals[:0]}
+}
+
+// Refuser names the step that a denial came from, and the plan whose step it was;
+// empty: none in particular. Both are empty if no step of the pipeline refused.
+func (d *Decision) Refuser(c cause.Cause) (step, plan string) {
+	for i := range d.refusals {
+		r := &d.refusals[i]
+		if r.cause != c {
+			continue
+		}
+		if r.plan != nil {
+			return r.step.String(), r.plan.ID
+		}
+		return r.step.String(), ""
+	}
+	return "", ""
 }
 
 // Format is the error format of the matched Api, or ours.

@@ -25,7 +25,7 @@ var layers = []struct {
 	// this makes no circle.
 	neighbours bool
 }{
-	{packages: []string{"proto/portcullis/v1", "shared/fault", "shared/denial/cause"}},
+	{packages: []string{"proto/portcullis/v1", "shared/fault", "shared/denial/cause", "shared/mask"}},
 	{packages: []string{"shared/cow", "shared/denial", "shared/config", "shared/header", "shared/telemetry", "shared/freeport"}},
 	{packages: []string{
 		"shared/cli", "shared/expr", "shared/signature", "shared/keyset", "shared/jwks", "shared/token", "shared/introspect", "shared/dpop", "shared/catalog",

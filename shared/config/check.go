@@ -16,6 +16,7 @@ import (
 	"unicode"
 
 	"github.com/portcullis-gateway/portcullis/shared/fault"
+	"github.com/portcullis-gateway/portcullis/shared/mask"
 )
 
 // check reports what is wrong with a value that could be parsed. Files and
@@ -42,10 +43,11 @@ func (s *setting) judge(files bool) (message, hint string) {
 	default:
 		return "", ""
 	}
-	for _, text := range s.elements() {
+	shown := s.masked()
+	for i, text := range s.elements() {
 		if message, hint = s.judgeText(text, files); message != "" {
 			if !s.secret {
-				message = strconv.Quote(maskURL(text)) + ": " + message
+				message = strconv.Quote(shown[min(i, len(shown)-1)]) + ": " + message
 			}
 			return message, hint
 		}
@@ -70,6 +72,24 @@ func (s *setting) elements() []string {
 		return strings.Split(text, ",")
 	}
 	return []string{text}
+}
+
+// masked are the elements without the credentials of URLs. Where a password has a
+// comma in it, they are one text, since none of them can be shown alone.
+func (s *setting) masked() []string {
+	elements := s.elements()
+	if s.whole || len(elements) == 0 {
+		for i := range elements {
+			elements[i] = mask.URL(elements[i])
+		}
+		return elements
+	}
+	together := mask.URL(strings.Join(elements, ","))
+	apart := strings.Split(together, ",")
+	if len(apart) != len(elements) {
+		return []string{together}
+	}
+	return apart
 }
 
 func (s *setting) judgeText(text string, files bool) (message, hint string) {
@@ -247,19 +267,6 @@ func judgeDir(text string) (message, hint string) {
 		return "this is a file, not a directory", ""
 	}
 	return "", ""
-}
-
-// credentials are what a URL has before an @: user and password, or for NATS a token.
-var credentials = regexp.MustCompile(`://[^\s,]*@`)
-
-// maskURL hides the credentials in a URL or in several, whether it can be parsed or not.
-func maskURL(text string) string {
-	return credentials.ReplaceAllStringFunc(text, func(found string) string {
-		if user, _, ok := strings.Cut(strings.TrimPrefix(found, "://"), ":"); ok && user != "" {
-			return "://" + user + ":" + mask + "@"
-		}
-		return "://" + mask + "@"
-	})
 }
 
 // SameAddress reports whether two processes or listeners could not listen at both

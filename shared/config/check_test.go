@@ -67,6 +67,8 @@ func TestRules(t *testing.T) {
 		"--nats=127.0.0.1:4222":                 "",
 		"--nats=http://a":                       "not one of nats, tls",
 		"--nats=nats://u:secret@a b:1":          `"nats://u:********@a b:1": not a URL`,
+		"--nats=nats://u:se,cret@a b":           `"nats://u:********@a b": `,
+		"--control=http://a?access_token=hush":  `"http://a?access_token=********": `,
 		"--log-level=infoo":                     `flag --log-level: "infoo": not one of debug, info (hint: did you mean "info"?)`,
 		"--log-level=":                          "not one of debug, info",
 		"--tls-cert=" + file:                    "",
@@ -187,7 +189,7 @@ func TestUnknownVariables(t *testing.T) {
 
 func TestPasswordsInURLsAreMasked(t *testing.T) {
 	c := good()
-	c.Control = []string{"http://me:hush@a", "http://b/path"}
+	c.Control = []string{"http://me:hush@a", "http://b/path", "http://c/?api_key=hush"}
 	c.NATS = "nats://u:p@ss@a:4222,nats://hush@b:4222,nats://c"
 	l, err := config.Load(config.Program{}, c, source([]string{"--check"}, nil, ""))
 	if l == nil {
@@ -198,7 +200,7 @@ func TestPasswordsInURLsAreMasked(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`control: ["http://me:********@a", "http://b/path"]`,
+		`control: ["http://me:********@a", "http://b/path", "http://c/?api_key=********"]`,
 		`nats: "nats://u:********@a:4222,nats://********@b:4222,nats://c"`,
 	} {
 		if !strings.Contains(b.String(), want) {

@@ -11,10 +11,8 @@ import (
 	"time"
 
 	"github.com/portcullis-gateway/portcullis/shared/fault"
+	"github.com/portcullis-gateway/portcullis/shared/mask"
 )
-
-// mask stands for a secret's value wherever settings are shown.
-const mask = "********"
 
 // setting is one field of a program's settings. It implements pflag.Value by
 // keeping what the command line says, so that all faults can be reported together.
@@ -163,7 +161,7 @@ func (s *setting) resolve(faults *fault.List) {
 		s.faulty = true
 		message := err.Error()
 		if text := s.texts[len(s.texts)-1]; !s.secret {
-			message = strconv.Quote(maskURL(text)) + ": " + message
+			message = strconv.Quote(mask.URL(text)) + ": " + message
 		}
 		*faults = append(*faults, s.source.fault(s.name, message, s.form()))
 	}
@@ -308,15 +306,15 @@ func (s *setting) yaml() string {
 		if s.field.IsZero() {
 			return `""`
 		}
-		return strconv.Quote(mask)
+		return strconv.Quote(mask.Secret)
 	}
 	switch s.kind() {
 	case "string":
-		return strconv.Quote(maskURL(s.show()))
+		return strconv.Quote(mask.URL(s.show()))
 	case "list":
-		quoted := make([]string, s.field.Len())
+		quoted := s.masked()
 		for i := range quoted {
-			quoted[i] = strconv.Quote(maskURL(s.field.Index(i).String()))
+			quoted[i] = strconv.Quote(quoted[i])
 		}
 		return "[" + strings.Join(quoted, ", ") + "]"
 	default:

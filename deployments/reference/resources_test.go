@@ -12,6 +12,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
+	"github.com/portcullis-gateway/portcullis/shared/schema"
 )
 
 // The example of all resources is valid and speaks of every field.
@@ -46,7 +47,7 @@ func fields(m protoreflect.MessageDescriptor, visit func(protoreflect.FieldDescr
 	outputOnly := map[protoreflect.Name]bool{"meta": true, "portal_state": true, "revision": true, "stopped": true, "out_of_sync": true}
 	for i := range m.Fields().Len() {
 		f := m.Fields().Get(i)
-		if outputOnly[f.Name()] {
+		if outputOnly[f.Name()] || schema.IsInternal(f) {
 			continue
 		}
 		visit(f)

@@ -283,7 +283,8 @@ func (s Collection[R]) Create(ctx context.Context, r R, w Write) (Item[R], error
 	return s.item(s.client.call(ctx, withResource(request{method: http.MethodPost, path: s.path(), write: w}, r)))
 }
 
-// Put makes or replaces the resource of this id. A masked secret is left as it is.
+// Put makes or replaces the resource of this id. A mask keeps the
+// secret it was shown for.
 func (s Collection[R]) Put(ctx context.Context, r R, w Write) (Item[R], error) {
 	return s.item(s.client.call(ctx, withResource(request{method: http.MethodPut, path: s.path(r.GetId()), write: w}, r)))
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
+	"github.com/portcullis-gateway/portcullis/shared/mask"
 )
 
 // Bounds of the schema.
@@ -144,7 +145,7 @@ func (c *checker) texts(field string, list []string) {
 	for i, s := range list {
 		c.text(fmt.Sprintf("%s[%d]", field, i), s, true)
 		if slices.Index(list, s) < i {
-			c.bad(fmt.Sprintf("%s[%d]", field, i), "%q is written twice", s)
+			c.bad(fmt.Sprintf("%s[%d]", field, i), "%q is written twice", mask.URL(s))
 		}
 	}
 }

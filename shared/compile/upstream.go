@@ -13,6 +13,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
+	"github.com/portcullis-gateway/portcullis/shared/mask"
 )
 
 // Defaults of an Upstream's settings.
@@ -149,19 +150,20 @@ func newTarget(u *url.URL, weight uint32) Target {
 func (c *checker) url(field, text string, query bool) (*url.URL, bool) {
 	before := len(c.faults)
 	u, err := url.Parse(text)
+	shown := mask.URL(text)
 	switch {
 	case err != nil && strings.Contains(text, "://"):
-		c.bad(field, "%.200q is not a URL", text)
+		c.bad(field, "%.200q is not a URL", shown)
 	case err != nil || u.Scheme != "http" && u.Scheme != "https": // such as 10.0.0.1:8080
-		c.hint(field, "write http://… or https://…", "%.200q is not an absolute http or https URL", text)
+		c.hint(field, "write http://… or https://…", "%.200q is not an absolute http or https URL", shown)
 	case u.Hostname() == "":
-		c.bad(field, "%.200q names no host", text)
+		c.bad(field, "%.200q names no host", shown)
 	case u.User != nil:
 		c.bad(field, "holds a user name or password")
 	case u.Fragment != "" || u.RawQuery != "" && !query:
-		c.bad(field, "%.200q has a query or fragment", text)
+		c.bad(field, "%.200q has a query or fragment", shown)
 	case u.Port() != "" && !validPort(u.Port()):
-		c.bad(field, "%.200q has no port from 1 to 65535", text)
+		c.bad(field, "%.200q has no port from 1 to 65535", shown)
 	}
 	return u, len(c.faults) == before
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
+	"github.com/portcullis-gateway/portcullis/shared/mask"
 )
 
 const (
@@ -139,10 +140,10 @@ type reply struct {
 func (c *client) get(ctx context.Context, address, etag string, limit int64) (*reply, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, failed(Unreachable, "make request: %w", err)
+		return nil, failed(Unreachable, "%q is not a URL", mask.URL(address))
 	}
 	if request.URL.Scheme != "https" && request.URL.Scheme != "http" {
-		return nil, failed(Unreachable, "%q is not an http or https URL", address)
+		return nil, failed(Unreachable, "%q is not an http or https URL", mask.URL(address))
 	}
 	request.Header.Set("Accept", "application/jwk-set+json, application/json")
 	request.Header.Set("User-Agent", "portcullis")
@@ -158,14 +159,14 @@ func (c *client) get(ctx context.Context, address, etag string, limit int64) (*r
 	case response.StatusCode == http.StatusNotModified && etag != "":
 		return &reply{header: response.Header, unchanged: true}, nil
 	case response.StatusCode != http.StatusOK:
-		return nil, failed(BadStatus, "%s answered %d", request.URL.Redacted(), response.StatusCode)
+		return nil, failed(BadStatus, "%s answered %d", mask.URL(address), response.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
 	switch {
 	case err != nil:
 		return nil, classify(fmt.Errorf("read answer: %w", err))
 	case int64(len(body)) > limit:
-		return nil, failed(TooLarge, "%s answered more than %d bytes", request.URL.Redacted(), limit)
+		return nil, failed(TooLarge, "%s answered more than %d bytes", mask.URL(address), limit)
 	}
 	return &reply{header: response.Header, body: body}, nil
 }
@@ -173,6 +174,9 @@ func (c *client) get(ctx context.Context, address, etag string, limit int64) (*r
 func classify(err error) error {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f
+	}
+	if at, ok := errors.AsType[*url.Error](err); ok {
+		at.URL = mask.URL(at.URL)
 	}
 	if timeout, ok := errors.AsType[net.Error](err); errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout() {
 		return &failure{Timeout, err}

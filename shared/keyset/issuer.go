@@ -10,6 +10,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
+	"github.com/portcullis-gateway/portcullis/shared/mask"
 )
 
 // Secrets reads the shared secrets that a resource names but does not hold. A
@@ -222,7 +223,7 @@ func (c *collector) inline(keys *pb.Keys) {
 // fetched takes over what a URL held. The control plane has already named what
 // it skipped; what does not fit here is left out once more.
 func (c *collector) fetched(source *pb.KeySet_Source) {
-	opts := Options{Algorithms: c.allowed, Origin: source.GetUrl()}
+	opts := Options{Algorithms: c.allowed, Origin: mask.URL(source.GetUrl())}
 	if until := source.GetUsableUntil(); until != nil {
 		opts.UsableUntil = max(until.GetSeconds(), 1)
 	}

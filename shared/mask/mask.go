@@ -87,9 +87,7 @@ func userinfo(text string) string {
 }
 
 // speaking are parts of names by which parameters of secrets are called.
-var speaking = []string{
-	"token", "secret", "passw", "pwd", "key", "sig", "credential", "auth", "jwt", "session", "assertion", "code",
-}
+const speaking = "token secret passw pwd key sig credential auth jwt session assertion code"
 
 var parameter = regexp.MustCompile(`([?&;#])([^?&;#=\s]+)=([^&;#\s]*)`)
 
@@ -108,7 +106,7 @@ func speaks(name string) bool {
 		name = plain
 	}
 	name = strings.ToLower(name)
-	for _, word := range speaking {
+	for word := range strings.FieldsSeq(speaking) {
 		if strings.Contains(name, word) {
 			return true
 		}

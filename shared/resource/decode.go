@@ -11,6 +11,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
+	"github.com/portcullis-gateway/portcullis/shared/schema"
 )
 
 // decoder fills one message from the tree of one document.
@@ -22,6 +23,8 @@ type decoder struct {
 	faults       *faults
 	// answer: the document is the control plane's, see DecodeAnswer.
 	answer bool
+	// hush: what stands here may be a secret, in the wrong form.
+	hush bool
 }
 
 // decode makes the resource that a document describes. want is the kind it
@@ -34,7 +37,7 @@ func decode(file string, root *node, want pb.Kind, faults *faults) catalog.Resou
 func (d *decoder) resourceOf(root *node, want pb.Kind) catalog.Resource {
 	before := d.faults.total
 	if root.kind != objectNode {
-		d.fault(root, "a document must be an object with the field kind, not "+root.describe(),
+		d.fault(root, "a document must be an object with the field kind, not "+d.describe(root),
 			"separate the resources of a file by lines of ---")
 		return nil
 	}
@@ -109,6 +112,23 @@ func (d *decoder) faultAt(line, column int, message, hint string) {
 	})
 }
 
+// describe says what stands somewhere, in faults.
+func (d *decoder) describe(n *node) string {
+	if !d.hush {
+		return n.describe()
+	}
+	switch n.kind {
+	case boolNode:
+		return "a truth value"
+	case numberNode:
+		return "a number"
+	case stringNode:
+		return "a text"
+	default:
+		return n.describe()
+	}
+}
+
 // enter adds a member's name to the path and gives what leave takes.
 func (d *decoder) enter(name string) int {
 	mark := len(d.path)
@@ -132,7 +152,7 @@ func (d *decoder) leave(mark int) { d.path = d.path[:mark] }
 // message fills m from an object. top: m is the resource itself, which has a `kind` member too.
 func (d *decoder) message(m protoreflect.Message, n *node, top bool) {
 	if n.kind != objectNode {
-		d.fault(n, "expected an object, got "+n.describe(), "")
+		d.fault(n, "expected an object, got "+d.describe(n), "")
 		return
 	}
 	desc := m.Descriptor()
@@ -142,6 +162,9 @@ func (d *decoder) message(m protoreflect.Message, n *node, top bool) {
 		f := &n.members[i]
 		mark := d.enter(f.name)
 		fd := fields.ByName(protoreflect.Name(f.name))
+		if fd != nil && schema.IsInternal(fd) {
+			fd = nil
+		}
 		first, again := seen[f.name]
 		switch {
 		case again:
@@ -185,7 +208,9 @@ func (d *decoder) unknown(f *member, fields protoreflect.FieldDescriptors, top b
 		names = append(names, "kind")
 	}
 	for i := range fields.Len() {
-		names = append(names, string(fields.Get(i).Name()))
+		if fd := fields.Get(i); !schema.IsInternal(fd) {
+			names = append(names, string(fd.Name()))
+		}
 	}
 	d.faultAt(f.line, f.column, "unknown field", fault.Suggest(f.name, names))
 }
@@ -196,6 +221,8 @@ func (d *decoder) field(m protoreflect.Message, fd protoreflect.FieldDescriptor,
 	if n.kind == nullNode && !isValue(fd) {
 		return // absent
 	}
+	defer func(before bool) { d.hush = before }(d.hush)
+	d.hush = schema.IsSecret(fd) || fd.Message() != nil && schema.HasSecret(fd.Message())
 	switch {
 	case fd.IsList():
 		d.list(m.Mutable(fd).List(), fd, n)
@@ -220,7 +247,7 @@ func (d *decoder) list(list protoreflect.List, fd protoreflect.FieldDescriptor, 
 		if n.kind == stringNode || n.kind == objectNode {
 			hint = "put it in [ ]"
 		}
-		d.fault(n, "expected a list, got "+n.describe(), hint)
+		d.fault(n, "expected a list, got "+d.describe(n), hint)
 		return
 	}
 	element := func(protoreflect.FieldDescriptor) protoreflect.Value { return list.NewElement() }
@@ -237,7 +264,7 @@ func (d *decoder) list(list protoreflect.List, fd protoreflect.FieldDescriptor, 
 
 func (d *decoder) mapping(target protoreflect.Map, fd protoreflect.FieldDescriptor, n *node) {
 	if n.kind != objectNode {
-		d.fault(n, "expected an object, got "+n.describe(), "")
+		d.fault(n, "expected an object, got "+d.describe(n), "")
 		return
 	}
 	element := func(protoreflect.FieldDescriptor) protoreflect.Value { return target.NewValue() }

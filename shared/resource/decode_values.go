@@ -30,8 +30,11 @@ func (d *decoder) text(n *node) (protoreflect.Value, bool) {
 	hint := ""
 	if n.kind == numberNode || n.kind == boolNode {
 		hint = fmt.Sprintf("write it in quotes: %q", clip(n.text))
+		if d.hush {
+			hint = "write it in quotes"
+		}
 	}
-	d.fault(n, "expected text, got "+n.describe(), hint)
+	d.fault(n, "expected text, got "+d.describe(n), hint)
 	return protoreflect.Value{}, false
 }
 
@@ -39,14 +42,14 @@ func (d *decoder) bool(n *node) (protoreflect.Value, bool) {
 	if n.kind == boolNode && (strings.EqualFold(n.text, "true") || strings.EqualFold(n.text, "false")) {
 		return protoreflect.ValueOfBool(strings.EqualFold(n.text, "true")), true
 	}
-	d.fault(n, "expected true or false, got "+n.describe(), "")
+	d.fault(n, "expected true or false, got "+d.describe(n), "")
 	return protoreflect.Value{}, false
 }
 
 func (d *decoder) enum(ed protoreflect.EnumDescriptor, n *node) (protoreflect.Value, bool) {
 	// YAML 1.1 reads OFF as a bool; here it can only be a name.
 	if n.kind != stringNode && n.kind != boolNode {
-		d.fault(n, "expected a name, got "+n.describe(), "")
+		d.fault(n, "expected a name, got "+d.describe(n), "")
 		return protoreflect.Value{}, false
 	}
 	values := ed.Values()
@@ -69,7 +72,7 @@ func (d *decoder) enum(ed protoreflect.EnumDescriptor, n *node) (protoreflect.Va
 func (d *decoder) number(kind protoreflect.Kind, n *node) (protoreflect.Value, bool) {
 	var none protoreflect.Value
 	if n.kind != numberNode {
-		d.fault(n, "expected a number, got "+n.describe(), "")
+		d.fault(n, "expected a number, got "+d.describe(n), "")
 		return none, false
 	}
 	var v protoreflect.Value
@@ -143,7 +146,7 @@ func (d *decoder) special(name protoreflect.FullName, n *node) (v protoreflect.V
 		m, ok = d.size(n)
 	case "google.protobuf.Struct":
 		if n.kind != objectNode {
-			d.fault(n, "expected an object, got "+n.describe(), "")
+			d.fault(n, "expected an object, got "+d.describe(n), "")
 			return v, false, true
 		}
 		m, ok = d.free(n).GetStructValue(), true
@@ -168,7 +171,7 @@ func (d *decoder) duration(n *node) (*durationpb.Duration, bool) {
 		if n.kind == numberNode {
 			hint += "; seconds would be " + clip(n.text) + "s"
 		}
-		d.fault(n, "expected a duration, got "+n.describe(), hint)
+		d.fault(n, "expected a duration, got "+d.describe(n), hint)
 		return nil, false
 	}
 	v, err := parseDuration(n.text)
@@ -182,7 +185,7 @@ func (d *decoder) duration(n *node) (*durationpb.Duration, bool) {
 func (d *decoder) timestamp(n *node) (*timestamppb.Timestamp, bool) {
 	const form = "write it like 2026-01-31T08:00:00Z"
 	if n.kind != stringNode {
-		d.fault(n, "expected a time, got "+n.describe(), form)
+		d.fault(n, "expected a time, got "+d.describe(n), form)
 		return nil, false
 	}
 	t, err := time.Parse(time.RFC3339Nano, n.text)
@@ -201,7 +204,7 @@ func (d *decoder) timestamp(n *node) (*timestamppb.Timestamp, bool) {
 func (d *decoder) size(n *node) (*pb.ByteSize, bool) {
 	const forms = "write bytes, or KiB, MiB, GiB: 512, 64KiB, 10MiB"
 	if n.kind != stringNode && n.kind != numberNode {
-		d.fault(n, "expected a size, got "+n.describe(), forms)
+		d.fault(n, "expected a size, got "+d.describe(n), forms)
 		return nil, false
 	}
 	v, err := parseSize(n.text)

@@ -14,16 +14,19 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/mask"
+	"github.com/portcullis-gateway/portcullis/shared/schema"
 )
 
-// Masked stands in answers for a secret's value. Decoding accepts it as it is;
-// the control plane takes it for "unchanged".
-const Masked = "********"
+// Masked is how each mask begins that stands in answers for a secret's value; the
+// secret's name may follow (see schema.SecretMask). Decoding accepts masks as they
+// are; the control plane takes each for the secret it was shown for.
+const Masked = mask.Secret
 
 // EncodeOption changes how a resource is written.
 type EncodeOption func(*encoder)
 
-// WithSecrets writes the values of HMAC secrets instead of Masked.
+// WithSecrets writes the values of secrets instead of masks, and URLs with their credentials.
 func WithSecrets() EncodeOption {
 	return func(e *encoder) { e.secrets = true }
 }
@@ -46,6 +49,7 @@ func AppendJSON(dst []byte, r catalog.Resource, opts ...EncodeOption) []byte {
 	e.dst = append(e.dst, `{"kind":`...)
 	e.string(catalog.KindName(catalog.KindOf(r)))
 	if r != nil {
+		e.kind, e.id, e.meta = catalog.KindOf(r), r.GetId(), r.GetMeta()
 		e.fields(r.ProtoReflect(), false)
 	}
 	return append(e.dst, '}')
@@ -55,6 +59,11 @@ func AppendJSON(dst []byte, r catalog.Resource, opts ...EncodeOption) []byte {
 type encoder struct {
 	dst     []byte
 	secrets bool
+
+	kind  pb.Kind
+	id    string
+	meta  *pb.Meta
+	count int // of secrets so far, which are met in the order of schema.Secrets
 }
 
 // fields writes the set fields of m; first: nothing stands before them in their object.
@@ -62,7 +71,7 @@ func (e *encoder) fields(m protoreflect.Message, first bool) {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		fd := fields.Get(i)
-		if !m.Has(fd) {
+		if !m.Has(fd) || schema.IsInternal(fd) {
 			continue
 		}
 		if !first {
@@ -77,21 +86,29 @@ func (e *encoder) fields(m protoreflect.Message, first bool) {
 			e.list(fd, v.List())
 		case fd.IsMap():
 			e.mapping(fd, v.Map())
-		case !e.secrets && secret(fd):
-			e.string(Masked)
+		case schema.IsSecret(fd):
+			e.secret(fd, m)
 		default:
 			e.value(fd, v)
 		}
 	}
 }
 
-// secret reports whether a field holds a secret itself.
-func secret(fd protoreflect.FieldDescriptor) bool {
-	switch fd.FullName() {
-	case "portcullis.v1.HmacSecret.value", "portcullis.v1.Secret.value":
-		return true
+// secret writes the mask that stands for a secret. The control plane names a secret
+// when a resource is written; those that were there before have the name they would
+// have been given with the present version.
+func (e *encoder) secret(fd protoreflect.FieldDescriptor, m protoreflect.Message) {
+	number := e.count
+	e.count++
+	if e.secrets {
+		e.string(m.Get(fd).String())
+		return
 	}
-	return false
+	name := schema.NameBeside(m)
+	if name == "" && e.meta.GetVersion() > 0 && schema.Nameable(m) {
+		name = schema.SecretName(e.kind, e.id, e.meta.GetCreatedAt().GetSeconds(), e.meta.GetVersion(), number)
+	}
+	e.string(schema.SecretMask(name))
 }
 
 func (e *encoder) list(fd protoreflect.FieldDescriptor, l protoreflect.List) {
@@ -148,8 +165,20 @@ func (e *encoder) value(fd protoreflect.FieldDescriptor, v protoreflect.Value) {
 	case protoreflect.MessageKind:
 		e.message(v.Message())
 	default:
-		e.string(v.String())
+		e.text(fd, v.String())
 	}
+}
+
+// text is a text that is no secret as a whole, unless it is an element of a list or map of them.
+func (e *encoder) text(fd protoreflect.FieldDescriptor, text string) {
+	switch {
+	case e.secrets:
+	case schema.IsSecret(fd):
+		text = Masked
+	case schema.IsURL(fd):
+		text = mask.URL(text)
+	}
+	e.string(text)
 }
 
 func (e *encoder) message(m protoreflect.Message) {

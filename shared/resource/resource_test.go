@@ -16,6 +16,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
+	"github.com/portcullis-gateway/portcullis/shared/schema"
 )
 
 func contract(t *testing.T) []resource.Document {
@@ -104,8 +105,9 @@ func TestEncodeJSON(t *testing.T) {
 		Jwks: &pb.JwksSettings{Ttl: durationpb.New(3600e9), Timeout: durationpb.New(90e9), MaxStale: durationpb.New(500e6)},
 		Meta: &pb.Meta{Version: 3},
 	}
+	mask := schema.SecretMask(schema.SecretName(pb.Kind_KIND_ISSUER, "acme", 0, 3, 0))
 	want := `{"kind":"Issuer","id":"acme","issuer":"https://i.test",` +
-		`"keys":{"hmac_secrets":[{"value":"********","encoding":"BASE64"}]},` +
+		`"keys":{"hmac_secrets":[{"value":"` + mask + `","encoding":"BASE64"}]},` +
 		`"jwks":{"ttl":"1h","timeout":"90s","max_stale":"500ms"},"require_expiry":false,"meta":{"version":3}}`
 	if got := string(resource.EncodeJSON(issuer)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -120,7 +122,7 @@ func TestEncodeJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, ok := back.(*pb.Issuer); !ok || got.GetKeys().GetHmacSecrets()[0].GetValue() != resource.Masked || got.GetMeta() != nil {
+	if got, ok := back.(*pb.Issuer); !ok || got.GetKeys().GetHmacSecrets()[0].GetValue() != mask || got.GetMeta() != nil {
 		t.Errorf("decoded: %v", back)
 	}
 }

@@ -131,7 +131,7 @@ func outputOnly(name protoreflect.FullName) bool {
 	case "portcullis.v1.Api.portal_state", "portcullis.v1.Api.revision", "portcullis.v1.Api.stopped", "portcullis.v1.Api.out_of_sync":
 		return true
 	}
-	return name.Name() == "meta"
+	return name.Name() == "meta" || name.Name() == "mask"
 }
 
 func TestRandomRoundTrip(t *testing.T) {

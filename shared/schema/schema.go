@@ -1,6 +1,7 @@
-// Package schema knows which version of the resource schema added what: the
-// options since and value_since of resources.proto. A program understands a
-// resource if it knows the version that the resource requires.
+// Package schema knows what the options of the resource schema say: which version
+// added what (since and value_since), and what must not be shown (debug_redact,
+// is_url and internal). A program understands a resource if it knows the version
+// that the resource requires.
 package schema
 
 import (
@@ -24,7 +25,7 @@ type Need struct {
 
 // Requires returns the version of the schema that a reader of m must know: the
 // latest that any of its set fields and used enum values was added in, also in
-// nested messages, lists and maps. A field that this program does not know itself
+// nested messages, lists and maps, but for internal ones. A field that this program does not know itself
 // requires a version later than its own.
 func Requires(m proto.Message) Need {
 	w := walk{need: Need{Version: 1}}
@@ -72,7 +73,7 @@ func (w *walk) message(m protoreflect.Message, path string) {
 	}
 	fields := m.Descriptor().Fields() // in order, unlike Range
 	for i := range fields.Len() {
-		if field := fields.Get(i); m.Has(field) {
+		if field := fields.Get(i); m.Has(field) && !IsInternal(field) {
 			w.field(field, m.Get(field), join(path, field.TextName()))
 		}
 	}

@@ -91,6 +91,11 @@ func TestVersions(t *testing.T) {
 	if got := schema.Requires(&pb.Member{Id: "x"}); got != (schema.Need{Version: 2, Path: "id"}) {
 		t.Errorf("a Member requires %+v", got)
 	}
+	// The control plane names secrets by itself, and nodes do not ask for the names.
+	secret := &pb.Issuer{Introspection: &pb.Introspection{ClientSecret: &pb.Secret{Mask: "x"}}}
+	if got := schema.Requires(secret); got != (schema.Need{Version: 1}) {
+		t.Errorf("a secret with a name requires %+v", got)
+	}
 	if got := schema.Version(file(t, example)); got != 3 {
 		t.Errorf("the example has version %d", got)
 	}

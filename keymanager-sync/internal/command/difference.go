@@ -15,7 +15,9 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/mask"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
+	"github.com/portcullis-gateway/portcullis/shared/schema"
 )
 
 // Sign says what happens to a resource.
@@ -146,7 +148,15 @@ func flatten(found map[string]leaf, prefix string, m protoreflect.Message) {
 		path := prefix + string(field.Name())
 		switch {
 		case field.IsMap():
-			found[path] = leafOf(value.String())
+			value.Map().Range(func(key protoreflect.MapKey, value protoreflect.Value) bool {
+				entry := path + "[" + key.String() + "]"
+				if field.MapValue().Message() != nil {
+					flattenMessage(found, entry, value.Message())
+				} else {
+					found[entry] = scalar(field.MapValue(), value)
+				}
+				return true
+			})
 		case field.IsList() && field.Message() != nil:
 			list := value.List()
 			for i := range list.Len() {
@@ -181,12 +191,15 @@ func silent(field protoreflect.FieldDescriptor) bool {
 	case "portcullis.v1.Deployment.api", "portcullis.v1.Deployment.previous", "portcullis.v1.Deployment.deployed_at":
 		return true
 	}
-	return field.Name() == "meta"
+	return field.Name() == "meta" || schema.IsInternal(field)
 }
 
 func scalar(field protoreflect.FieldDescriptor, value protoreflect.Value) leaf {
-	if field.FullName() == "portcullis.v1.HmacSecret.value" {
+	switch {
+	case schema.IsSecret(field):
 		return leaf{key: value.String(), text: hidden}
+	case schema.IsURL(field):
+		return leaf{key: value.String(), text: leafOf(mask.URL(value.String())).text}
 	}
 	if enum := field.Enum(); enum != nil {
 		if v := enum.Values().ByNumber(value.Enum()); v != nil {
@@ -197,11 +210,16 @@ func scalar(field protoreflect.FieldDescriptor, value protoreflect.Value) leaf {
 }
 
 func scalarList(field protoreflect.FieldDescriptor, list protoreflect.List) leaf {
-	items := make([]string, list.Len())
-	for i := range items {
-		items[i] = scalar(field, list.Get(i)).key
+	keys, texts := make([]string, list.Len()), make([]string, list.Len())
+	for i := range keys {
+		item := scalar(field, list.Get(i))
+		if keys[i], texts[i] = item.key, item.key; schema.IsSecret(field) || schema.IsURL(field) {
+			texts[i] = item.text
+		}
 	}
-	return leafOf("[" + strings.Join(items, ", ") + "]")
+	shown := leafOf("[" + strings.Join(texts, ", ") + "]")
+	shown.key = "[" + strings.Join(keys, ", ") + "]"
+	return shown
 }
 
 // wellKnown messages are shown as users write them.

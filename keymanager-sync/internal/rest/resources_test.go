@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/catalog"
 )
 
 func TestCreateReadReplaceRemove(t *testing.T) {
@@ -405,4 +408,32 @@ func TestMinSequence(t *testing.T) {
 	if a := <-read; a.status != 200 {
 		t.Errorf("status %d: %s", a.status, a.body)
 	}
+}
+
+// What was read can be edited and sent back, and each mask keeps the secret it was shown for.
+func TestMaskedSecretsMove(t *testing.T) {
+	t.Parallel()
+	c := start(t, options{})
+	first, second := strings.Repeat("a", 32), strings.Repeat("b", 32)
+	c.must(http.StatusCreated, "POST", "/v1/issuers", `{"id":"two","issuer":"https://two.test","keys":{"hmac_secrets":[{"value":"`+first+`"},{"value":"`+second+`"}]}}`)
+	secrets := func() (found []string) {
+		issuer, ok := catalog.Lookup[*pb.Issuer](c.store.State(), pb.Kind_KIND_ISSUER, "two")
+		if !ok {
+			t.Fatal("the issuer is gone")
+		}
+		for _, s := range issuer.GetKeys().GetHmacSecrets() {
+			found = append(found, s.GetValue())
+		}
+		return found
+	}
+	shown := c.must(http.StatusOK, "GET", "/v1/issuers/two", "").body
+	at, end := strings.Index(shown, `{"value":`), strings.Index(shown, `},{"value":`)
+	if at < 0 || end < at {
+		t.Fatal(shown)
+	}
+	c.must(http.StatusOK, "PUT", "/v1/issuers/two", shown[:at]+shown[end+len("},"):]) // without the first
+	if got := secrets(); len(got) != 1 || got[0] != second {
+		t.Errorf("secrets %v", got)
+	}
+	contains(t, c.refused(http.StatusUnprocessableEntity, "PUT", "/v1/issuers/two", shown).Detail, "is a mask of a secret that is not here")
 }

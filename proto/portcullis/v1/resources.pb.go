@@ -1024,8 +1024,12 @@ type HmacSecret struct {
 	//	*HmacSecret_Value
 	//	*HmacSecret_Env
 	//	*HmacSecret_File
-	Source        isHmacSecret_Source `protobuf_oneof:"source"`
-	Encoding      HmacSecret_Encoding `protobuf:"varint,4,opt,name=encoding,proto3,enum=portcullis.v1.HmacSecret_Encoding" json:"encoding,omitempty"`
+	Source   isHmacSecret_Source `protobuf_oneof:"source"`
+	Encoding HmacSecret_Encoding `protobuf:"varint,4,opt,name=encoding,proto3,enum=portcullis.v1.HmacSecret_Encoding" json:"encoding,omitempty"`
+	// The control plane's name for this secret: answers show it, after asterisks, in
+	// place of the value. It is made of when and where the value was written first and
+	// says nothing about the value.
+	Mask          string `protobuf:"bytes,10,opt,name=mask,proto3" json:"mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1101,12 +1105,20 @@ func (x *HmacSecret) GetEncoding() HmacSecret_Encoding {
 	return HmacSecret_RAW
 }
 
+func (x *HmacSecret) GetMask() string {
+	if x != nil {
+		return x.Mask
+	}
+	return ""
+}
+
 type isHmacSecret_Source interface {
 	isHmacSecret_Source()
 }
 
 type HmacSecret_Value struct {
-	// The secret itself; never shown again in answers.
+	// The secret itself; never shown again: answers have a mask in its place. A mask
+	// in input stands for the secret it was shown for, wherever that moves in its list.
 	Value string `protobuf:"bytes,1,opt,name=value,proto3,oneof"`
 }
 
@@ -1308,7 +1320,11 @@ type Secret struct {
 	//	*Secret_Value
 	//	*Secret_Env
 	//	*Secret_File
-	Source        isSecret_Source `protobuf_oneof:"source"`
+	Source isSecret_Source `protobuf_oneof:"source"`
+	// The control plane's name for this secret: answers show it, after asterisks, in
+	// place of the value. It is made of when and where the value was written first and
+	// says nothing about the value.
+	Mask          string `protobuf:"bytes,10,opt,name=mask,proto3" json:"mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1377,12 +1393,20 @@ func (x *Secret) GetFile() string {
 	return ""
 }
 
+func (x *Secret) GetMask() string {
+	if x != nil {
+		return x.Mask
+	}
+	return ""
+}
+
 type isSecret_Source interface {
 	isSecret_Source()
 }
 
 type Secret_Value struct {
-	// The secret itself; never shown again in answers.
+	// The secret itself; never shown again: answers have a mask in its place, which
+	// stands in input for the secret it was shown for.
 	Value string `protobuf:"bytes,1,opt,name=value,proto3,oneof"`
 }
 
@@ -3906,18 +3930,20 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\x03ANY\x10\x00\x12\v\n" +
 	"\aRFC9068\x10\x01B\x11\n" +
 	"\x0f_require_expiryB\x18\n" +
-	"\x16_validate_subscription\"\xa0\x01\n" +
-	"\x04Keys\x12\x1b\n" +
-	"\tjwks_urls\x18\x01 \x03(\tR\bjwksUrls\x12\x10\n" +
+	"\x16_validate_subscription\"\xa6\x01\n" +
+	"\x04Keys\x12!\n" +
+	"\tjwks_urls\x18\x01 \x03(\tB\x04\xa0\xe7\x18\x01R\bjwksUrls\x12\x10\n" +
 	"\x03pem\x18\x02 \x03(\tR\x03pem\x12<\n" +
 	"\fhmac_secrets\x18\x03 \x03(\v2\x19.portcullis.v1.HmacSecretR\vhmacSecrets\x12+\n" +
-	"\x04jwks\x18\x04 \x01(\v2\x17.google.protobuf.StructR\x04jwks\"\xb9\x01\n" +
+	"\x04jwks\x18\x04 \x01(\v2\x17.google.protobuf.StructR\x04jwks\"\xdc\x01\n" +
 	"\n" +
-	"HmacSecret\x12\x16\n" +
-	"\x05value\x18\x01 \x01(\tH\x00R\x05value\x12\x12\n" +
+	"HmacSecret\x12\x1b\n" +
+	"\x05value\x18\x01 \x01(\tB\x03\x80\x01\x01H\x00R\x05value\x12\x12\n" +
 	"\x03env\x18\x02 \x01(\tH\x00R\x03env\x12\x14\n" +
 	"\x04file\x18\x03 \x01(\tH\x00R\x04file\x12>\n" +
-	"\bencoding\x18\x04 \x01(\x0e2\".portcullis.v1.HmacSecret.EncodingR\bencoding\"\x1f\n" +
+	"\bencoding\x18\x04 \x01(\x0e2\".portcullis.v1.HmacSecret.EncodingR\bencoding\x12\x1c\n" +
+	"\x04mask\x18\n" +
+	" \x01(\tB\b\x90\xe7\x18\x02\xa8\xe7\x18\x01R\x04mask\"\x1f\n" +
 	"\bEncoding\x12\a\n" +
 	"\x03RAW\x10\x00\x12\n" +
 	"\n" +
@@ -3927,20 +3953,22 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x126\n" +
 	"\tmax_stale\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bmaxStale\x12\x15\n" +
-	"\x06ca_pem\x18\x04 \x01(\tR\x05caPem\"\xb6\x02\n" +
-	"\rIntrospection\x12\x10\n" +
-	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1b\n" +
+	"\x06ca_pem\x18\x04 \x01(\tR\x05caPem\"\xbc\x02\n" +
+	"\rIntrospection\x12\x16\n" +
+	"\x03url\x18\x01 \x01(\tB\x04\xa0\xe7\x18\x01R\x03url\x12\x1b\n" +
 	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12:\n" +
 	"\rclient_secret\x18\x03 \x01(\v2\x15.portcullis.v1.SecretR\fclientSecret\x126\n" +
 	"\vprivate_key\x18\x04 \x01(\v2\x15.portcullis.v1.SecretR\n" +
 	"privateKey\x123\n" +
 	"\atimeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x126\n" +
 	"\tcache_ttl\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\bcacheTtl\x12\x15\n" +
-	"\x06ca_pem\x18\a \x01(\tR\x05caPem\"T\n" +
-	"\x06Secret\x12\x16\n" +
-	"\x05value\x18\x01 \x01(\tH\x00R\x05value\x12\x12\n" +
+	"\x06ca_pem\x18\a \x01(\tR\x05caPem\"w\n" +
+	"\x06Secret\x12\x1b\n" +
+	"\x05value\x18\x01 \x01(\tB\x03\x80\x01\x01H\x00R\x05value\x12\x12\n" +
 	"\x03env\x18\x02 \x01(\tH\x00R\x03env\x12\x14\n" +
-	"\x04file\x18\x03 \x01(\tH\x00R\x04fileB\b\n" +
+	"\x04file\x18\x03 \x01(\tH\x00R\x04file\x12\x1c\n" +
+	"\x04mask\x18\n" +
+	" \x01(\tB\b\x90\xe7\x18\x02\xa8\xe7\x18\x01R\x04maskB\b\n" +
 	"\x06source\"<\n" +
 	"\fClaimMapping\x12\x16\n" +
 	"\x06remote\x18\x01 \x01(\tR\x06remote\x12\x14\n" +
@@ -3979,10 +4007,10 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\tPUBLISHED\x10\x01\x12\x0f\n" +
 	"\vUNPUBLISHED\x10\x02\x12\x0e\n" +
 	"\n" +
-	"DEPRECATED\x10\x03\"U\n" +
-	"\x11ProtectedResource\x12\x1a\n" +
-	"\bresource\x18\x01 \x01(\tR\bresource\x12$\n" +
-	"\rdocumentation\x18\x02 \x01(\tR\rdocumentation\"\xe5\x03\n" +
+	"DEPRECATED\x10\x03\"a\n" +
+	"\x11ProtectedResource\x12 \n" +
+	"\bresource\x18\x01 \x01(\tB\x04\xa0\xe7\x18\x01R\bresource\x12*\n" +
+	"\rdocumentation\x18\x02 \x01(\tB\x04\xa0\xe7\x18\x01R\rdocumentation\"\xe5\x03\n" +
 	"\bUpstream\x12/\n" +
 	"\atargets\x18\x01 \x03(\v2\x15.portcullis.v1.TargetR\atargets\x121\n" +
 	"\x12strip_context_path\x18\x02 \x01(\bH\x00R\x10stripContextPath\x88\x01\x01\x12#\n" +
@@ -3992,9 +4020,9 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\x10max_request_body\x18\x06 \x01(\v2\x17.portcullis.v1.ByteSizeR\x0emaxRequestBody\x12,\n" +
 	"\x03tls\x18\a \x01(\v2\x1a.portcullis.v1.UpstreamTlsR\x03tls\x12>\n" +
 	"\x0fsandbox_targets\x18\b \x03(\v2\x15.portcullis.v1.TargetR\x0esandboxTargetsB\x15\n" +
-	"\x13_strip_context_path\"B\n" +
-	"\x06Target\x12\x10\n" +
-	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1b\n" +
+	"\x13_strip_context_path\"H\n" +
+	"\x06Target\x12\x16\n" +
+	"\x03url\x18\x01 \x01(\tB\x04\xa0\xe7\x18\x01R\x03url\x12\x1b\n" +
 	"\x06weight\x18\x02 \x01(\rH\x00R\x06weight\x88\x01\x01B\t\n" +
 	"\a_weight\"w\n" +
 	"\vUpstreamTls\x12\x15\n" +
@@ -4163,16 +4191,16 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x16\n" +
 	"\x06reason\x18\t \x01(\tR\x06reason\x12'\n" +
 	"\x04meta\x18d \x01(\v2\x13.portcullis.v1.MetaR\x04metaB\b\n" +
-	"\x06target\"\xc4\x02\n" +
+	"\x06target\"\xca\x02\n" +
 	"\x06KeySet\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x126\n" +
 	"\asources\x18\x03 \x03(\v2\x1c.portcullis.v1.KeySet.SourceR\asources\x12'\n" +
-	"\x04meta\x18d \x01(\v2\x13.portcullis.v1.MetaR\x04meta\x1a\xa8\x01\n" +
-	"\x06Source\x12\x10\n" +
-	"\x03url\x18\x01 \x01(\tR\x03url\x12\x12\n" +
+	"\x04meta\x18d \x01(\v2\x13.portcullis.v1.MetaR\x04meta\x1a\xae\x01\n" +
+	"\x06Source\x12\x16\n" +
+	"\x03url\x18\x01 \x01(\tB\x04\xa0\xe7\x18\x01R\x03url\x12\x12\n" +
 	"\x04jwks\x18\x02 \x01(\tR\x04jwks\x129\n" +
 	"\n" +
 	"fetched_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tfetchedAt\x12=\n" +

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/schema"
 )
 
 // schemas turns the messages of the proto files under protoDir into JSON schemas,
@@ -68,10 +69,12 @@ func (s *schemas) message(d protoreflect.MessageDescriptor, document bool) {
 	fields := d.Fields()
 	for i := range fields.Len() {
 		f := fields.Get(i)
+		if schema.IsInternal(f) {
+			continue
+		}
 		properties = properties.with(string(f.Name()), s.field(f))
 	}
-	schema := object{{"type", "object"}, {"description", comment(d)}, {"properties", properties}, {"additionalProperties", false}}
-	s.out[at].value = schema
+	s.out[at].value = object{{"type", "object"}, {"description", comment(d)}, {"properties", properties}, {"additionalProperties", false}}
 }
 
 // field is the schema of one field: its type, and what its comment says.

@@ -405,11 +405,17 @@ func attacksOnClaims(t *testing.T, rs key) []attack {
 		audiences.probes = append(audiences.probes, deny(fmt.Sprint(value), 401, "invalid_token", "/a24", bearer(rs.token("aud", object{"aud": value}))))
 	}
 	audiences.probes = append(audiences.probes, pass("good", "a24-jwt", "/a24", bearer(rs.token("aud", object{"aud": "orders"}))))
-	types := attack{id: "26", what: "a token of another kind", setup: issuer("typed", "{pem: ["+spki(t, "rsa")+"]}", "token_types: [at+jwt]") + simple("a26", "typed")}
+	types := attack{id: "26", what: "a token of another kind", setup: issuer("typed", "{pem: ["+spki(t, "rsa")+"]}", "token_types: [at+jwt]") + simple("a26", "typed") +
+		issuer("lenient", "{pem: ["+spki(t, "rsa")+"]}", "accept: [ID_TOKEN]") + simple("a26i", "lenient") +
+		issuer("strict", "{pem: ["+spki(t, "rsa")+"]}", "refuse_id_token_claims: true") + simple("a26m", "strict")}
 	for _, typ := range []string{"dpop+jwt", "logout+jwt", "secevent+jwt", "application/logout+jwt", "LOGOUT+JWT", "token-introspection+jwt"} {
 		types.probes = append(types.probes, invalid(typ, rs.sign(rs.header(object{"typ": typ}), mustJSON(claims("acme", nil)))))
 	}
 	types.probes = append(types.probes,
+		invalid("an identity token of Keycloak", rs.token("acme", object{"typ": "ID"})), invalid("its refresh token", rs.token("acme", object{"typ": "Refresh"})),
+		invalid("an identity token of Amazon Cognito", rs.token("acme", object{"token_use": "id"})),
+		pass("where the issuer accepts it", "a26i-jwt", "/a26i", bearer(rs.token("lenient", object{"token_use": "id", "nonce": "x"}))),
+		deny("by its claims, where the issuer asks for it", 401, "invalid_token", "/a26m", bearer(rs.token("strict", object{"at_hash": "x"}))),
 		invalid("a logout token without typ", rs.token("acme", object{"events": object{"http://schemas.openid.net/event/backchannel-logout": object{}}})),
 		deny("an identity token where access tokens are asked for", 401, "invalid_token", "/a26", bearer(rs.token("typed", object{"nonce": "x"}))),
 		invalid("typ is no text", rs.sign(rs.header(object{"typ": 1}), mustJSON(claims("acme", nil)))))

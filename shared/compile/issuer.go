@@ -44,6 +44,10 @@ type Issuer struct {
 	ValidateSubscription bool
 	// RFC9068: its tokens follow that profile.
 	RFC9068 bool
+	// Accept are the kinds of token that pass for access tokens.
+	Accept []pb.Issuer_TokenKind
+	// RefuseIDTokenClaims: what has claims of an identity token is one.
+	RefuseIDTokenClaims bool
 	// Introspection is how its server is asked about tokens; nil: it is not.
 	Introspection *introspect.Settings
 	// Remote: keys come from URLs. Fetched: at least one of them was had.
@@ -78,6 +82,8 @@ func NewIssuer(m *pb.Issuer, fetched *pb.KeySet, secrets keyset.Secrets) (*Issue
 		IntrospectedExpiry:   m.GetRequireExpiry(),
 		ValidateSubscription: m.ValidateSubscription == nil || m.GetValidateSubscription(),
 		RFC9068:              m.GetProfile() == pb.Issuer_RFC9068,
+		Accept:               slices.Clone(m.GetAccept()),
+		RefuseIDTokenClaims:  m.GetRefuseIdTokenClaims(),
 		Introspection:        introspection,
 		Remote:               m.GetDiscovery() || len(m.GetKeys().GetJwksUrls()) > 0,
 		Fetched:              len(keyset.Sources(m, fetched)) > 0,
@@ -127,6 +133,21 @@ func (c *checker) issuer(m *pb.Issuer) {
 	c.duration("max_lifetime", m.GetMaxLifetime(), 0, 10*365*day)
 	c.text("subscription_claim", m.GetSubscriptionClaim(), false)
 	c.claimMappings(m.GetClaimMappings())
+	c.accept(m)
+}
+
+func (c *checker) accept(m *pb.Issuer) {
+	for i, kind := range m.GetAccept() {
+		field := fmt.Sprintf("accept[%d]", i)
+		switch {
+		case kind == pb.Issuer_TOKEN_KIND_UNSPECIFIED:
+			c.hint(field, "one of ID_TOKEN, REFRESH_TOKEN, LOGOUT_TOKEN", "names no kind of token")
+		case slices.Contains(m.GetAccept()[:i], kind):
+			c.bad(field, "%s is written twice", kind)
+		case kind == pb.Issuer_ID_TOKEN && m.GetRefuseIdTokenClaims():
+			c.hint(field, "leave out one of the two", "ID_TOKEN is accepted, but refuse_id_token_claims refuses identity tokens")
+		}
+	}
 }
 
 func (c *checker) claimMappings(mappings []*pb.ClaimMapping) {

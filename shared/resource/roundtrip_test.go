@@ -86,7 +86,11 @@ func (m maker) value(fd protoreflect.FieldDescriptor, empty protoreflect.Value, 
 		return protoreflect.ValueOfBool(m.IntN(2) == 0)
 	case protoreflect.EnumKind:
 		values := fd.Enum().Values()
-		return protoreflect.ValueOfEnum(values.Get(m.IntN(values.Len())).Number())
+		v := values.Get(m.IntN(values.Len()))
+		if fd.IsList() && strings.HasSuffix(string(v.Name()), "_UNSPECIFIED") {
+			v = values.Get(1) // what stands in a list is written, and that value nobody writes
+		}
+		return protoreflect.ValueOfEnum(v.Number())
 	case protoreflect.Int32Kind:
 		return protoreflect.ValueOfInt32(int32(m.Uint32()) >> m.IntN(32))
 	case protoreflect.Uint32Kind:

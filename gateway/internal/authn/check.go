@@ -36,7 +36,6 @@ var (
 	reasonIssuer      = reason{cause.IssuerUnknown, "no configured issuer has the token's iss"}
 	reasonAlgorithm   = reason{cause.Algorithm, "alg is not one of the issuer's algorithms"}
 	reasonType        = reason{cause.Type, "typ is not one of the issuer's token_types"}
-	reasonForeign     = reason{cause.TokenKind, "the token is of another kind: an identity, logout, proof or event token is not an access token"}
 	reasonAudience    = reason{cause.Audience, "aud has none of the issuer's audiences"}
 	reasonNoExpiry    = reason{cause.NoExpiry, "exp is absent and the issuer requires it"}
 	reasonNotBefore   = reason{cause.NotYetValid, "nbf is in the future"}
@@ -47,8 +46,6 @@ var (
 	reasonExpired     = reason{cause.Expired, "exp has passed"}
 	reasonNoKeys      = reason{cause.KeysUnavailable, "the issuer's keys have never been available"}
 )
-
-const logoutEventClaim = "events.http://schemas.openid.net/event/backchannel-logout"
 
 // because makes an error of package token a reason.
 func because(err error) reason {
@@ -149,12 +146,25 @@ func (d *draft) refusal(now int64) reason {
 		return reasonAlgorithm
 	case len(i.def.TokenTypes) > 0 && !slices.Contains(i.def.TokenTypes, token.MediaType(d.unverified.Type)):
 		return reasonType
-	case len(i.def.TokenTypes) == 0 && d.foreign():
-		return reasonForeign
-	case i.def.RequireExpiry && d.registered.ExpiresAt == token.Absent:
+	}
+	if why := d.refuseByKind(); why != none {
+		return why
+	}
+	if i.def.RequireExpiry && d.registered.ExpiresAt == token.Absent {
 		return reasonNoExpiry
 	}
 	return d.refuseByAudienceAndDates(now)
+}
+
+// refuseByKind returns why the token is no access token; none: it is, or nobody can tell.
+// A type that the issuer's token_types name is good, whatever it is.
+func (d *draft) refuseByKind() reason {
+	if len(d.issuer.def.TokenTypes) == 0 {
+		if why := d.issuer.refuseKind(kindOfType(token.MediaType(d.unverified.Type))); why != none {
+			return why
+		}
+	}
+	return d.issuer.refuseByClaims(d.unverified.Claims)
 }
 
 // refuseByAudienceAndDates returns why the token is refused by its audience or its
@@ -186,10 +196,6 @@ func (d *draft) profile() reason {
 		return reasonProfile
 	}
 	return none
-}
-
-func (d *draft) foreign() bool {
-	return isForeignType(token.MediaType(d.unverified.Type)) || d.claims.Has(logoutEventClaim)
 }
 
 // shortLived holds exp against iat, or against now if the token has no iat.

@@ -23,7 +23,7 @@ var (
 	reasonNoToken         = reason{cause.CredentialMalformed, "the token has characters that no token has, and is not sent anywhere"}
 	reasonElsewhere       = reason{cause.IssuerMismatch, "the token says that another configured issuer has made it, and is not shown to this one"}
 	reasonOtherIssuer     = reason{cause.IssuerMismatch, "the introspection server's answer has another iss"}
-	reasonKind            = reason{cause.TokenKind, "the introspection server's answer speaks of another kind of token than an access token"}
+	reasonTokenType       = reason{cause.TokenKind, "the introspection server's answer has a token_type that is not Bearer or DPoP"}
 )
 
 // inactive is a remembered refusal of one issuer's server.
@@ -176,8 +176,11 @@ func (d *draft) answered(now int64) reason {
 	if d.registered.Issuer != "" && d.registered.Issuer != i.def.Name {
 		return reasonOtherIssuer
 	}
-	if !isAccessToken(d.claims) {
-		return reasonKind
+	if why := i.refuseByClaims(d.claims); why != none {
+		return why
+	}
+	if !isUsable(d.claims) {
+		return reasonTokenType
 	}
 	if why := d.readBinding(); why != none {
 		return why
@@ -191,25 +194,15 @@ func (d *draft) answered(now int64) reason {
 	return d.refuseByAudienceAndDates(now)
 }
 
-// isAccessToken looks at the members by which servers tell kinds of token apart:
-// token_type of RFC 7662, and token_use and typ of several servers. A refresh
-// token is active, too, and must not be taken for an access token.
-func isAccessToken(claims *token.Claims) bool {
-	if kind, ok := claims.Text("token_type"); ok {
-		switch strings.ToLower(kind) {
-		case "bearer", "dpop", "access_token":
-		default:
-			return false
-		}
+// isUsable reports whether token_type is one that a client presents as an access token
+// (RFC 7662 section 2.2), or absent.
+func isUsable(claims *token.Claims) bool {
+	text, ok := claims.Text("token_type")
+	switch strings.TrimPrefix(strings.ToLower(text), "urn:ietf:params:oauth:token-type:") {
+	case "bearer", "dpop", "access_token":
+		return true
 	}
-	for _, name := range []string{"token_use", "typ"} {
-		kind, _ := claims.Text(name)
-		switch strings.ToLower(kind) {
-		case "refresh", "refresh_token", "offline", "id", "id_token", "logout":
-			return false
-		}
-	}
-	return true
+	return !ok || kindOfClaim(text) != access // a kind that the issuer accepts
 }
 
 // isToken checks for b64token of RFC 6750 section 2.1.

@@ -100,22 +100,3 @@ func (r *Keyring) Issuer(iss string) (*Issuer, bool) {
 
 // has reports whether exactly this compiled issuer is in force.
 func (r *Keyring) has(issuer *Issuer) bool { _, ok := r.members[issuer]; return ok }
-
-// isForeignType tells the kinds of token that have a type of their own and are
-// not access tokens (RFC 8725 section 3.11).
-func isForeignType(typ string) bool {
-	switch typ {
-	case "dpop+jwt", // RFC 9449
-		"logout+jwt",                                           // OpenID Connect Back-Channel Logout 1.0
-		"secevent+jwt",                                         // RFC 8417
-		"token-introspection+jwt",                              // RFC 9701
-		"oauth-authz-req+jwt",                                  // RFC 9101
-		"client-authentication+jwt", "authorization-grant+jwt", // RFC 7523bis
-		"oauth-client-attestation+jwt", "oauth-client-attestation-pop+jwt",
-		"kb+jwt", "dc+sd-jwt", "vc+sd-jwt", "sd-jwt", "statuslist+jwt",
-		"entity-statement+jwt", "trust-mark+jwt", "resolve-response+jwt", // OpenID Federation 1.0
-		"openid4vci-proof+jwt", "jwk-set+jwt", "txntoken+jwt", "rt+jwt", "id_token+jwt":
-		return true
-	}
-	return false
-}

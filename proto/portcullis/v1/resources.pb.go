@@ -160,6 +160,63 @@ func (Issuer_Profile) EnumDescriptor() ([]byte, []int) {
 	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{2, 0}
 }
 
+// A kind of token that is no access token.
+type Issuer_TokenKind int32
+
+const (
+	// None of them. Not to be written.
+	Issuer_TOKEN_KIND_UNSPECIFIED Issuer_TokenKind = 0
+	// An identity token (OpenID Connect Core section 2).
+	Issuer_ID_TOKEN Issuer_TokenKind = 1
+	// A refresh token, an offline one included (RFC 6749 section 1.5).
+	Issuer_REFRESH_TOKEN Issuer_TokenKind = 2
+	// A logout token (OpenID Connect Back-Channel Logout section 2.4).
+	Issuer_LOGOUT_TOKEN Issuer_TokenKind = 3
+)
+
+// Enum value maps for Issuer_TokenKind.
+var (
+	Issuer_TokenKind_name = map[int32]string{
+		0: "TOKEN_KIND_UNSPECIFIED",
+		1: "ID_TOKEN",
+		2: "REFRESH_TOKEN",
+		3: "LOGOUT_TOKEN",
+	}
+	Issuer_TokenKind_value = map[string]int32{
+		"TOKEN_KIND_UNSPECIFIED": 0,
+		"ID_TOKEN":               1,
+		"REFRESH_TOKEN":          2,
+		"LOGOUT_TOKEN":           3,
+	}
+)
+
+func (x Issuer_TokenKind) Enum() *Issuer_TokenKind {
+	p := new(Issuer_TokenKind)
+	*p = x
+	return p
+}
+
+func (x Issuer_TokenKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Issuer_TokenKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_portcullis_v1_resources_proto_enumTypes[2].Descriptor()
+}
+
+func (Issuer_TokenKind) Type() protoreflect.EnumType {
+	return &file_portcullis_v1_resources_proto_enumTypes[2]
+}
+
+func (x Issuer_TokenKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Issuer_TokenKind.Descriptor instead.
+func (Issuer_TokenKind) EnumDescriptor() ([]byte, []int) {
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{2, 1}
+}
+
 // How the secret's text is to be read.
 type HmacSecret_Encoding int32
 
@@ -191,11 +248,11 @@ func (x HmacSecret_Encoding) String() string {
 }
 
 func (HmacSecret_Encoding) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[2].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[3].Descriptor()
 }
 
 func (HmacSecret_Encoding) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[2]
+	return &file_portcullis_v1_resources_proto_enumTypes[3]
 }
 
 func (x HmacSecret_Encoding) Number() protoreflect.EnumNumber {
@@ -238,11 +295,11 @@ func (x Api_Visibility) String() string {
 }
 
 func (Api_Visibility) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[3].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[4].Descriptor()
 }
 
 func (Api_Visibility) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[3]
+	return &file_portcullis_v1_resources_proto_enumTypes[4]
 }
 
 func (x Api_Visibility) Number() protoreflect.EnumNumber {
@@ -291,11 +348,11 @@ func (x Api_ErrorFormat) String() string {
 }
 
 func (Api_ErrorFormat) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[4].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[5].Descriptor()
 }
 
 func (Api_ErrorFormat) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[4]
+	return &file_portcullis_v1_resources_proto_enumTypes[5]
 }
 
 func (x Api_ErrorFormat) Number() protoreflect.EnumNumber {
@@ -344,11 +401,11 @@ func (x Api_PortalState) String() string {
 }
 
 func (Api_PortalState) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[5].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[6].Descriptor()
 }
 
 func (Api_PortalState) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[5]
+	return &file_portcullis_v1_resources_proto_enumTypes[6]
 }
 
 func (x Api_PortalState) Number() protoreflect.EnumNumber {
@@ -403,11 +460,11 @@ func (x Plan_Security) String() string {
 }
 
 func (Plan_Security) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[6].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[7].Descriptor()
 }
 
 func (Plan_Security) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[6]
+	return &file_portcullis_v1_resources_proto_enumTypes[7]
 }
 
 func (x Plan_Security) Number() protoreflect.EnumNumber {
@@ -459,11 +516,11 @@ func (x Plan_Status) String() string {
 }
 
 func (Plan_Status) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[7].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[8].Descriptor()
 }
 
 func (Plan_Status) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[7]
+	return &file_portcullis_v1_resources_proto_enumTypes[8]
 }
 
 func (x Plan_Status) Number() protoreflect.EnumNumber {
@@ -510,11 +567,11 @@ func (x Confirmation_Mode) String() string {
 }
 
 func (Confirmation_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[8].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[9].Descriptor()
 }
 
 func (Confirmation_Mode) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[8]
+	return &file_portcullis_v1_resources_proto_enumTypes[9]
 }
 
 func (x Confirmation_Mode) Number() protoreflect.EnumNumber {
@@ -557,11 +614,11 @@ func (x Client_Environment) String() string {
 }
 
 func (Client_Environment) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[9].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[10].Descriptor()
 }
 
 func (Client_Environment) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[9]
+	return &file_portcullis_v1_resources_proto_enumTypes[10]
 }
 
 func (x Client_Environment) Number() protoreflect.EnumNumber {
@@ -616,11 +673,11 @@ func (x Subscription_Status) String() string {
 }
 
 func (Subscription_Status) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[10].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[11].Descriptor()
 }
 
 func (Subscription_Status) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[10]
+	return &file_portcullis_v1_resources_proto_enumTypes[11]
 }
 
 func (x Subscription_Status) Number() protoreflect.EnumNumber {
@@ -753,10 +810,11 @@ type Issuer struct {
 	Algorithms []string      `protobuf:"bytes,5,rep,name=algorithms,proto3" json:"algorithms,omitempty"`
 	Keys       *Keys         `protobuf:"bytes,6,opt,name=keys,proto3" json:"keys,omitempty"`
 	Jwks       *JwksSettings `protobuf:"bytes,7,opt,name=jwks,proto3" json:"jwks,omitempty"`
-	// The first of these claims that is present names the client; dotted paths reach into objects.
-	// Empty: azp, client_id.
+	// The first of these claims that is present names the client, if it is a string or a list of
+	// one string; dotted paths reach into objects. Empty: azp, client_id.
 	ClientIdClaims []string `protobuf:"bytes,8,rep,name=client_id_claims,json=clientIdClaims,proto3" json:"client_id_claims,omitempty"`
-	// Allowed `typ` header values; empty: any that is not another known kind of token.
+	// Allowed `typ` header values, of whatever kind they are; empty: any that is not of another
+	// known kind of token (see accept).
 	TokenTypes []string `protobuf:"bytes,9,rep,name=token_types,json=tokenTypes,proto3" json:"token_types,omitempty"`
 	// Tolerance for exp, nbf and iat. Default 30s; 0s: none; at most 10m.
 	ClockSkew *durationpb.Duration `protobuf:"bytes,10,opt,name=clock_skew,json=clockSkew,proto3" json:"clock_skew,omitempty"`
@@ -776,6 +834,12 @@ type Issuer struct {
 	// subscribedAPIs of WSO2 API Manager. Set: the claim is trusted in place of
 	// Subscriptions, and a token without it is subscribed to nothing.
 	SubscriptionClaim string `protobuf:"bytes,18,opt,name=subscription_claim,json=subscriptionClaim,proto3" json:"subscription_claim,omitempty"`
+	// Kinds of its tokens that are accepted like access tokens, although the `typ` header, or the
+	// claims typ, token_use and token_type, say that they are none. Default: none, each at most once.
+	Accept []Issuer_TokenKind `protobuf:"varint,31,rep,packed,name=accept,proto3,enum=portcullis.v1.Issuer_TokenKind" json:"accept,omitempty"`
+	// True: a token with nonce, at_hash, c_hash or s_hash is taken for an identity token, and
+	// refused. Default false, since some issuers write nonce into access tokens, too.
+	RefuseIdTokenClaims bool `protobuf:"varint,32,opt,name=refuse_id_token_claims,json=refuseIdTokenClaims,proto3" json:"refuse_id_token_claims,omitempty"`
 	// Output only.
 	Meta          *Meta `protobuf:"bytes,100,opt,name=meta,proto3" json:"meta,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -936,6 +1000,20 @@ func (x *Issuer) GetSubscriptionClaim() string {
 		return x.SubscriptionClaim
 	}
 	return ""
+}
+
+func (x *Issuer) GetAccept() []Issuer_TokenKind {
+	if x != nil {
+		return x.Accept
+	}
+	return nil
+}
+
+func (x *Issuer) GetRefuseIdTokenClaims() bool {
+	if x != nil {
+		return x.RefuseIdTokenClaims
+	}
+	return false
 }
 
 func (x *Issuer) GetMeta() *Meta {
@@ -3900,7 +3978,7 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\n" +
 	"updated_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\" \n" +
 	"\bByteSize\x12\x14\n" +
-	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\"\x8a\a\n" +
+	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\"\xf8\b\n" +
 	"\x06Issuer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -3924,11 +4002,18 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\tdiscovery\x18\x0f \x01(\bR\tdiscovery\x127\n" +
 	"\aprofile\x18\x10 \x01(\x0e2\x1d.portcullis.v1.Issuer.ProfileR\aprofile\x12B\n" +
 	"\rintrospection\x18\x11 \x01(\v2\x1c.portcullis.v1.IntrospectionR\rintrospection\x12-\n" +
-	"\x12subscription_claim\x18\x12 \x01(\tR\x11subscriptionClaim\x12'\n" +
+	"\x12subscription_claim\x18\x12 \x01(\tR\x11subscriptionClaim\x12=\n" +
+	"\x06accept\x18\x1f \x03(\x0e2\x1f.portcullis.v1.Issuer.TokenKindB\x04\x90\xe7\x18\x02R\x06accept\x129\n" +
+	"\x16refuse_id_token_claims\x18  \x01(\bB\x04\x90\xe7\x18\x02R\x13refuseIdTokenClaims\x12'\n" +
 	"\x04meta\x18d \x01(\v2\x13.portcullis.v1.MetaR\x04meta\"\x1f\n" +
 	"\aProfile\x12\a\n" +
 	"\x03ANY\x10\x00\x12\v\n" +
-	"\aRFC9068\x10\x01B\x11\n" +
+	"\aRFC9068\x10\x01\"r\n" +
+	"\tTokenKind\x12 \n" +
+	"\x16TOKEN_KIND_UNSPECIFIED\x10\x00\x1a\x04\x98\xe7\x18\x02\x12\x12\n" +
+	"\bID_TOKEN\x10\x01\x1a\x04\x98\xe7\x18\x02\x12\x17\n" +
+	"\rREFRESH_TOKEN\x10\x02\x1a\x04\x98\xe7\x18\x02\x12\x16\n" +
+	"\fLOGOUT_TOKEN\x10\x03\x1a\x04\x98\xe7\x18\x02B\x11\n" +
 	"\x0f_require_expiryB\x18\n" +
 	"\x16_validate_subscription\"\xa6\x01\n" +
 	"\x04Keys\x12!\n" +
@@ -4253,154 +4338,156 @@ func file_portcullis_v1_resources_proto_rawDescGZIP() []byte {
 	return file_portcullis_v1_resources_proto_rawDescData
 }
 
-var file_portcullis_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
+var file_portcullis_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 12)
 var file_portcullis_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_portcullis_v1_resources_proto_goTypes = []any{
 	(Kind)(0),                     // 0: portcullis.v1.Kind
 	(Issuer_Profile)(0),           // 1: portcullis.v1.Issuer.Profile
-	(HmacSecret_Encoding)(0),      // 2: portcullis.v1.HmacSecret.Encoding
-	(Api_Visibility)(0),           // 3: portcullis.v1.Api.Visibility
-	(Api_ErrorFormat)(0),          // 4: portcullis.v1.Api.ErrorFormat
-	(Api_PortalState)(0),          // 5: portcullis.v1.Api.PortalState
-	(Plan_Security)(0),            // 6: portcullis.v1.Plan.Security
-	(Plan_Status)(0),              // 7: portcullis.v1.Plan.Status
-	(Confirmation_Mode)(0),        // 8: portcullis.v1.Confirmation.Mode
-	(Client_Environment)(0),       // 9: portcullis.v1.Client.Environment
-	(Subscription_Status)(0),      // 10: portcullis.v1.Subscription.Status
-	(*Meta)(nil),                  // 11: portcullis.v1.Meta
-	(*ByteSize)(nil),              // 12: portcullis.v1.ByteSize
-	(*Issuer)(nil),                // 13: portcullis.v1.Issuer
-	(*Keys)(nil),                  // 14: portcullis.v1.Keys
-	(*HmacSecret)(nil),            // 15: portcullis.v1.HmacSecret
-	(*JwksSettings)(nil),          // 16: portcullis.v1.JwksSettings
-	(*Introspection)(nil),         // 17: portcullis.v1.Introspection
-	(*Secret)(nil),                // 18: portcullis.v1.Secret
-	(*ClaimMapping)(nil),          // 19: portcullis.v1.ClaimMapping
-	(*Api)(nil),                   // 20: portcullis.v1.Api
-	(*ProtectedResource)(nil),     // 21: portcullis.v1.ProtectedResource
-	(*Upstream)(nil),              // 22: portcullis.v1.Upstream
-	(*Target)(nil),                // 23: portcullis.v1.Target
-	(*UpstreamTls)(nil),           // 24: portcullis.v1.UpstreamTls
-	(*Plan)(nil),                  // 25: portcullis.v1.Plan
-	(*JwtSettings)(nil),           // 26: portcullis.v1.JwtSettings
-	(*Scopes)(nil),                // 27: portcullis.v1.Scopes
-	(*ClaimRule)(nil),             // 28: portcullis.v1.ClaimRule
-	(*ClaimHeader)(nil),           // 29: portcullis.v1.ClaimHeader
-	(*BackendJwt)(nil),            // 30: portcullis.v1.BackendJwt
-	(*SignedJwt)(nil),             // 31: portcullis.v1.SignedJwt
-	(*Confirmation)(nil),          // 32: portcullis.v1.Confirmation
-	(*ApiKeySettings)(nil),        // 33: portcullis.v1.ApiKeySettings
-	(*MtlsSettings)(nil),          // 34: portcullis.v1.MtlsSettings
-	(*Restrictions)(nil),          // 35: portcullis.v1.Restrictions
-	(*Limit)(nil),                 // 36: portcullis.v1.Limit
-	(*ResourceFilter)(nil),        // 37: portcullis.v1.ResourceFilter
-	(*ResourcePattern)(nil),       // 38: portcullis.v1.ResourcePattern
-	(*Application)(nil),           // 39: portcullis.v1.Application
-	(*Client)(nil),                // 40: portcullis.v1.Client
-	(*ApiKey)(nil),                // 41: portcullis.v1.ApiKey
-	(*Certificate)(nil),           // 42: portcullis.v1.Certificate
-	(*Subscription)(nil),          // 43: portcullis.v1.Subscription
-	(*Revocation)(nil),            // 44: portcullis.v1.Revocation
-	(*KeySet)(nil),                // 45: portcullis.v1.KeySet
-	(*Deployment)(nil),            // 46: portcullis.v1.Deployment
-	(*Member)(nil),                // 47: portcullis.v1.Member
-	(*KeySet_Source)(nil),         // 48: portcullis.v1.KeySet.Source
-	(*Deployment_Revision)(nil),   // 49: portcullis.v1.Deployment.Revision
-	(*timestamppb.Timestamp)(nil), // 50: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 51: google.protobuf.Duration
-	(*structpb.Struct)(nil),       // 52: google.protobuf.Struct
-	(*structpb.Value)(nil),        // 53: google.protobuf.Value
+	(Issuer_TokenKind)(0),         // 2: portcullis.v1.Issuer.TokenKind
+	(HmacSecret_Encoding)(0),      // 3: portcullis.v1.HmacSecret.Encoding
+	(Api_Visibility)(0),           // 4: portcullis.v1.Api.Visibility
+	(Api_ErrorFormat)(0),          // 5: portcullis.v1.Api.ErrorFormat
+	(Api_PortalState)(0),          // 6: portcullis.v1.Api.PortalState
+	(Plan_Security)(0),            // 7: portcullis.v1.Plan.Security
+	(Plan_Status)(0),              // 8: portcullis.v1.Plan.Status
+	(Confirmation_Mode)(0),        // 9: portcullis.v1.Confirmation.Mode
+	(Client_Environment)(0),       // 10: portcullis.v1.Client.Environment
+	(Subscription_Status)(0),      // 11: portcullis.v1.Subscription.Status
+	(*Meta)(nil),                  // 12: portcullis.v1.Meta
+	(*ByteSize)(nil),              // 13: portcullis.v1.ByteSize
+	(*Issuer)(nil),                // 14: portcullis.v1.Issuer
+	(*Keys)(nil),                  // 15: portcullis.v1.Keys
+	(*HmacSecret)(nil),            // 16: portcullis.v1.HmacSecret
+	(*JwksSettings)(nil),          // 17: portcullis.v1.JwksSettings
+	(*Introspection)(nil),         // 18: portcullis.v1.Introspection
+	(*Secret)(nil),                // 19: portcullis.v1.Secret
+	(*ClaimMapping)(nil),          // 20: portcullis.v1.ClaimMapping
+	(*Api)(nil),                   // 21: portcullis.v1.Api
+	(*ProtectedResource)(nil),     // 22: portcullis.v1.ProtectedResource
+	(*Upstream)(nil),              // 23: portcullis.v1.Upstream
+	(*Target)(nil),                // 24: portcullis.v1.Target
+	(*UpstreamTls)(nil),           // 25: portcullis.v1.UpstreamTls
+	(*Plan)(nil),                  // 26: portcullis.v1.Plan
+	(*JwtSettings)(nil),           // 27: portcullis.v1.JwtSettings
+	(*Scopes)(nil),                // 28: portcullis.v1.Scopes
+	(*ClaimRule)(nil),             // 29: portcullis.v1.ClaimRule
+	(*ClaimHeader)(nil),           // 30: portcullis.v1.ClaimHeader
+	(*BackendJwt)(nil),            // 31: portcullis.v1.BackendJwt
+	(*SignedJwt)(nil),             // 32: portcullis.v1.SignedJwt
+	(*Confirmation)(nil),          // 33: portcullis.v1.Confirmation
+	(*ApiKeySettings)(nil),        // 34: portcullis.v1.ApiKeySettings
+	(*MtlsSettings)(nil),          // 35: portcullis.v1.MtlsSettings
+	(*Restrictions)(nil),          // 36: portcullis.v1.Restrictions
+	(*Limit)(nil),                 // 37: portcullis.v1.Limit
+	(*ResourceFilter)(nil),        // 38: portcullis.v1.ResourceFilter
+	(*ResourcePattern)(nil),       // 39: portcullis.v1.ResourcePattern
+	(*Application)(nil),           // 40: portcullis.v1.Application
+	(*Client)(nil),                // 41: portcullis.v1.Client
+	(*ApiKey)(nil),                // 42: portcullis.v1.ApiKey
+	(*Certificate)(nil),           // 43: portcullis.v1.Certificate
+	(*Subscription)(nil),          // 44: portcullis.v1.Subscription
+	(*Revocation)(nil),            // 45: portcullis.v1.Revocation
+	(*KeySet)(nil),                // 46: portcullis.v1.KeySet
+	(*Deployment)(nil),            // 47: portcullis.v1.Deployment
+	(*Member)(nil),                // 48: portcullis.v1.Member
+	(*KeySet_Source)(nil),         // 49: portcullis.v1.KeySet.Source
+	(*Deployment_Revision)(nil),   // 50: portcullis.v1.Deployment.Revision
+	(*timestamppb.Timestamp)(nil), // 51: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 52: google.protobuf.Duration
+	(*structpb.Struct)(nil),       // 53: google.protobuf.Struct
+	(*structpb.Value)(nil),        // 54: google.protobuf.Value
 }
 var file_portcullis_v1_resources_proto_depIdxs = []int32{
-	50, // 0: portcullis.v1.Meta.created_at:type_name -> google.protobuf.Timestamp
-	50, // 1: portcullis.v1.Meta.updated_at:type_name -> google.protobuf.Timestamp
-	14, // 2: portcullis.v1.Issuer.keys:type_name -> portcullis.v1.Keys
-	16, // 3: portcullis.v1.Issuer.jwks:type_name -> portcullis.v1.JwksSettings
-	51, // 4: portcullis.v1.Issuer.clock_skew:type_name -> google.protobuf.Duration
-	51, // 5: portcullis.v1.Issuer.max_lifetime:type_name -> google.protobuf.Duration
-	19, // 6: portcullis.v1.Issuer.claim_mappings:type_name -> portcullis.v1.ClaimMapping
+	51, // 0: portcullis.v1.Meta.created_at:type_name -> google.protobuf.Timestamp
+	51, // 1: portcullis.v1.Meta.updated_at:type_name -> google.protobuf.Timestamp
+	15, // 2: portcullis.v1.Issuer.keys:type_name -> portcullis.v1.Keys
+	17, // 3: portcullis.v1.Issuer.jwks:type_name -> portcullis.v1.JwksSettings
+	52, // 4: portcullis.v1.Issuer.clock_skew:type_name -> google.protobuf.Duration
+	52, // 5: portcullis.v1.Issuer.max_lifetime:type_name -> google.protobuf.Duration
+	20, // 6: portcullis.v1.Issuer.claim_mappings:type_name -> portcullis.v1.ClaimMapping
 	1,  // 7: portcullis.v1.Issuer.profile:type_name -> portcullis.v1.Issuer.Profile
-	17, // 8: portcullis.v1.Issuer.introspection:type_name -> portcullis.v1.Introspection
-	11, // 9: portcullis.v1.Issuer.meta:type_name -> portcullis.v1.Meta
-	15, // 10: portcullis.v1.Keys.hmac_secrets:type_name -> portcullis.v1.HmacSecret
-	52, // 11: portcullis.v1.Keys.jwks:type_name -> google.protobuf.Struct
-	2,  // 12: portcullis.v1.HmacSecret.encoding:type_name -> portcullis.v1.HmacSecret.Encoding
-	51, // 13: portcullis.v1.JwksSettings.ttl:type_name -> google.protobuf.Duration
-	51, // 14: portcullis.v1.JwksSettings.timeout:type_name -> google.protobuf.Duration
-	51, // 15: portcullis.v1.JwksSettings.max_stale:type_name -> google.protobuf.Duration
-	18, // 16: portcullis.v1.Introspection.client_secret:type_name -> portcullis.v1.Secret
-	18, // 17: portcullis.v1.Introspection.private_key:type_name -> portcullis.v1.Secret
-	51, // 18: portcullis.v1.Introspection.timeout:type_name -> google.protobuf.Duration
-	51, // 19: portcullis.v1.Introspection.cache_ttl:type_name -> google.protobuf.Duration
-	3,  // 20: portcullis.v1.Api.visibility:type_name -> portcullis.v1.Api.Visibility
-	4,  // 21: portcullis.v1.Api.error_format:type_name -> portcullis.v1.Api.ErrorFormat
-	22, // 22: portcullis.v1.Api.upstream:type_name -> portcullis.v1.Upstream
-	5,  // 23: portcullis.v1.Api.portal_state:type_name -> portcullis.v1.Api.PortalState
-	21, // 24: portcullis.v1.Api.protected_resource:type_name -> portcullis.v1.ProtectedResource
-	11, // 25: portcullis.v1.Api.meta:type_name -> portcullis.v1.Meta
-	23, // 26: portcullis.v1.Upstream.targets:type_name -> portcullis.v1.Target
-	51, // 27: portcullis.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
-	51, // 28: portcullis.v1.Upstream.response_timeout:type_name -> google.protobuf.Duration
-	12, // 29: portcullis.v1.Upstream.max_request_body:type_name -> portcullis.v1.ByteSize
-	24, // 30: portcullis.v1.Upstream.tls:type_name -> portcullis.v1.UpstreamTls
-	23, // 31: portcullis.v1.Upstream.sandbox_targets:type_name -> portcullis.v1.Target
-	6,  // 32: portcullis.v1.Plan.security:type_name -> portcullis.v1.Plan.Security
-	7,  // 33: portcullis.v1.Plan.status:type_name -> portcullis.v1.Plan.Status
-	26, // 34: portcullis.v1.Plan.jwt:type_name -> portcullis.v1.JwtSettings
-	33, // 35: portcullis.v1.Plan.api_key:type_name -> portcullis.v1.ApiKeySettings
-	35, // 36: portcullis.v1.Plan.restrictions:type_name -> portcullis.v1.Restrictions
-	26, // 37: portcullis.v1.Plan.oauth2:type_name -> portcullis.v1.JwtSettings
-	34, // 38: portcullis.v1.Plan.mtls:type_name -> portcullis.v1.MtlsSettings
-	11, // 39: portcullis.v1.Plan.meta:type_name -> portcullis.v1.Meta
-	27, // 40: portcullis.v1.JwtSettings.scopes:type_name -> portcullis.v1.Scopes
-	28, // 41: portcullis.v1.JwtSettings.claim_rules:type_name -> portcullis.v1.ClaimRule
-	29, // 42: portcullis.v1.JwtSettings.claims_to_headers:type_name -> portcullis.v1.ClaimHeader
-	30, // 43: portcullis.v1.JwtSettings.backend_jwt:type_name -> portcullis.v1.BackendJwt
-	32, // 44: portcullis.v1.JwtSettings.confirmation:type_name -> portcullis.v1.Confirmation
-	31, // 45: portcullis.v1.JwtSettings.signed_jwt:type_name -> portcullis.v1.SignedJwt
-	53, // 46: portcullis.v1.ClaimRule.equals:type_name -> google.protobuf.Value
-	51, // 47: portcullis.v1.SignedJwt.lifetime:type_name -> google.protobuf.Duration
-	8,  // 48: portcullis.v1.Confirmation.mtls:type_name -> portcullis.v1.Confirmation.Mode
-	8,  // 49: portcullis.v1.Confirmation.dpop:type_name -> portcullis.v1.Confirmation.Mode
-	36, // 50: portcullis.v1.Restrictions.rate_limit:type_name -> portcullis.v1.Limit
-	36, // 51: portcullis.v1.Restrictions.quota:type_name -> portcullis.v1.Limit
-	36, // 52: portcullis.v1.Restrictions.spike_arrest:type_name -> portcullis.v1.Limit
-	37, // 53: portcullis.v1.Restrictions.resource_filter:type_name -> portcullis.v1.ResourceFilter
-	51, // 54: portcullis.v1.Limit.period:type_name -> google.protobuf.Duration
-	38, // 55: portcullis.v1.ResourceFilter.allow:type_name -> portcullis.v1.ResourcePattern
-	38, // 56: portcullis.v1.ResourceFilter.deny:type_name -> portcullis.v1.ResourcePattern
-	40, // 57: portcullis.v1.Application.clients:type_name -> portcullis.v1.Client
-	41, // 58: portcullis.v1.Application.api_keys:type_name -> portcullis.v1.ApiKey
-	42, // 59: portcullis.v1.Application.certificates:type_name -> portcullis.v1.Certificate
-	11, // 60: portcullis.v1.Application.meta:type_name -> portcullis.v1.Meta
-	9,  // 61: portcullis.v1.Client.environment:type_name -> portcullis.v1.Client.Environment
-	50, // 62: portcullis.v1.ApiKey.expires_at:type_name -> google.protobuf.Timestamp
-	50, // 63: portcullis.v1.Certificate.expires_at:type_name -> google.protobuf.Timestamp
-	10, // 64: portcullis.v1.Subscription.status:type_name -> portcullis.v1.Subscription.Status
-	50, // 65: portcullis.v1.Subscription.starts_at:type_name -> google.protobuf.Timestamp
-	50, // 66: portcullis.v1.Subscription.ends_at:type_name -> google.protobuf.Timestamp
-	11, // 67: portcullis.v1.Subscription.meta:type_name -> portcullis.v1.Meta
-	50, // 68: portcullis.v1.Revocation.issued_before:type_name -> google.protobuf.Timestamp
-	50, // 69: portcullis.v1.Revocation.expires_at:type_name -> google.protobuf.Timestamp
-	11, // 70: portcullis.v1.Revocation.meta:type_name -> portcullis.v1.Meta
-	48, // 71: portcullis.v1.KeySet.sources:type_name -> portcullis.v1.KeySet.Source
-	11, // 72: portcullis.v1.KeySet.meta:type_name -> portcullis.v1.Meta
-	20, // 73: portcullis.v1.Deployment.api:type_name -> portcullis.v1.Api
-	50, // 74: portcullis.v1.Deployment.deployed_at:type_name -> google.protobuf.Timestamp
-	49, // 75: portcullis.v1.Deployment.previous:type_name -> portcullis.v1.Deployment.Revision
-	11, // 76: portcullis.v1.Deployment.meta:type_name -> portcullis.v1.Meta
-	50, // 77: portcullis.v1.Member.joined_at:type_name -> google.protobuf.Timestamp
-	50, // 78: portcullis.v1.Member.heard_at:type_name -> google.protobuf.Timestamp
-	11, // 79: portcullis.v1.Member.meta:type_name -> portcullis.v1.Meta
-	50, // 80: portcullis.v1.KeySet.Source.fetched_at:type_name -> google.protobuf.Timestamp
-	50, // 81: portcullis.v1.KeySet.Source.usable_until:type_name -> google.protobuf.Timestamp
-	20, // 82: portcullis.v1.Deployment.Revision.api:type_name -> portcullis.v1.Api
-	50, // 83: portcullis.v1.Deployment.Revision.deployed_at:type_name -> google.protobuf.Timestamp
-	84, // [84:84] is the sub-list for method output_type
-	84, // [84:84] is the sub-list for method input_type
-	84, // [84:84] is the sub-list for extension type_name
-	84, // [84:84] is the sub-list for extension extendee
-	0,  // [0:84] is the sub-list for field type_name
+	18, // 8: portcullis.v1.Issuer.introspection:type_name -> portcullis.v1.Introspection
+	2,  // 9: portcullis.v1.Issuer.accept:type_name -> portcullis.v1.Issuer.TokenKind
+	12, // 10: portcullis.v1.Issuer.meta:type_name -> portcullis.v1.Meta
+	16, // 11: portcullis.v1.Keys.hmac_secrets:type_name -> portcullis.v1.HmacSecret
+	53, // 12: portcullis.v1.Keys.jwks:type_name -> google.protobuf.Struct
+	3,  // 13: portcullis.v1.HmacSecret.encoding:type_name -> portcullis.v1.HmacSecret.Encoding
+	52, // 14: portcullis.v1.JwksSettings.ttl:type_name -> google.protobuf.Duration
+	52, // 15: portcullis.v1.JwksSettings.timeout:type_name -> google.protobuf.Duration
+	52, // 16: portcullis.v1.JwksSettings.max_stale:type_name -> google.protobuf.Duration
+	19, // 17: portcullis.v1.Introspection.client_secret:type_name -> portcullis.v1.Secret
+	19, // 18: portcullis.v1.Introspection.private_key:type_name -> portcullis.v1.Secret
+	52, // 19: portcullis.v1.Introspection.timeout:type_name -> google.protobuf.Duration
+	52, // 20: portcullis.v1.Introspection.cache_ttl:type_name -> google.protobuf.Duration
+	4,  // 21: portcullis.v1.Api.visibility:type_name -> portcullis.v1.Api.Visibility
+	5,  // 22: portcullis.v1.Api.error_format:type_name -> portcullis.v1.Api.ErrorFormat
+	23, // 23: portcullis.v1.Api.upstream:type_name -> portcullis.v1.Upstream
+	6,  // 24: portcullis.v1.Api.portal_state:type_name -> portcullis.v1.Api.PortalState
+	22, // 25: portcullis.v1.Api.protected_resource:type_name -> portcullis.v1.ProtectedResource
+	12, // 26: portcullis.v1.Api.meta:type_name -> portcullis.v1.Meta
+	24, // 27: portcullis.v1.Upstream.targets:type_name -> portcullis.v1.Target
+	52, // 28: portcullis.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
+	52, // 29: portcullis.v1.Upstream.response_timeout:type_name -> google.protobuf.Duration
+	13, // 30: portcullis.v1.Upstream.max_request_body:type_name -> portcullis.v1.ByteSize
+	25, // 31: portcullis.v1.Upstream.tls:type_name -> portcullis.v1.UpstreamTls
+	24, // 32: portcullis.v1.Upstream.sandbox_targets:type_name -> portcullis.v1.Target
+	7,  // 33: portcullis.v1.Plan.security:type_name -> portcullis.v1.Plan.Security
+	8,  // 34: portcullis.v1.Plan.status:type_name -> portcullis.v1.Plan.Status
+	27, // 35: portcullis.v1.Plan.jwt:type_name -> portcullis.v1.JwtSettings
+	34, // 36: portcullis.v1.Plan.api_key:type_name -> portcullis.v1.ApiKeySettings
+	36, // 37: portcullis.v1.Plan.restrictions:type_name -> portcullis.v1.Restrictions
+	27, // 38: portcullis.v1.Plan.oauth2:type_name -> portcullis.v1.JwtSettings
+	35, // 39: portcullis.v1.Plan.mtls:type_name -> portcullis.v1.MtlsSettings
+	12, // 40: portcullis.v1.Plan.meta:type_name -> portcullis.v1.Meta
+	28, // 41: portcullis.v1.JwtSettings.scopes:type_name -> portcullis.v1.Scopes
+	29, // 42: portcullis.v1.JwtSettings.claim_rules:type_name -> portcullis.v1.ClaimRule
+	30, // 43: portcullis.v1.JwtSettings.claims_to_headers:type_name -> portcullis.v1.ClaimHeader
+	31, // 44: portcullis.v1.JwtSettings.backend_jwt:type_name -> portcullis.v1.BackendJwt
+	33, // 45: portcullis.v1.JwtSettings.confirmation:type_name -> portcullis.v1.Confirmation
+	32, // 46: portcullis.v1.JwtSettings.signed_jwt:type_name -> portcullis.v1.SignedJwt
+	54, // 47: portcullis.v1.ClaimRule.equals:type_name -> google.protobuf.Value
+	52, // 48: portcullis.v1.SignedJwt.lifetime:type_name -> google.protobuf.Duration
+	9,  // 49: portcullis.v1.Confirmation.mtls:type_name -> portcullis.v1.Confirmation.Mode
+	9,  // 50: portcullis.v1.Confirmation.dpop:type_name -> portcullis.v1.Confirmation.Mode
+	37, // 51: portcullis.v1.Restrictions.rate_limit:type_name -> portcullis.v1.Limit
+	37, // 52: portcullis.v1.Restrictions.quota:type_name -> portcullis.v1.Limit
+	37, // 53: portcullis.v1.Restrictions.spike_arrest:type_name -> portcullis.v1.Limit
+	38, // 54: portcullis.v1.Restrictions.resource_filter:type_name -> portcullis.v1.ResourceFilter
+	52, // 55: portcullis.v1.Limit.period:type_name -> google.protobuf.Duration
+	39, // 56: portcullis.v1.ResourceFilter.allow:type_name -> portcullis.v1.ResourcePattern
+	39, // 57: portcullis.v1.ResourceFilter.deny:type_name -> portcullis.v1.ResourcePattern
+	41, // 58: portcullis.v1.Application.clients:type_name -> portcullis.v1.Client
+	42, // 59: portcullis.v1.Application.api_keys:type_name -> portcullis.v1.ApiKey
+	43, // 60: portcullis.v1.Application.certificates:type_name -> portcullis.v1.Certificate
+	12, // 61: portcullis.v1.Application.meta:type_name -> portcullis.v1.Meta
+	10, // 62: portcullis.v1.Client.environment:type_name -> portcullis.v1.Client.Environment
+	51, // 63: portcullis.v1.ApiKey.expires_at:type_name -> google.protobuf.Timestamp
+	51, // 64: portcullis.v1.Certificate.expires_at:type_name -> google.protobuf.Timestamp
+	11, // 65: portcullis.v1.Subscription.status:type_name -> portcullis.v1.Subscription.Status
+	51, // 66: portcullis.v1.Subscription.starts_at:type_name -> google.protobuf.Timestamp
+	51, // 67: portcullis.v1.Subscription.ends_at:type_name -> google.protobuf.Timestamp
+	12, // 68: portcullis.v1.Subscription.meta:type_name -> portcullis.v1.Meta
+	51, // 69: portcullis.v1.Revocation.issued_before:type_name -> google.protobuf.Timestamp
+	51, // 70: portcullis.v1.Revocation.expires_at:type_name -> google.protobuf.Timestamp
+	12, // 71: portcullis.v1.Revocation.meta:type_name -> portcullis.v1.Meta
+	49, // 72: portcullis.v1.KeySet.sources:type_name -> portcullis.v1.KeySet.Source
+	12, // 73: portcullis.v1.KeySet.meta:type_name -> portcullis.v1.Meta
+	21, // 74: portcullis.v1.Deployment.api:type_name -> portcullis.v1.Api
+	51, // 75: portcullis.v1.Deployment.deployed_at:type_name -> google.protobuf.Timestamp
+	50, // 76: portcullis.v1.Deployment.previous:type_name -> portcullis.v1.Deployment.Revision
+	12, // 77: portcullis.v1.Deployment.meta:type_name -> portcullis.v1.Meta
+	51, // 78: portcullis.v1.Member.joined_at:type_name -> google.protobuf.Timestamp
+	51, // 79: portcullis.v1.Member.heard_at:type_name -> google.protobuf.Timestamp
+	12, // 80: portcullis.v1.Member.meta:type_name -> portcullis.v1.Meta
+	51, // 81: portcullis.v1.KeySet.Source.fetched_at:type_name -> google.protobuf.Timestamp
+	51, // 82: portcullis.v1.KeySet.Source.usable_until:type_name -> google.protobuf.Timestamp
+	21, // 83: portcullis.v1.Deployment.Revision.api:type_name -> portcullis.v1.Api
+	51, // 84: portcullis.v1.Deployment.Revision.deployed_at:type_name -> google.protobuf.Timestamp
+	85, // [85:85] is the sub-list for method output_type
+	85, // [85:85] is the sub-list for method input_type
+	85, // [85:85] is the sub-list for extension type_name
+	85, // [85:85] is the sub-list for extension extendee
+	0,  // [0:85] is the sub-list for field type_name
 }
 
 func init() { file_portcullis_v1_resources_proto_init() }
@@ -4434,7 +4521,7 @@ func file_portcullis_v1_resources_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_portcullis_v1_resources_proto_rawDesc), len(file_portcullis_v1_resources_proto_rawDesc)),
-			NumEnums:      11,
+			NumEnums:      12,
 			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,

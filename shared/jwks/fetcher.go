@@ -3,6 +3,8 @@ package jwks
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,6 +67,7 @@ type Fetcher struct {
 	mu      sync.Mutex
 	wanted  map[string]*pb.Issuer
 	workers map[string]*worker
+	behind  bool // workers are not yet those of wanted
 }
 
 // New makes a Fetcher; it does nothing before Run.
@@ -111,12 +114,12 @@ func (f *Fetcher) SetIssuers(issuers []*pb.Issuer) {
 		}
 	}
 	f.mu.Lock()
-	f.wanted = wanted
-	f.mu.Unlock()
-	select {
+	f.wanted, f.behind = wanted, true
+	select { // under the lock, so that reconcile sees whether it is behind
 	case f.wake <- struct{}{}:
 	default:
 	}
+	f.mu.Unlock()
 }
 
 // settingsOf copies what matters for fetching.
@@ -138,6 +141,24 @@ func (f *Fetcher) Refresh(issuerID string) bool {
 	return w != nil && w.refresh(time.Now())
 }
 
+// Untried are the ids of issuers whose keys are to be fetched and of whom some URL has
+// neither been read nor failed yet, sorted.
+func (f *Fetcher) Untried() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.behind {
+		return slices.Sorted(maps.Keys(f.wanted))
+	}
+	var ids []string
+	for id, w := range f.workers {
+		if w.untried.Load() > 0 {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 // Run fetches until ctx ends, and returns when all it started has ended.
 func (f *Fetcher) Run(ctx context.Context) {
 	defer f.stopAll()
@@ -155,6 +176,7 @@ func (f *Fetcher) Run(ctx context.Context) {
 func (f *Fetcher) reconcile(ctx context.Context) {
 	f.mu.Lock()
 	wanted := f.wanted
+	f.behind = true
 	var ended []*worker
 	for id, w := range f.workers {
 		if !proto.Equal(wanted[id], w.issuer) {
@@ -187,6 +209,9 @@ func (f *Fetcher) reconcile(ctx context.Context) {
 		f.workers[id] = w
 		f.mu.Unlock()
 	}
+	f.mu.Lock()
+	f.behind = len(f.wake) > 0
+	f.mu.Unlock()
 }
 
 func (f *Fetcher) has(id string) bool {

@@ -243,6 +243,32 @@ func (b *syncBuffer) String() string {
 }
 
 // Whatever a server does, it is named, its last good set stays, and no other issuer is harmed.
+// TestUntried: an issuer is tried when each of its URLs has answered or failed.
+func TestUntried(t *testing.T) {
+	release := make(chan struct{})
+	slow := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		<-release
+		body(set("slow"))(w, r)
+	})
+	good, bad := newServer(t, body(set("a"))), newServer(t, status(http.StatusInternalServerError))
+	late := issuer("late", good.URL, slow.URL)
+	late.Jwks.Timeout = durationpb.New(time.Minute)
+	unfit := issuer("unfit", good.URL)
+	unfit.Jwks.CaPem = "no certificate"
+	w := run(t, nil, issuer("good", good.URL), issuer("bad", bad.URL), late, unfit, &pb.Issuer{Id: "pasted"})
+	if got := w.Untried(); !slices.Contains(got, "late") || slices.Contains(got, "pasted") {
+		t.Errorf("untried at the start: %q", got)
+	}
+	eventually(t, "all but one tried", func() bool { return slices.Equal(w.Untried(), []string{"late"}) })
+	close(release)
+	eventually(t, "all tried", func() bool { return len(w.Untried()) == 0 })
+	w.SetIssuers([]*pb.Issuer{issuer("new", good.URL)})
+	if got := w.Untried(); len(got) != 1 && w.kids("new") == "" {
+		t.Errorf("untried after a change: %q", got)
+	}
+	eventually(t, "the new one tried", func() bool { return len(w.Untried()) == 0 && w.kids("new") == "a" })
+}
+
 func TestBadServers(t *testing.T) {
 	stranger := newServer(t, body(set("stranger")))
 	many := `{"keys":[` + strings.Repeat(`{"kty":"oct"},`, 9999) + `{"kty":"oct"}]}`

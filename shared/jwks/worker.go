@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -39,6 +40,7 @@ type worker struct {
 	cancel    context.CancelFunc
 	group     sync.WaitGroup
 	endpoints []*endpoint
+	untried   atomic.Int32 // endpoints without any outcome
 
 	// mu orders updates: the last one is the newest.
 	mu        sync.Mutex
@@ -102,6 +104,7 @@ func (w *worker) start(ctx context.Context) {
 		w.cfg.Update(w.issuer.GetId(), w.sources(), true)
 	}
 	ctx, w.cancel = context.WithCancel(ctx)
+	w.untried.Store(int32(len(w.endpoints))) //nolint:gosec // a handful
 	for _, p := range w.endpoints {
 		w.group.Go(func() { w.run(ctx, p) })
 	}
@@ -180,6 +183,10 @@ func (w *worker) run(ctx context.Context, p *endpoint) {
 	}
 	timer := time.NewTimer(time.Until(p.next))
 	defer timer.Stop()
+	tried := p.source != nil
+	if tried {
+		w.untried.Add(-1)
+	}
 	for {
 		// A refresh does not cut the pause after a failure short.
 		refresh := p.refresh
@@ -203,6 +210,10 @@ func (w *worker) run(ctx context.Context, p *endpoint) {
 		default:
 		}
 		w.fetch(ctx, p, after)
+		if !tried {
+			tried = true
+			w.untried.Add(-1)
+		}
 		timer.Reset(time.Until(p.next))
 	}
 }

@@ -27,6 +27,11 @@ const (
 	settleMost = 500 * time.Millisecond
 	// Some file systems report no changes, so the files are also read this often.
 	lookEvery = 2 * time.Second
+
+	// A node is not ready before the key set of each issuer was fetched or could not be,
+	// but waits for that no longer than this.
+	firstKeysWithin = 5 * time.Second
+	firstKeysEvery  = 10 * time.Millisecond
 )
 
 // watchFiles serves from files. They must be right at the start; later a bad
@@ -47,6 +52,8 @@ func (f *Feed) watchFiles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	f.awaitKeys(ctx)
+	f.status.set(pb.Heartbeat_LIVE)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -67,6 +74,26 @@ func (f *Feed) watchFiles(ctx context.Context) error {
 			f.cfg.Logger.LogAttrs(ctx, slog.LevelError, "resource files are refused, the old state stays", slog.Any("error", err))
 		}
 		last = next
+	}
+}
+
+// awaitKeys waits until it is known of each issuer whether its keys can be had, within
+// bounds: who sends requests to a node because it is ready must not be told that keys
+// are missing which are on their way.
+func (f *Feed) awaitKeys(ctx context.Context) {
+	for end := time.Now().Add(firstKeysWithin); ; {
+		missing := f.fetcher.Untried()
+		if len(missing) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			f.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "ready without the keys of some issuers: their tokens are answered with 503 until the keys are there",
+				slog.Any("issuers", missing))
+			return
+		}
+		if !sleep(ctx, firstKeysEvery) {
+			return
+		}
 	}
 }
 
@@ -115,7 +142,6 @@ func (f *Feed) readFiles(ctx context.Context, last []string) ([]string, error) {
 	if err := f.install(s.At(p)); err != nil {
 		return contents, err
 	}
-	f.status.set(pb.Heartbeat_LIVE)
 	f.cfg.Logger.LogAttrs(context.Background(), slog.LevelInfo, "resource files are in force",
 		slog.Any("files", f.cfg.Resources), slog.Any("resources", s.Counts()))
 	return contents, nil

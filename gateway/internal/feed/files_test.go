@@ -1,11 +1,17 @@
 package feed
 
 import (
+	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 )
 
 // TestFilesBesideABusyOne: a file that changes all the time, such as a log in the
@@ -41,6 +47,60 @@ func TestFilesBesideABusyOne(t *testing.T) {
 	eventually(t, "pause in force", func() bool { return !n.live() })
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("the edit was read after %s", took)
+	}
+}
+
+// TestNotReadyBeforeTheKeys: a node that serves from files is ready when it knows of the
+// keys of each issuer whether they can be had, and does not wait for a key server for ever.
+func TestNotReadyBeforeTheKeys(t *testing.T) {
+	t.Parallel()
+	const remote = `
+kind: Issuer
+id: remote
+issuer: https://remote.test
+keys: {jwks_urls: ["%s"]}
+jwks: {timeout: 30s}
+`
+	begin := func(h http.HandlerFunc) *node {
+		server := httptest.NewServer(h)
+		file := filepath.Join(t.TempDir(), "resources.yaml")
+		if err := os.WriteFile(file, fmt.Appendf(nil, remote, server.URL), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n := start(t, Config{Resources: []string{file}})
+		t.Cleanup(func() { n.stop(); server.Close() })
+		return n
+	}
+	ready := func(n *node) bool { return n.Status().State == pb.Heartbeat_LIVE }
+	answer := make(chan struct{})
+	slow := begin(func(w http.ResponseWriter, _ *http.Request) {
+		<-answer
+		_, _ = w.Write([]byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`))
+	})
+	broken := begin(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	silent := begin(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	began := time.Now()
+	eventually(t, "the requests are decided", func() bool { return slow.View() != nil && silent.View() != nil })
+	eventually(t, "ready with a key server that refuses", func() bool { return ready(broken) })
+	time.Sleep(100 * time.Millisecond)
+	if ready(slow) || ready(silent) {
+		t.Error("ready before the keys")
+	}
+	close(answer)
+	eventually(t, "ready with the keys", func() bool { return ready(slow) })
+	slow.mu.Lock()
+	defer slow.mu.Unlock()
+	if slow.fetched["remote"] == nil {
+		t.Error("ready without the keys")
+	}
+	for !ready(silent) && time.Since(began) < 3*firstKeysWithin {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if took := time.Since(began); took < firstKeysWithin/2 || !ready(silent) {
+		t.Errorf("ready: %t, after %s", ready(silent), took)
+	}
+	if !strings.Contains(silent.log.String(), "issuers=[remote]") {
+		t.Errorf("logged:\n%s", silent.log)
 	}
 }
 

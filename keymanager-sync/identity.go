@@ -127,6 +127,7 @@ func (own identity) storeConfig(cfg Config) store.Config {
 	c := store.Config{
 		Dir: cfg.DataDir, Logger: cfg.Logger, Peers: cfg.Peers, PeerToken: peerToken,
 		Writer: "keymanager-sync " + own.replica + " " + cfg.Version, Replicas: cfg.LogReplicas, MaxDownloads: cfg.MaxDownloads,
+		First: cfg.First,
 	}
 	if cfg.Registry != nil {
 		c.Registry = cfg.Registry

@@ -63,6 +63,9 @@ type Config struct {
 	Listening func(addr string)
 	// Version of the program, for snapshots.
 	Version string
+	// First: no log can exist yet, because the NATS server has just begun with an empty
+	// directory. An empty replica then creates the log without listening for others first.
+	First bool
 }
 
 // DefaultConfig works on one machine with NATS at its usual port.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -104,6 +106,33 @@ func TestResourcesAreApplied(t *testing.T) {
 	control := regexp.MustCompile(`control plane +(http://\S+)`).FindStringSubmatch(stdout.String())[1]
 	if err := isOK(t.Context(), control+"/v1/applications/extra", strings.TrimSpace(string(token))); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestReadyWithKeys: `ready` means that the keys of all issuers are there, not only the
+// demo's.
+func TestReadyWithKeys(t *testing.T) {
+	served := make(chan struct{}, 16)
+	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(1500 * time.Millisecond)
+		served <- struct{}{}
+		_, _ = io.WriteString(w, `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`)
+	}))
+	defer keys.Close()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "issuer.yaml")
+	if err := os.WriteFile(file, []byte("kind: Issuer\nid: slow\nissuer: https://slow.test\nkeys: {jwks_urls: ['"+keys.URL+"']}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr, stop := begin(t, filepath.Join(dir, "data"), "--resources", file)
+	awaitReady(t, stdout, stderr)
+	select {
+	case <-served:
+	default:
+		t.Error("ready before the key server had answered")
+	}
+	if code := stop(); code != 0 || strings.Contains(stderr.String(), "without the keys") {
+		t.Errorf("exit code %d, logged:\n%s", code, stderr)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/deployments/standalone/internal/demo"
 	"github.com/portcullis-gateway/portcullis/gateway"
 	keymanager "github.com/portcullis-gateway/portcullis/keymanager-sync"
+	"github.com/portcullis-gateway/portcullis/keymanager-sync/api"
 	"github.com/portcullis-gateway/portcullis/shared/stream/inprocess"
 	"github.com/portcullis-gateway/portcullis/shared/telemetry"
 )
@@ -27,6 +29,7 @@ import (
 const (
 	startTimeout  = 2 * time.Minute // of each part, on a slow machine
 	pollEvery     = 20 * time.Millisecond
+	keysTimeout   = 5 * time.Second // for the keys of all issuers
 	tokenLifetime = 12 * time.Hour
 )
 
@@ -36,15 +39,18 @@ func start(ctx context.Context, cfg settings, logger *slog.Logger, stdout io.Wri
 	if cfg.NodeToken == "" {
 		cfg.NodeToken = rand.Text() // between the two parts of this process
 	}
+	dir := filepath.Join(cfg.DataDir, "nats")
+	_, err := os.Stat(dir)
+	first := errors.Is(err, fs.ErrNotExist)
 	nats, err := inprocess.Start(ctx, inprocess.Config{
-		Dir: filepath.Join(cfg.DataDir, "nats"), Name: "standalone", Listen: cfg.NATSListen, Token: cfg.NATSToken,
+		Dir: dir, Name: "standalone", Listen: cfg.NATSListen, Token: cfg.NATSToken,
 		Logger: logger.With(slog.String("part", "nats")),
 	})
 	if err != nil {
 		return err
 	}
 	defer nats.Stop()
-	s := &standalone{settings: cfg, nats: nats.URL(), logger: logger, stdout: stdout}
+	s := &standalone{settings: cfg, nats: nats.URL(), first: first, logger: logger, stdout: stdout}
 	return s.run(ctx)
 }
 
@@ -52,9 +58,11 @@ func start(ctx context.Context, cfg settings, logger *slog.Logger, stdout io.Wri
 type standalone struct {
 	settings
 	nats    string
+	first   bool // nats had no directory before
 	logger  *slog.Logger
 	stdout  io.Writer
 	issuer  *demo.Issuer
+	client  *api.Client
 	control string // base URLs, once they listen
 	proxy   string
 	admin   string
@@ -108,6 +116,13 @@ func (s *standalone) up(ctx context.Context, g *errgroup.Group, controlUp chan s
 	if err := await(ctx, "the control plane", func(ctx context.Context) error { return isOK(ctx, s.control+"/readyz", "") }); err != nil {
 		return err
 	}
+	token, err := s.adminToken()
+	if err != nil {
+		return err
+	}
+	if s.client, err = api.New(api.Config{Addresses: []string{s.control}, Token: token}); err != nil {
+		return err
+	}
 	if err := s.applyResources(ctx); err != nil {
 		return err
 	}
@@ -120,7 +135,10 @@ func (s *standalone) up(ctx context.Context, g *errgroup.Group, controlUp chan s
 		return ctx.Err()
 	}
 	// It serves from its disk at once; `ready` is to mean that it has caught up.
-	if err := await(ctx, "the gateway", func(ctx context.Context) error { return isLive(ctx, s.admin+"/readyz") }); err != nil {
+	if err := await(ctx, "the gateway", func(ctx context.Context) error { return hasApplied(ctx, s.admin+"/readyz", 0) }); err != nil {
+		return err
+	}
+	if err := s.awaitKeys(ctx); err != nil {
 		return err
 	}
 	return s.welcome(ctx)
@@ -131,7 +149,7 @@ func (s *standalone) controlConfig(up chan string) keymanager.Config {
 	c.Listen, c.NATS, c.DataDir, c.LogReplicas = s.ControlListen, s.nats, s.DataDir, 1
 	c.AdminToken, c.NodeToken, c.NATSToken = s.AdminToken, s.NodeToken, s.NATSToken
 	c.Logger, c.Registry = s.logger.With(slog.String("part", "keymanager-sync")), telemetry.NewRegistry("keymanager-sync")
-	c.Out, c.Version = s.stdout, telemetry.Version()
+	c.Out, c.Version, c.First = s.stdout, telemetry.Version(), s.first
 	c.Listening = func(addr string) { up <- addr }
 	return c
 }
@@ -203,24 +221,9 @@ func (s *standalone) applyResources(ctx context.Context) error {
 }
 
 func (s *standalone) apply(ctx context.Context, name, text string) error {
-	token, err := s.adminToken()
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.control+"/v1/apply", strings.NewReader(text))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	req.Header.Set("Content-Type", "application/yaml")
-	res, err := http.DefaultClient.Do(req)
+	_, _, err := s.client.Apply(ctx, api.Apply{Files: []api.File{{Name: name, Data: []byte(text)}}})
 	if err != nil {
 		return fmt.Errorf("apply %s: %w", name, err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode/100 != 2 {
-		body, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10)) // as much as arrived explains the status
-		return fmt.Errorf("apply %s: %s: %s", name, res.Status, body)
 	}
 	return nil
 }
@@ -250,9 +253,6 @@ func (s *standalone) welcome(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := s.awaitDemoKeys(ctx); err != nil {
-			return err
-		}
 		if err := await(ctx, "the demo API", func(ctx context.Context) error { return isOK(ctx, url, token) }); err != nil {
 			return err
 		}
@@ -266,16 +266,36 @@ func (s *standalone) welcome(ctx context.Context) error {
 	return err
 }
 
-// awaitDemoKeys waits until the control plane has fetched the demo issuer's
-// keys, so that the first request finds them.
-func (s *standalone) awaitDemoKeys(ctx context.Context) error {
-	token, err := s.adminToken()
-	if err != nil {
-		return err
+// awaitKeys waits until the control plane has fetched the keys of all issuers and the
+// gateway has them, so that the first request finds them. A key server that is away
+// does not keep the start for long.
+func (s *standalone) awaitKeys(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
+	defer cancel()
+	var missing []string
+	newest := uint64(0)
+	for issuer, err := range s.client.Issuers().List(ctx, nil) {
+		if err != nil {
+			return fmt.Errorf("issuers: %w", err)
+		}
+		if len(issuer.GetKeys().GetJwksUrls()) == 0 && !issuer.GetDiscovery() {
+			continue
+		}
+		err := await(ctx, "a key set", func(ctx context.Context) error {
+			set, err := s.client.KeySets().Get(ctx, issuer.GetId())
+			newest = max(newest, set.Sequence)
+			return err
+		})
+		if err != nil {
+			missing = append(missing, issuer.GetId())
+		}
 	}
-	return await(ctx, "the demo issuer's key set", func(ctx context.Context) error {
-		return isOK(ctx, s.control+"/v1/key-sets/demo", token)
-	})
+	if len(missing) > 0 {
+		s.logger.LogAttrs(ctx, slog.LevelWarn, "ready without the keys of some issuers: their tokens are answered with 503 until the keys are there",
+			slog.Any("issuers", missing))
+		return nil
+	}
+	return await(ctx, "the gateway", func(ctx context.Context) error { return hasApplied(ctx, s.admin+"/readyz", newest) })
 }
 
 func (s *standalone) tokenPlace() string {
@@ -308,17 +328,20 @@ func isOK(ctx context.Context, url, token string) error {
 	return err
 }
 
-// isLive asks a gateway whether its state is current.
-func isLive(ctx context.Context, url string) error {
+// hasApplied asks a gateway whether its state is current, and is that of this sequence or later.
+func hasApplied(ctx context.Context, url string, sequence uint64) error {
 	body, err := ask(ctx, url, "")
 	if err != nil {
 		return err
 	}
-	var answer struct{ State string }
+	var answer struct {
+		State    string
+		Sequence uint64
+	}
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return fmt.Errorf("%s: %w", url, err)
 	}
-	if answer.State != "LIVE" {
+	if answer.State != "LIVE" || answer.Sequence < sequence {
 		return fmt.Errorf("%s: %s", url, body)
 	}
 	return nil

@@ -33,6 +33,9 @@ const (
 	forgetAfter = 10 * time.Minute
 	// After a start, so long must have been listened before the table counts as complete.
 	settleTime = 2500 * time.Millisecond
+	// A replica that can write listens for so long before it believes that it leads: the
+	// others answer its first head with theirs at once.
+	introduction = 300 * time.Millisecond
 	// Heartbeats of more nodes than this are ignored: memory is bounded.
 	mostNodes = 20_000
 	// Processes with one node's id that are distinguished; of more, the one that was
@@ -156,11 +159,15 @@ func (f *Fleet) Run(ctx context.Context) error {
 	ticker := time.NewTicker(headInterval)
 	defer ticker.Stop()
 	for {
-		f.publishHead()
+		changed := f.cfg.Store.Changed()
+		if f.publishHead() {
+			changed = nil
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-f.announce:
+		case <-changed: // it may be able to write now
 		case <-ticker.C:
 			f.forget(time.Now())
 		}
@@ -178,8 +185,9 @@ func (f *Fleet) Announce() {
 	}
 }
 
-func (f *Fleet) publishHead() {
-	writable := f.writable()
+// publishHead broadcasts the head, and reports whether this replica can write.
+func (f *Fleet) publishHead() (writable bool) {
+	writable = f.writable()
 	f.mu.Lock()
 	switch {
 	case !writable:
@@ -189,7 +197,7 @@ func (f *Fleet) publishHead() {
 	}
 	f.mu.Unlock()
 	if !f.cfg.Store.MayAnnounce() {
-		return
+		return writable
 	}
 	state := f.cfg.Store.State()
 	p := state.Position()
@@ -198,6 +206,7 @@ func (f *Fleet) publishHead() {
 		Epoch: p.Epoch, Founding: p.EpochID, Sequence: p.Sequence,
 		SetHash: state.SetHash(), Replica: f.cfg.Replica, Time: time.Now().UnixMilli(), Writable: writable,
 	})
+	return writable
 }
 
 func (f *Fleet) heardHead(h *pb.Head) {
@@ -208,8 +217,12 @@ func (f *Fleet) heardHead(h *pb.Head) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, known := f.replicas[h.GetReplica()]; known || len(f.replicas) < mostNodes {
+	before, known := f.replicas[h.GetReplica()]
+	if known || len(f.replicas) < mostNodes {
 		f.replicas[h.GetReplica()] = r
+	}
+	if news := !known || r.Seen.Sub(before.Seen) >= LiveFor || before.Head.GetWritable() != h.GetWritable(); news && !r.Self {
+		f.Announce() // it asks who else is there
 	}
 }
 
@@ -293,7 +306,7 @@ func (f *Fleet) Leader() bool {
 	now := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.able.IsZero() || now.Sub(f.able) < settleTime {
+	if f.able.IsZero() || now.Sub(f.able) < introduction {
 		return false
 	}
 	for id, r := range f.replicas {

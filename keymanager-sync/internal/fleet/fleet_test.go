@@ -234,8 +234,9 @@ func TestLeaderOnHoldStepsAside(t *testing.T) {
 	}
 }
 
-// A table that has listened for long has heard nothing of replicas that could
-// not speak yet: nobody leads just because its store has come to life.
+// A replica that has just come to life, or just begins to be able to write, does not
+// lead beside one that leads: it is answered before it can believe that it does. Alone
+// it leads soon.
 func TestNobodyLeadsBeforeTheHeadsAreHeard(t *testing.T) {
 	t.Parallel()
 	server := streamtest.New(t)
@@ -244,27 +245,64 @@ func TestNobodyLeadsBeforeTheHeadsAreHeard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := fleet.New(fleet.Config{Bus: bus, Store: st, Replica: "b", Logger: logger})
+	b := fleet.New(fleet.Config{Bus: bus, Store: st, Replica: "b", Logger: logger})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = f.Run(ctx) })
+	running.Go(func() { _ = b.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
 		_ = st.Close()
 	})
-	time.Sleep(3 * time.Second)
-	if f.Leader() {
+	time.Sleep(time.Second)
+	if b.Leader() {
 		t.Error("a replica without a log leads")
 	}
+	began := time.Now()
+	a := start(t, server, "a")
+	until(t, "a leads", a.Leader)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("a leads after %s", took)
+	}
+	// Between two of its heads, so that b hears of a by an answer.
 	running.Go(func() { _ = st.Run(ctx, bus) })
 	until(t, "the store is live", func() bool { return st.Status().Phase == store.Live })
-	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if f.Leader() {
-			t.Fatal("it leads before it can have heard the others")
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if b.Leader() {
+			t.Fatal("b leads beside a")
 		}
 	}
-	until(t, "it leads", f.Leader)
+	a.stop()
+	until(t, "b leads", b.Leader)
+}
+
+// A head of somebody new is answered at once.
+func TestHeadsAreAnswered(t *testing.T) {
+	t.Parallel()
+	server := streamtest.New(t)
+	a := start(t, server, "a")
+	until(t, "a leads", a.Leader)
+	other := server.Connect(t, "other")
+	heard := make(chan time.Time, 16)
+	unsubscribe, err := other.SubscribeHeads(func(h *pb.Head) {
+		if h.GetReplica() == "a" {
+			heard <- time.Now()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unsubscribe()
+	p := a.store.State().Position()
+	<-heard // the next of its own accord comes in a second
+	time.Sleep(100 * time.Millisecond)
+	asked := time.Now()
+	if err := other.PublishHead(&pb.Head{Epoch: p.Epoch, Founding: p.EpochID, Replica: "new"}); err != nil {
+		t.Fatal(err)
+	}
+	if took := (<-heard).Sub(asked); took > 500*time.Millisecond {
+		t.Errorf("answered after %s", took)
+	}
 }
 
 // Two processes with one id hide each other from a table of ids: that is

@@ -31,7 +31,7 @@ import (
 
 const (
 	// How often it is asked who leads.
-	leadInterval = 500 * time.Millisecond
+	leadInterval = 100 * time.Millisecond
 	// Changes of issuers are looked for at most so often.
 	settleTime = 50 * time.Millisecond
 	// Pause before a key set that could not be written is tried again.

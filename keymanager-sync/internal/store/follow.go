@@ -319,6 +319,9 @@ func (st *Store) adopt(log *stream.Log, state *catalog.State, sequence uint64) e
 
 // firstStart creates the log, unless a replica or a node is heard that knows one.
 func (st *Store) firstStart(ctx context.Context, bus *stream.Bus) (*stream.Log, error) {
+	if st.cfg.First {
+		return st.create(ctx, bus)
+	}
 	heard := make(chan string, 1)
 	tell := func(who string) {
 		select {
@@ -348,7 +351,11 @@ func (st *Store) firstStart(ctx context.Context, bus *stream.Bus) (*stream.Log, 
 	case who := <-heard:
 		return st.appearing(ctx, bus, who)
 	case <-time.After(listenBeforeCreating):
+		return st.create(ctx, bus)
 	}
+}
+
+func (st *Store) create(ctx context.Context, bus *stream.Bus) (*stream.Log, error) {
 	log, err := bus.CreateLog(ctx, 1, 1, st.cfg.Replicas)
 	if err != nil {
 		return nil, err

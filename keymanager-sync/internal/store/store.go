@@ -45,6 +45,9 @@ type Config struct {
 	Writer string
 	// Replicas of the log when it is created at first start; 0: three on a cluster.
 	Replicas int
+	// First: no log can exist yet, because the NATS server has just begun with an empty
+	// directory. An empty store then creates the log without listening for others first.
+	First bool
 	// MaxDownloads is the number of snapshot downloads served at once. Default 8.
 	MaxDownloads int
 	// SnapshotAge is how long a snapshot may be handed out although the state has

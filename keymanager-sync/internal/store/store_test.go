@@ -483,6 +483,17 @@ func TestNoLogIsCreatedOverAFleet(t *testing.T) {
 	r.await(t, store.Live) // the nodes were stopped: a new beginning is meant
 }
 
+// Where no log can exist, nobody is listened for.
+func TestFirstLogIsCreatedAtOnce(t *testing.T) {
+	cfg := config(t.TempDir())
+	cfg.First = true
+	began := time.Now()
+	firstRun(t, streamtest.New(t), cfg).await(t, store.Live)
+	if took := time.Since(began); took > 1500*time.Millisecond {
+		t.Errorf("it was live after %s", took)
+	}
+}
+
 func serveSnapshots(t *testing.T, st *store.Store) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

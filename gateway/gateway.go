@@ -66,7 +66,7 @@ type Config struct {
 	ReadTimeout      time.Duration `setting:"read-timeout" min:"1ms" help:"for a request's header section"`
 	WriteTimeout     time.Duration `setting:"write-timeout" min:"1ms" help:"for a client to take the next piece of an answer"`
 	IdleTimeout      time.Duration `setting:"idle-timeout" min:"1ms" help:"of a connection between requests"`
-	DrainDelay       time.Duration `setting:"drain-delay" min:"0s" help:"at shutdown: time for load balancers to notice"`
+	DrainDelay       time.Duration `setting:"drain-delay" min:"0s" help:"at shutdown: time for load balancers to notice that the node is not ready, while it goes on serving"`
 	DrainTimeout     time.Duration `setting:"drain-timeout" min:"1ms" help:"at shutdown: time for requests in flight"`
 	TLSCert          string        `setting:"tls-cert" check:"file" help:"PEM file with the server's certificate and chain; with tls-key: API consumers speak TLS. Read again when it changes"`
 	TLSKey           string        `setting:"tls-key" check:"file" help:"PEM file with its private key"`

@@ -214,7 +214,10 @@ func (c *Cluster) control(n int) *Process {
 
 func (c *Cluster) gateway(n int) *Process {
 	name, address, admin := "gateway-"+strconv.Itoa(n), c.Address(Gateway, n), c.Address(GatewayAdmin, n)
-	args := []string{"--listen", address, "--admin-listen", admin, "--node-id", name}
+	args := []string{
+		"--listen", address, "--admin-listen", admin, "--node-id", name,
+		"--drain-delay", "0s",
+	} // no load balancer stands before it
 	if len(c.o.Resources) > 0 {
 		args = append(args, "--resources", strings.Join(c.o.Resources, ","))
 	} else {

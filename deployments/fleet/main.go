@@ -16,30 +16,25 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/portcullis-gateway/portcullis/deployments/cluster"
 	"github.com/portcullis-gateway/portcullis/shared/cli"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := app().Run(ctx, cli.Process{
+	os.Exit(app().Main(cli.Process{
 		Args: os.Args[1:], LookupEnv: os.LookupEnv, Environ: os.Environ, ReadFile: os.ReadFile,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-	})
-	stop()
-	os.Exit(status)
+	}))
 }
 
 func app() cli.App {
 	return cli.App{
 		Name: "fleet", Summary: "Three NATS nodes, two control planes and three gateways as processes of this machine.", Default: "serve",
 		Verbs: []cli.Verb{{
-			Name: "serve", Summary: "build and run the fleet", Serves: true,
+			Name: "serve", Summary: "build and run the fleet", Serves: true, Attended: true,
 			New: func() cli.Runner { return &settings{DataDir: filepath.Join("data", "fleet")} },
 		}},
 	}

@@ -6,8 +6,6 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/portcullis-gateway/portcullis/shared/cli"
 	"github.com/portcullis-gateway/portcullis/shared/config"
@@ -53,20 +51,17 @@ func (s *settings) Validate() error {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := app().Run(ctx, cli.Process{
+	os.Exit(app().Main(cli.Process{
 		Args: os.Args[1:], LookupEnv: os.LookupEnv, Environ: os.Environ, ReadFile: os.ReadFile,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-	})
-	stop()
-	os.Exit(status)
+	}))
 }
 
 func app() cli.App {
 	return cli.App{
 		Name: "standalone", Summary: "All of Portcullis in one process.", Default: "serve",
 		Verbs: []cli.Verb{{
-			Name: "serve", Summary: "run everything", Serves: true, Stray: "--resources takes files",
+			Name: "serve", Summary: "run everything", Serves: true, Attended: true, Stray: "--resources takes files",
 			New: func() cli.Runner {
 				s := defaults()
 				return &s

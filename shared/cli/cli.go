@@ -66,6 +66,8 @@ type Verb struct {
 	Words func(given []string) []string
 	// Serves: the verb runs until it is ended. It has --config and --check.
 	Serves bool
+	// Attended: it serves somebody at a terminal, and ends with it.
+	Attended bool
 	// New returns the settings with their defaults.
 	New func() Runner
 }

@@ -104,7 +104,7 @@ func (w *worker) start(ctx context.Context) {
 		w.cfg.Update(w.issuer.GetId(), w.sources(), true)
 	}
 	ctx, w.cancel = context.WithCancel(ctx)
-	w.untried.Store(int32(len(w.endpoints))) //nolint:gosec // a handful
+	w.untried.Store(int32(len(w.endpoints)))
 	for _, p := range w.endpoints {
 		w.group.Go(func() { w.run(ctx, p) })
 	}

@@ -5,8 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
+	"time"
 
 	"github.com/portcullis-gateway/portcullis/gateway"
 	"github.com/portcullis-gateway/portcullis/shared/cli"
@@ -14,13 +13,10 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := app().Run(ctx, cli.Process{
+	os.Exit(app().Main(cli.Process{
 		Args: os.Args[1:], LookupEnv: os.LookupEnv, Environ: os.Environ, ReadFile: os.ReadFile,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-	})
-	stop()
-	os.Exit(status)
+	}))
 }
 
 func app() cli.App {
@@ -32,7 +28,9 @@ func app() cli.App {
 				More:  "FILEs are more files for --resources.",
 				Words: func([]string) []string { return []string{cli.Files} },
 				New: func() cli.Runner {
-					return &node{Config: gateway.DefaultConfig(), Log: telemetry.DefaultLog()}
+					n := &node{Config: gateway.DefaultConfig(), Log: telemetry.DefaultLog()}
+					n.DrainDelay = drainDelay
+					return n
 				},
 			},
 			{
@@ -44,6 +42,12 @@ func app() cli.App {
 		},
 	}
 }
+
+// drainDelay is longer than an ordinary load balancer needs to notice that a node is
+// not ready: HAProxy asks every 2 s and believes the third answer; Kubernetes takes a
+// few seconds to tell all its nodes, and grants 30 s for the end, which this and
+// drain-timeout fit into.
+const drainDelay = 10 * time.Second
 
 // node runs a node. Its settings are the node's and the process's.
 type node struct {

@@ -76,6 +76,8 @@ type Config struct {
 
 	Pprof bool `setting:"pprof" help:"offer profiles of the process under /debug/pprof/ of the admin address"`
 
+	ExplainRefusals int `setting:"explain-refusals" min:"0" max:"100000" help:"refused requests to keep in memory, for explain --request-id; at most 3 KiB each; 0: none"`
+
 	AccessLog   string `setting:"access-log" enum:"refused,all,off" help:"requests to log, each with one line: those that were refused or failed, all, or none"`
 	LogRate     int    `setting:"access-log-refused-rate" min:"0" help:"lines about refused requests in a second for each Api and cause, unless all are logged; 0: no bound"`
 	LogRequests bool   `setting:"log-requests" help:"older name of access-log all"`
@@ -105,7 +107,7 @@ func DefaultConfig() Config {
 		MaxTokenSize: token.DefaultSize, LimitKeys: 1_000_000,
 		MaxHeader: config.Size(e.MaxHeader), MaxConns: e.MaxConns, ReadTimeout: e.ReadTimeout,
 		WriteTimeout: e.WriteTimeout, IdleTimeout: e.IdleTimeout, DrainTimeout: e.DrainTimeout,
-		AccessLog: "refused", LogRate: e.LogRate,
+		ExplainRefusals: 1000, AccessLog: "refused", LogRate: e.LogRate,
 		Logger: slog.New(slog.DiscardHandler), Version: "devel",
 		ReadFile: readSmall,
 	}
@@ -221,6 +223,7 @@ type node struct {
 	upstreams *fastforward.Pool
 	feed      *feed.Feed
 	front     *fastfront.Server
+	refusals  *front.Refusals
 	admin     admin.Config
 }
 
@@ -268,7 +271,7 @@ func build(cfg Config, addr string) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &node{upstreams: fastforward.NewPool()}
+	n := &node{upstreams: fastforward.NewPool(), refusals: front.NewRefusals(cfg.ExplainRefusals)}
 	var disk *snapshot.Dir
 	if len(cfg.Resources) == 0 {
 		if disk, err = snapshot.OpenDir(filepath.Join(cfg.DataDir, "snapshots")); err != nil {
@@ -298,7 +301,8 @@ func build(cfg Config, addr string) (*node, error) {
 	}
 	n.admin = admin.Config{
 		Status: n.status, Gatherer: cfg.Registry, Logger: cfg.Logger, JWKS: signer.JWKS(), Pprof: cfg.Pprof,
-		Explain: func(r *request.Request) (any, error) { return explain(n.feed, decider, r) },
+		Explain:        func(r *request.Request) (any, error) { return explain(n.feed, decider, r) },
+		ExplainRefusal: func(id string) (any, error) { return explainRefusal(n.refusals, id) },
 	}
 	return n, nil
 }
@@ -316,7 +320,7 @@ func (n *node) frontConfig(cfg *Config, decider *pipeline.Pipeline, pair *front.
 		Logger: cfg.Logger, Registry: cfg.Registry, Draining: n.feed.Drain,
 		MaxHeader: int(cfg.MaxHeader), MaxConns: cfg.MaxConns, MaxConnsPerIP: cfg.MaxConnsPerIP,
 		ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
-		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, AccessLog: cfg.accessLog(), LogRate: cfg.LogRate,
+		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, AccessLog: cfg.accessLog(), LogRate: cfg.LogRate, Refusals: n.refusals,
 		TLS: pair, Trusted: proxies, ClientCertHeader: cfg.ClientCertHeader, Pages: pages(signer),
 	}
 }
@@ -331,43 +335,6 @@ func (n *node) status() admin.Status {
 		status.NotInForce = append(status.NotInForce, admin.Fault{Resource: f.Ref.String(), Sequence: f.Sequence, Reason: f.Reason})
 	}
 	return status
-}
-
-// explained is the answer to a question about a decision.
-type explained struct {
-	Allowed     bool            `json:"allowed"`
-	Reason      string          `json:"reason,omitempty"`
-	API         string          `json:"api,omitempty"`
-	Plan        string          `json:"plan,omitempty"`
-	Application string          `json:"application,omitempty"`
-	Sequence    uint64          `json:"sequence"`
-	Steps       []pipeline.Step `json:"steps"`
-}
-
-func explain(current *feed.Feed, decider *pipeline.Pipeline, r *request.Request) (any, error) {
-	view := current.View()
-	if view == nil {
-		return nil, errors.New("the node has no state yet")
-	}
-	var d pipeline.Decision
-	trace, err := decider.Explain(view, r, &d)
-	answer := explained{
-		Allowed: err == nil, Application: d.Application,
-		Sequence: view.State.Position().Sequence, Steps: trace.Steps,
-	}
-	if err != nil {
-		answer.Reason = err.Error()
-	}
-	if refusal, ok := errors.AsType[*denial.Denial](err); ok {
-		answer.Reason = refusal.Reason()
-	}
-	if d.Api != nil {
-		answer.API = d.Api.ID
-	}
-	if d.Plan != nil {
-		answer.Plan = d.Plan.ID
-	}
-	return answer, nil
 }
 
 func connector(cfg Config) func(context.Context) (*stream.Bus, error) {

@@ -15,7 +15,7 @@ const prefix = "PORTCULLIS_"
 // reference pages keeps the list complete.
 const everyName = `
 	access-log access-log-refused-rate admin-listen admin-token admin-token-file client-cert-header config control control-listen data-dir demo
-	demo-issuer-listen demo-upstream-listen drain-delay drain-timeout forget-nodes-after gateway-admin-listen gateway-listen
+	demo-issuer-listen demo-upstream-listen drain-delay drain-timeout explain-refusals forget-nodes-after gateway-admin-listen gateway-listen
 	idle-timeout limit-keys listen log-format log-level log-replicas log-requests max-conns max-conns-per-ip
 	max-downloads max-header max-token-size nats nats-credentials nats-listen nats-token node-id node-token
 	node-token-file peers port-offset pprof read-timeout replica-id resources shutdown-grace signing-key tls-cert

@@ -9,8 +9,10 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -44,17 +46,33 @@ type question struct {
 type explanation struct {
 	Allowed     bool   `json:"allowed"`
 	Reason      string `json:"reason,omitempty"`
+	Cause       string `json:"cause,omitempty"`
+	Meaning     string `json:"meaning,omitempty"`
 	API         string `json:"api,omitempty"`
 	Plan        string `json:"plan,omitempty"`
 	Application string `json:"application,omitempty"`
-	Sequence    uint64 `json:"sequence"`
+	Sequence    uint64 `json:"sequence,omitempty"`
 	Steps       []struct {
 		Step    string            `json:"step"`
 		Plan    string            `json:"plan,omitempty"`
 		Outcome string            `json:"outcome"`
+		Cause   string            `json:"cause,omitempty"`
 		Detail  map[string]string `json:"detail,omitempty"`
 	} `json:"steps"`
-	Error string `json:"error,omitempty"`
+	// Request is the one that was asked about by its id.
+	Request *pastRequest `json:"request,omitempty"`
+	Error   string       `json:"error,omitempty"`
+}
+
+// pastRequest is what a node has kept of a refused request.
+type pastRequest struct {
+	ID     string    `json:"id"`
+	At     time.Time `json:"at"`
+	Status int       `json:"status"`
+	Method string    `json:"method,omitempty"`
+	Host   string    `json:"host,omitempty"`
+	Path   string    `json:"path,omitempty"`
+	Client string    `json:"client,omitempty"`
 }
 
 // explain asks a running node how it would decide about a request.
@@ -66,6 +84,7 @@ type explain struct {
 	Headers     []string `setting:"header" use:"flag" elements:"whole" secret:"true" value:"'Name: value'" help:"a header field; may be repeated"`
 	Token       string   `setting:"token" use:"flag" secret:"true" help:"send it as Authorization: Bearer; - reads it from standard input"`
 	Client      string   `setting:"client" use:"flag" help:"the client's address"`
+	RequestID   string   `setting:"request-id" use:"flag" help:"in place of a request: the X-Request-Id of one that the node has refused"`
 	Certificate string   `setting:"certificate" use:"flag" check:"file" help:"PEM file with the client's TLS certificate"`
 }
 
@@ -82,18 +101,14 @@ func (e *explain) Take([]string) {
 
 // Run asks and prints. That a request is refused is no fault, and has a status only.
 func (e *explain) Run(ctx context.Context, call *cli.Call) error {
-	q, err := e.question(call.Stdin)
+	answer, title, err := e.ask(ctx, call)
 	if err != nil {
 		return err
-	}
-	answer, err := askNode(ctx, e.Admin, q)
-	if err != nil {
-		return &cli.StatusError{Status: exitUnknown, Err: err}
 	}
 	if e.JSON() {
 		err = cli.WriteJSON(call.Stdout, answer)
 	} else {
-		err = answer.print(call.Stdout, q)
+		err = answer.print(call.Stdout, title)
 	}
 	switch {
 	case err != nil:
@@ -104,11 +119,37 @@ func (e *explain) Run(ctx context.Context, call *cli.Call) error {
 	return nil
 }
 
+// ask asks the node. title is what the answer is about, for people.
+func (e *explain) ask(ctx context.Context, call *cli.Call) (answer *explanation, title string, err error) {
+	if e.RequestID != "" {
+		if e.URL != "" || e.Token != "" || len(e.Headers) > 0 || e.Client != "" || e.Certificate != "" {
+			return nil, "", cli.Misused("--request-id asks about a request that has been; leave the flags that describe one out")
+		}
+		answer, err = askNode(ctx, http.MethodGet, e.Admin, "/explain?request_id="+url.QueryEscape(e.RequestID), nil)
+		title = answer.pastTitle()
+	} else {
+		q, misuse := e.question(call.Stdin)
+		if misuse != nil {
+			return nil, "", misuse
+		}
+		body, broken := json.Marshal(q)
+		if broken != nil {
+			return nil, "", fmt.Errorf("write the question: %w", broken)
+		}
+		answer, err = askNode(ctx, http.MethodPost, e.Admin, "/explain", body)
+		title = q.title()
+	}
+	if err != nil {
+		return nil, "", &cli.StatusError{Status: exitUnknown, Err: err}
+	}
+	return answer, title, nil
+}
+
 // question makes the flags what a node is asked.
 func (e *explain) question(stdin io.Reader) (question, error) {
 	q := question{Method: e.Method, URL: e.URL, Token: e.Token, Client: e.Client}
 	if q.URL == "" {
-		return q, cli.Misused("--url is needed")
+		return q, cli.Misused("--url or --request-id is needed")
 	}
 	for _, line := range e.Headers {
 		name, value, ok := strings.Cut(line, ":")
@@ -137,14 +178,10 @@ func (e *explain) question(stdin io.Reader) (question, error) {
 	return q, nil
 }
 
-func askNode(ctx context.Context, admin string, q question) (*explanation, error) {
-	body, err := json.Marshal(q)
-	if err != nil {
-		return nil, fmt.Errorf("write the question: %w", err)
-	}
+func askNode(ctx context.Context, method, admin, path string, body []byte) (*explanation, error) {
 	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(admin, "/")+"/explain", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(admin, "/")+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("--admin: %w", err)
 	}
@@ -164,17 +201,46 @@ func askNode(ctx context.Context, admin string, q question) (*explanation, error
 	return &answer, nil
 }
 
-// print writes the outcome, then a line for each step; > marks the one that decides.
-func (e *explanation) print(w io.Writer, q question) error {
+// title is a request's first line.
+func (q *question) title() string {
 	target, query, found := strings.Cut(q.URL, "?")
 	if found && query != "" {
 		target += "?…" // it may hold a credential
 	}
+	return q.Method + " " + target
+}
+
+// pastTitle is the first line of a request that the node remembers.
+func (e *explanation) pastTitle() string {
+	if e == nil || e.Request == nil {
+		return ""
+	}
+	r := e.Request
+	title := fmt.Sprintf("%s  %s  status %d", r.ID, r.At.Format(time.RFC3339), r.Status)
+	if r.Client != "" {
+		title += "  client " + r.Client
+	}
+	if r.Method != "" {
+		title += fmt.Sprintf("\n%s %s", r.Method, oneLine(r.Host+r.Path))
+	}
+	return title
+}
+
+// print writes the outcome, then a line for each step; > marks the one that decides.
+func (e *explanation) print(w io.Writer, title string) error {
 	outcome := "allowed"
 	if !e.Allowed {
 		outcome = "refused: " + e.Reason
 	}
-	if _, err := fmt.Fprintf(w, "%s %s\n%s%s, by the state at sequence %d\n\n", q.Method, target, outcome, e.parties(), e.Sequence); err != nil {
+	state := ""
+	if e.Request == nil {
+		state = fmt.Sprintf(", by the state at sequence %d", e.Sequence)
+	}
+	why := ""
+	if e.Cause != "" {
+		why = "\ncause " + e.Cause + ": " + e.Meaning
+	}
+	if _, err := fmt.Fprintf(w, "%s\n%s%s%s%s\n\n", title, outcome, e.parties(), state, why); err != nil {
 		return err
 	}
 	deciding := e.deciding()
@@ -213,7 +279,7 @@ func (e *explanation) deciding() int {
 		return last
 	}
 	for i, s := range e.Steps[:last] {
-		if s.Outcome == e.Reason {
+		if s.Outcome == e.Reason && s.Cause == e.Cause {
 			return i
 		}
 	}
@@ -237,15 +303,20 @@ func wrap(head string, parts []string) string {
 	return b.String()
 }
 
+// oneLine quotes what would not be one word on one line.
+func oneLine(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return r == ' ' || r == '"' || !unicode.IsPrint(r) }) {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
 // details writes what is known of a step, each in one line whatever is in it.
 func details(detail map[string]string) []string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(detail)) {
 		if value := detail[name]; value != "" {
-			if strings.ContainsFunc(value, func(r rune) bool { return r == ' ' || r == '"' || !unicode.IsPrint(r) }) {
-				value = fmt.Sprintf("%q", value)
-			}
-			parts = append(parts, strings.ReplaceAll(name, " ", ":")+"="+value)
+			parts = append(parts, strings.ReplaceAll(name, " ", ":")+"="+oneLine(value))
 		}
 	}
 	return parts

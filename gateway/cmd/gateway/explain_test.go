@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -22,6 +23,13 @@ const secret = "a secret of thirty-two bytes or more"
 
 // serve runs a node on one Api and returns the address of its admin listener.
 func serve(t *testing.T) string {
+	t.Helper()
+	_, admin := serveAs(t, func(*gateway.Config) {})
+	return admin
+}
+
+// serveAs is serve with other settings. It returns the address for requests, too.
+func serveAs(t *testing.T, change func(*gateway.Config)) (proxy, admin string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "resources.yaml")
 	const resources = `
@@ -58,8 +66,9 @@ plan: orders-jwt
 	cfg := gateway.DefaultConfig()
 	cfg.Listen, cfg.AdminListen, cfg.Resources = "127.0.0.1:0", "127.0.0.1:0", []string{file}
 	cfg.DataDir = filepath.Dir(file)
-	listening := make(chan string, 1)
-	cfg.Listening = func(_, admin string) { listening <- "http://" + admin }
+	listening := make(chan string, 2)
+	cfg.Listening = func(proxy, admin string) { listening <- "http://" + proxy; listening <- "http://" + admin }
+	change(&cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- gateway.Run(ctx, cfg) }()
@@ -69,13 +78,13 @@ plan: orders-jwt
 			t.Error(err)
 		}
 	})
-	admin := <-listening
+	proxy, admin = <-listening, <-listening
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		resp, err := http.Get(admin + "/readyz")
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
-				return admin
+				return proxy, admin
 			}
 		}
 		if time.Now().After(end) {
@@ -117,12 +126,13 @@ func TestExplain(t *testing.T) {
 		{"nothing", []string{"--url", "http://api.test/orders"}, "", 1, []string{"refused: missing_credentials", "> plans"}},
 		{"nowhere", []string{"--url", "http://api.test/x"}, "", 1, []string{"refused: api_not_found", "> route"}},
 		{"help", []string{"--help"}, "", 0, []string{"gateway explain [flags]", "--token"}},
-		{"no URL", nil, "", 2, []string{"--url is needed"}},
+		{"no URL", nil, "", 2, []string{"--url or --request-id is needed"}},
 		{"a relative URL", []string{"--url", "/orders?access_token=HIDDEN"}, "", 2, []string{"url: it is not an absolute"}},
 		{"unknown flag", []string{"--uri", "x"}, "", 2, []string{"--uri: unknown flag (hint: did you mean \"--url\"?)"}},
 		{"a header without colon", []string{"--url", "http://a/", "--header", "HIDDEN"}, "", 2, []string{"--header: write"}},
 		{"one word too many", []string{"--url", "http://a/", "x"}, "", 2, []string{`unexpected argument "x"`}},
-		{"json", []string{"--url", "http://api.test/x", "-o", "json"}, "", 1, []string{`{"allowed":false,"reason":"api_not_found","sequence":1,"steps":[{"step":"route",`}},
+		{"json", []string{"--url", "http://api.test/x", "-o", "json"}, "", 1, []string{`{"allowed":false,"reason":"api_not_found","cause":"no_route",`, `"sequence":1,"steps":[{"step":"route",`}},
+		{"an id and a URL", []string{"--url", "http://a/", "--request-id", "x"}, "", 2, []string{"leave the flags"}},
 		{"another output", []string{"--url", "http://a/", "-o", "xml"}, "", 2, []string{"not one of table, json"}},
 		{"no certificate", []string{"--url", "http://a/", "--certificate", "absent.pem"}, "", 2, []string{"absent.pem"}},
 		{"nobody there", []string{"--admin", "http://127.0.0.1:1", "--url", "http://a/"}, "", 2, []string{"ask the node"}},
@@ -148,6 +158,71 @@ func TestExplain(t *testing.T) {
 		if marks := strings.Count("\n"+text, "\n> "); test.code < 2 && test.name != "help" && test.name != "json" && marks != 1 {
 			t.Errorf("%s: %d lines are marked\n%s", test.name, marks, text)
 		}
+	}
+}
+
+// An operator who has a request's id needs nobody's token to see why it was refused.
+func TestExplainByRequestID(t *testing.T) {
+	proxy, admin := serveAs(t, func(c *gateway.Config) { c.ExplainRefusals = 3 })
+	good, forged := sign("mobile-app", `,"scope":"read"`), sign("mobile-app", "")+"x"
+	send := func(path, token string) (status int, id string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, proxy+path+"?access_token=HIDDEN", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token != "" {
+			req.Header.Set("Authorization", "Bearer "+token)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode, resp.Header.Get("X-Request-Id")
+	}
+	ask := func(args ...string) (int, string) {
+		var out bytes.Buffer
+		code := app().Run(t.Context(), cli.Process{
+			Args: append([]string{"explain", "--admin", admin}, args...), ReadFile: os.ReadFile, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out,
+		})
+		return code, out.String()
+	}
+	first := ""
+	for _, test := range []struct {
+		name, path, token string
+		status            int
+		want              []string
+	}{
+		{"no route", "/nowhere", "", 404, []string{"GET 127.0.0.1/nowhere", "refused: api_not_found", "cause no_route: ", "> route"}},
+		{"forged", "/orders/v1", forged, 401, []string{"status 401  client 127.0.0.1", "refused: invalid_token, api orders\ncause signature: ", "  credential", "kind=token", "> token"}},
+		{"forged again", "/orders/v1", forged, 401, []string{"cause signature: "}},
+		{"no scope", "/orders/v1", sign("mobile-app", ""), 403, []string{"refused: insufficient_scope, api orders, plan orders-jwt, application mobile", "cause scope: ", "> rules"}},
+		{"no upstream", "/orders/v1", good, 502, []string{"refused: upstream_unreachable, api orders, plan orders-jwt, application mobile", "cause upstream_connect: ", "> upstream"}},
+	} {
+		status, id := send(test.path, test.token)
+		first = cmp.Or(first, id)
+		code, text := ask("--request-id", id)
+		if status != test.status || code != 1 {
+			t.Errorf("%s: status %d, explained with exit status %d\n%s", test.name, status, code, text)
+		}
+		for _, want := range append(test.want, id) {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: no %q in\n%s", test.name, want, text)
+			}
+		}
+		if strings.Contains(text, "HIDDEN") || strings.Contains(text, "alice") || test.token != "" && strings.Contains(text, test.token[:20]) {
+			t.Errorf("%s: something of the credential is in\n%s", test.name, text)
+		}
+	}
+	for name, id := range map[string]string{"of another node": "000000000000000000000000", "pushed out": first} {
+		if code, text := ask("--request-id", id); code != 2 || !strings.Contains(text, "among the 3 refused requests that this node keeps: those refused since 20") {
+			t.Errorf("%s: exit status %d\n%s", name, code, text)
+		}
+	}
+	proxy, admin = serveAs(t, func(c *gateway.Config) { c.ExplainRefusals = 0 })
+	_, id := send("/nowhere", "")
+	if code, text := ask("--request-id", id); code != 2 || !strings.Contains(text, "explain-refusals is 0") {
+		t.Errorf("turned off: exit status %d\n%s", code, text)
 	}
 }
 

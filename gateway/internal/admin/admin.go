@@ -55,7 +55,10 @@ type Config struct {
 	Gatherer prometheus.Gatherer
 	// Explain tells how a request would be decided about; its result is sent as JSON.
 	Explain func(*request.Request) (any, error)
-	Logger  *slog.Logger
+	// ExplainRefusal tells why the request with this id was refused, as Explain does.
+	// An error says that it is not known.
+	ExplainRefusal func(id string) (any, error)
+	Logger         *slog.Logger
 	// JWKS are the public keys of signed_jwt.
 	JWKS []byte
 	// Pprof offers profiles of the process, which show how it works but no request.
@@ -101,6 +104,7 @@ func Handler(config Config) http.Handler {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { ready(w, config.Status()) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(config.Gatherer, promhttp.HandlerOpts{}))
 	mux.HandleFunc("POST /explain", func(w http.ResponseWriter, r *http.Request) { explain(w, r, config) })
+	mux.HandleFunc("GET /explain", func(w http.ResponseWriter, r *http.Request) { explainRefusal(w, r, config) })
 	if config.Pprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

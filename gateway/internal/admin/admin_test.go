@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -39,6 +40,12 @@ func startWith(t *testing.T, status *Status, pprof bool) (base string, stop func
 			Logger:   slog.New(slog.DiscardHandler),
 			JWKS:     []byte(`{"keys":[]}`),
 			Pprof:    pprof,
+			ExplainRefusal: func(id string) (any, error) {
+				if id != "known" {
+					return nil, errors.New("none is kept")
+				}
+				return map[string]string{"cause": "audience"}, nil
+			},
 			Explain: func(r *request.Request) (any, error) {
 				token, count := r.Header.Get("Authorization")
 				return map[string]any{"method": string(r.Method), "host": string(r.Host), "path": string(r.Path), "query": string(r.Query), "token": string(token), "count": count, "client": r.Address.String()}, nil
@@ -107,8 +114,8 @@ func TestHealthAndMetrics(t *testing.T) {
 	if code, body := call(t, "GET", base+"/.well-known/portcullis/jwks.json", ""); code != 200 || body != `{"keys":[]}` {
 		t.Errorf("keys: %d %s", code, body)
 	}
-	if code, _ := call(t, "GET", base+"/explain", ""); code != 405 {
-		t.Errorf("GET /explain: %d", code)
+	if code, _ := call(t, "PUT", base+"/explain", ""); code != 405 {
+		t.Errorf("PUT /explain: %d", code)
 	}
 	if err := stop(); err != nil {
 		t.Errorf("stop: %v", err)
@@ -122,6 +129,22 @@ func TestProfilesAreOfferedOnlyIfAskedFor(t *testing.T) {
 			if code, _ := call(t, "GET", base+"/debug/pprof/"+page, ""); code != want {
 				t.Errorf("pprof %t: /debug/pprof/%s answers %d, want %d", pprof, page, code, want)
 			}
+		}
+	}
+}
+
+func TestExplainRefusal(t *testing.T) {
+	base, _ := start(t, &Status{})
+	for query, want := range map[string]struct {
+		code int
+		body string
+	}{
+		"?request_id=known":   {200, `"cause": "audience"`},
+		"?request_id=unknown": {404, "none is kept"},
+		"":                    {400, "request_id is needed"},
+	} {
+		if code, body := call(t, "GET", base+"/explain"+query, ""); code != want.code || !strings.Contains(body, want.body) {
+			t.Errorf("%s: %d %s", query, code, body)
 		}
 	}
 }

@@ -76,6 +76,21 @@ func explain(w http.ResponseWriter, r *http.Request, config Config) {
 	writeJSON(w, http.StatusOK, answer)
 }
 
+// explainRefusal answers a question about a request of the past.
+func explainRefusal(w http.ResponseWriter, r *http.Request, config Config) {
+	id := r.URL.Query().Get("request_id")
+	if id == "" {
+		writeError(w, http.StatusBadRequest, errors.New("request_id is needed: the X-Request-Id of a refused request's answer (hint: POST asks about a request that you describe)"))
+		return
+	}
+	answer, err := config.ExplainRefusal(id)
+	if err != nil {
+		writeError(w, http.StatusNotFound, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
 // request makes of q what a front would make of such a request.
 func (q *question) request(now time.Time) (*request.Request, error) {
 	r := &request.Request{Method: []byte(q.Method), Now: now.Unix()}

@@ -34,6 +34,9 @@ func (c *Core) Refuse(call *Call, err error) (refused *denial.Denial) {
 // refused are why it is a denial; nil: it is none.
 func (c *Core) Answered(call *Call, status int, refused *denial.Denial, err error) {
 	c.metrics.answered(call.Decision.Api, status, time.Since(call.began))
+	if refused != nil {
+		c.Config.Refusals.add(call, status, refused)
+	}
 	if c.logs(call, status, refused) {
 		c.log(call, status, refused, err)
 	}
@@ -64,6 +67,7 @@ func (c *Core) Unreadable(call *Call, d *denial.Denial, err error, logged bool) 
 	writeDenial(call, d)
 	status := d.Answer(call.Decision.Format()).Status
 	c.metrics.refuse(nil, d)
+	c.Config.Refusals.add(call, status, d)
 	c.metrics.answered(nil, status, 0)
 	if logged && c.logs(call, status, d) {
 		c.log(call, status, d, err)
@@ -204,7 +208,11 @@ func (call *Call) parties(refused *denial.Denial) (api, plan string) {
 	case d.Plan != nil:
 		plan = d.Plan.ID
 	case refused != nil:
-		_, plan = d.Refuser(refused.Cause())
+		for r := range d.Refusals {
+			if plan == "" && r.Because.Cause() == refused.Cause() {
+				plan = r.Plan
+			}
+		}
 	}
 	return api, plan
 }

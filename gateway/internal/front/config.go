@@ -69,6 +69,8 @@ type Config struct {
 	TLS *Keypair
 	// AccessLog says which requests are logged.
 	AccessLog AccessLog
+	// Refusals keeps the last refused requests; nil: nothing does.
+	Refusals *Refusals
 	// LogRate bounds the lines about refused requests in a second, for each Api and
 	// cause; how many were left out is logged, too. 0: no bound.
 	LogRate int

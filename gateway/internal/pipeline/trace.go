@@ -93,7 +93,7 @@ func (d *Decision) note(step stepName, plan *Plan, err error) {
 // refuse does not allocate in a Decision that was used for a refusal before.
 func (d *Decision) refuse(step stepName, plan *Plan, err error) {
 	if refused, ok := errors.AsType[*denial.Denial](err); ok {
-		d.refusals = append(d.refusals, refusal{step, plan, refused.Cause()})
+		d.refusals = append(d.refusals, refusal{step, plan, refused})
 	}
 }
 
@@ -148,8 +148,10 @@ func (d *Decision) detail(name stepName, plan *Plan) map[string]string {
 	return nil
 }
 
+func (c *credential) kindName() string { return [...]string{"none", "token", "api_key"}[c.kind] }
+
 func (c *credential) describe() map[string]string {
-	detail := map[string]string{"kind": [...]string{"none", "token", "api_key"}[c.kind]}
+	detail := map[string]string{"kind": c.kindName()}
 	maps.Copy(detail, places(c.place))
 	return detail
 }

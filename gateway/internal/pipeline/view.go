@@ -9,7 +9,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/compile"
-	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
+	"github.com/portcullis-gateway/portcullis/shared/denial"
 	"github.com/portcullis-gateway/portcullis/shared/policy/restrict"
 	"github.com/portcullis-gateway/portcullis/shared/policy/route"
 )
@@ -93,32 +93,40 @@ type Decision struct {
 
 // refusal is a step that refused, by a plan if that was asked.
 type refusal struct {
-	step  stepName
-	plan  *Plan
-	cause cause.Cause
+	step   stepName
+	plan   *Plan
+	denial *denial.Denial
 }
+
+// Refusal is one step's say against a request. It holds nothing of the request.
+type Refusal struct {
+	Step string
+	// Plan is the id of the plan that was asked; empty: none in particular.
+	Plan    string
+	Because *denial.Denial
+}
+
+// Refusals yields what steps had against a request, in order.
+func (d *Decision) Refusals(yield func(Refusal) bool) {
+	for i := range d.refusals {
+		r := Refusal{Step: d.refusals[i].step.String(), Because: d.refusals[i].denial}
+		if plan := d.refusals[i].plan; plan != nil {
+			r.Plan = plan.ID
+		}
+		if !yield(r) {
+			return
+		}
+	}
+}
+
+// Brought says which kind of credential a request had: none, token or api_key.
+func (d *Decision) Brought() string { return d.credential.kindName() }
 
 // Reset makes a used Decision ready for another request. It keeps nothing of the
 // one before but memory.
 func (d *Decision) Reset() {
 	clear(d.refusals)
 	*d = Decision{refusals: d.refusals[:0]}
-}
-
-// Refuser names the step that a denial came from, and the plan whose step it was;
-// empty: none in particular. Both are empty if no step of the pipeline refused.
-func (d *Decision) Refuser(c cause.Cause) (step, plan string) {
-	for i := range d.refusals {
-		r := &d.refusals[i]
-		if r.cause != c {
-			continue
-		}
-		if r.plan != nil {
-			return r.step.String(), r.plan.ID
-		}
-		return r.step.String(), ""
-	}
-	return "", ""
 }
 
 // Format is the error format of the matched Api, or ours.

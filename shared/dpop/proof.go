@@ -69,8 +69,9 @@ type Proof struct {
 	Method, URL string
 	// TokenHash is the ath.
 	TokenHash string
-	// IssuedAt is the iat in seconds since 1970.
-	IssuedAt int64
+	// IssuedAt is the iat in seconds since 1970. ExpiresAt and NotBefore are the exp and
+	// nbf, which a proof need not have: token.Absent.
+	IssuedAt, ExpiresAt, NotBefore int64
 	// Thumbprint is that of the key that signed it (RFC 7638, SHA-256, base64url).
 	Thumbprint string
 
@@ -91,7 +92,8 @@ func Parse(compact []byte) (*Proof, error) {
 	case u.Algorithm >= keyset.HS256:
 		return nil, ErrAlgorithm
 	}
-	p := &Proof{unverified: u, IssuedAt: u.Registered.IssuedAt, ID: u.Registered.ID}
+	r := &u.Registered
+	p := &Proof{unverified: u, IssuedAt: r.IssuedAt, ExpiresAt: r.ExpiresAt, NotBefore: r.NotBefore, ID: r.ID}
 	if !p.readClaims(u.Claims) {
 		return nil, ErrClaims
 	}

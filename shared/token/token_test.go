@@ -2,9 +2,11 @@ package token_test
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/asn1"
 	"encoding/base64"
 	"fmt"
@@ -373,5 +375,41 @@ func TestVerifyBound(t *testing.T) {
 	}
 	if bound := fmt.Sprintf("first %d keys", keyset.MaxCandidates); !strings.Contains(token.ErrUntried.Error(), bound) {
 		t.Errorf("%q does not tell the bound", token.ErrUntried)
+	}
+}
+
+// RFC 7518 section 3.5: the salt has the length of the hash.
+func TestPSSSaltLength(t *testing.T) {
+	key, ok := signer("PS").(*rsa.PrivateKey)
+	if !ok {
+		t.Fatal("no RSA key")
+	}
+	keys := set(t, "PS")
+	for alg, hash := range map[string]crypto.Hash{"PS256": crypto.SHA256, "PS384": crypto.SHA384, "PS512": crypto.SHA512} {
+		input := enc(`{"alg":"`+alg+`"}`) + "." + enc(payload)
+		h := hash.New()
+		h.Write([]byte(input))
+		longest := key.Size() - 2 - hash.Size() // RFC 8017 section 9.1.1
+		for _, salt := range []int{0, 1, 20, 32, 48, 64, hash.Size() - 1, hash.Size() + 1, longest} {
+			length := salt
+			if salt == 0 {
+				length = rsa.PSSSaltLengthAuto // which signs with the longest
+			}
+			sig, err := rsa.SignPSS(rand.Reader, key, hash, h.Sum(nil), &rsa.PSSOptions{SaltLength: length})
+			if err != nil {
+				t.Fatal(err)
+			}
+			u, err := token.Parse([]byte(input + "." + base64.RawURLEncoding.EncodeToString(sig)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := error(token.ErrSignature)
+			if salt == hash.Size() {
+				want = nil
+			}
+			if _, err := u.Verify(keys, 1); err != want {
+				t.Errorf("%s, salt of %d bytes: %v, want %v", alg, salt, err, want)
+			}
+		}
 	}
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"crypto/subtle"
 	"errors"
+	"strings"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 	"github.com/portcullis-gateway/portcullis/shared/dpop"
+	"github.com/portcullis-gateway/portcullis/shared/token"
 )
 
 // proofWindow is how far a proof's iat may be from now in either direction, in
@@ -29,6 +31,7 @@ var (
 	reasonProofMethod = reason{cause.ProofMethod, "the proof's htm is another method"}
 	reasonProofURL    = reason{cause.ProofURL, "the proof's htu is another URL; the gateway sees the scheme, host and port that its listener or a trusted proxy tell"}
 	reasonProofTime   = reason{cause.ProofTime, "the proof's iat is more than 60 s (and the issuer's clock_skew) from now"}
+	reasonProofDates  = reason{cause.ProofTime, "the proof has an exp that has passed, or an nbf in the future"}
 )
 
 func badProof(r reason) Failure {
@@ -71,6 +74,8 @@ func (a *Authenticator) Prove(t *Token, r *request.Request, compact []byte, reco
 		return badProof(reasonProofURL)
 	case proof.IssuedAt < r.Now-skew || proof.IssuedAt > r.Now+skew:
 		return badProof(reasonProofTime)
+	case !inDates(proof, r.Now, t.Issuer.def.ClockSkew):
+		return badProof(reasonProofDates)
 	case a.proofs.Used(proof.Thumbprint, proof.ID, r.Now):
 		return badProof(inProof(dpop.ErrReplayed))
 	}
@@ -90,8 +95,16 @@ func (a *Authenticator) Prove(t *Token, r *request.Request, compact []byte, reco
 	}
 }
 
-// sameURL holds htu against the request, both normalised (RFC 3986 sections
-// 6.2.2 and 6.2.3) and without query and fragment.
+// inDates checks exp and nbf, which a proof may have like any JWT (RFC 9449 section 4.2).
+func inDates(proof *dpop.Proof, now, skew int64) bool {
+	return (proof.ExpiresAt == token.Absent || now < proof.ExpiresAt+skew) && proof.NotBefore <= now+skew
+}
+
+// sameURL holds htu against the request without query and fragment, both normalised as
+// RFC 9449 section 4.3 has it (RFC 3986 sections 6.2.2 and 6.2.3): the case of scheme and
+// host, the scheme's own port, percent-encodings, dot segments, and "/" for no path. The
+// request's path has no dot segments, or it would not have come so far. What else is
+// brought into one form, the routes do not tell apart either.
 func sameURL(htu []byte, r *request.Request) bool {
 	if i := bytes.IndexAny(htu, "?#"); i >= 0 {
 		htu = htu[:i]
@@ -104,6 +117,28 @@ func sameURL(htu []byte, r *request.Request) bool {
 	if err != nil || !request.SameAuthority(scheme, host, port, r.Host, r.Port) {
 		return false
 	}
-	path, _, err := request.Canonical(nil, origin)
+	path, _, err := request.Canonical(nil, withoutDots(origin))
 	return err == nil && bytes.Equal(path, r.Path)
+}
+
+// withoutDots removes the dot segments of an absolute path (RFC 3986 section 5.2.4).
+func withoutDots(path []byte) []byte {
+	if !bytes.Contains(path, []byte("/.")) && !bytes.Contains(path, []byte("/%2")) {
+		return path
+	}
+	dotted := strings.NewReplacer("%2e", ".", "%2E", ".").Replace(string(path))
+	var kept []string
+	segments := strings.Split(dotted[1:], "/")
+	for i, segment := range segments {
+		isDots := segment == "." || segment == ".."
+		if segment == ".." && len(kept) > 0 {
+			kept = kept[:len(kept)-1]
+		}
+		if !isDots {
+			kept = append(kept, segment)
+		} else if i == len(segments)-1 {
+			kept = append(kept, "") // "/a/b/.." is "/a/"
+		}
+	}
+	return []byte("/" + strings.Join(kept, "/"))
 }

@@ -198,6 +198,15 @@ func TestDPoP(t *testing.T) {
 		{"old", "WHEN_BOUND", with(nil, members{"iat": now - 61}), deny(denial.InvalidProof)},
 		{"oldest", "WHEN_BOUND", with(nil, members{"iat": now - 60}), allow("jwt", "mobile")},
 		{"from the future", "WHEN_BOUND", with(nil, members{"iat": now + 61}), deny(denial.InvalidProof)},
+		{"RFC 7519 section 4.1.4, exp", "WHEN_BOUND", with(nil, members{"exp": now + 1}), allow("jwt", "mobile")},
+		{"RFC 7519 section 4.1.4, exp has passed", "WHEN_BOUND", with(nil, members{"exp": now}), deny(denial.InvalidProof)},
+		{"RFC 7519 section 4.1.4, exp with a fraction", "WHEN_BOUND", with(nil, members{"exp": json.RawMessage("1900000000.9")}), deny(denial.InvalidProof)},
+		{"exp null", "WHEN_BOUND", with(nil, members{"exp": json.RawMessage("null")}), allow("jwt", "mobile")},
+		{"exp is text", "WHEN_BOUND", with(nil, members{"exp": "1900000300"}), deny(denial.InvalidProof)},
+		{"RFC 7519 section 4.1.5, nbf", "WHEN_BOUND", with(nil, members{"nbf": now}), allow("jwt", "mobile")},
+		{"RFC 7519 section 4.1.5, nbf in the future", "WHEN_BOUND", with(nil, members{"nbf": now + 1}), deny(denial.InvalidProof)},
+		{"RFC 7519 section 2, iat with a fraction (JavaScript's Date.now()/1000)", "WHEN_BOUND", with(nil, members{"iat": json.RawMessage("1899999999.123")}), allow("jwt", "mobile")},
+		{"RFC 7519 section 2, iat with an exponent", "WHEN_BOUND", with(nil, members{"iat": json.RawMessage("1.9e9")}), allow("jwt", "mobile")},
 		{"no ath", "WHEN_BOUND", with(nil, members{"ath": nil}), deny(denial.InvalidProof)},
 		{"ath of another token", "WHEN_BOUND", with(nil, members{"ath": thumbprint([]byte(plain))}), deny(denial.InvalidProof)},
 		{"no htm", "WHEN_BOUND", with(nil, members{"htm": nil}), deny(denial.InvalidProof)},
@@ -246,6 +255,69 @@ func TestDPoPOfSeveralPlans(t *testing.T) {
 	// A wrong proof is the answer, although the second plan would not ask for one.
 	w = newWorld(t, common, api, confirmed("dpop: WHEN_BOUND"), plan("two", "JWT", "order: 1", acme), subscribed("mobile", "two"))
 	w.expect("no second chance", get("/orders", "Authorization: DPoP "+bound, "DPoP: x"), deny(denial.InvalidProof))
+}
+
+// RFC 9449 section 4.3, number 9: htu is compared after normalisation by syntax and scheme
+// (RFC 3986 sections 6.2.2 and 6.2.3), without query and fragment.
+func TestDPoPURLs(t *testing.T) {
+	me := newProver(t)
+	bound := token(`"cnf":{"jkt":"` + me.jkt() + `"}`)
+	w := newWorld(t, common, api, confirmed("dpop: REQUIRED"), subscribed("mobile", "jwt"))
+	const base = "http://api.test"
+	for _, c := range []struct {
+		name, target, htu string
+		same              bool
+	}{
+		{"to the letter", "/orders/a", base + "/orders/a", true},
+		{"RFC 3986 section 6.2.2.1, case of scheme and host", "/orders/a", "HtTp://Api.TEST/orders/a", true},
+		{"RFC 3986 section 6.2.2.1, case of a path counts", "/orders/a", base + "/orders/A", false},
+		{"RFC 3986 section 6.2.2.1, case of percent-encoding", "/orders/%c3%bc", base + "/orders/%C3%BC", true},
+		{"RFC 3986 section 6.2.2.1, the other way round", "/orders/%C3%BC", base + "/orders/%c3%bc", true},
+		{"RFC 3986 section 6.2.2.2, unreserved characters", "/orders/a", base + "/%6frders/%61", true},
+		{"RFC 3986 section 6.2.2.2, in the request", "/%6Frders/%7Ea", base + "/orders/~a", true},
+		{"RFC 3986 section 2.2, reserved characters are others", "/orders/a%3Fb", base + "/orders/a?b", false},
+		{"RFC 3986 section 2.2, an encoded semicolon", "/orders/a%3Bb", base + "/orders/a;b", false},
+		{"RFC 3986 section 2.4, encoded twice", "/orders/a%2541", base + "/orders/aA", false},
+		{"RFC 3986 section 6.2.2.3, a dot", "/orders/a", base + "/orders/./a", true},
+		{"RFC 3986 section 6.2.2.3, two dots", "/orders/a", base + "/x/../orders/y/../a", true},
+		{"RFC 3986 section 6.2.2.3, encoded dots", "/orders/a", base + "/orders/%2e%2E/orders/%2E/a", true},
+		{"RFC 3986 section 5.2.4, more dots than segments", "/orders/a", base + "/../../orders/a", true},
+		{"RFC 3986 section 5.2.4, dots at the end", "/orders/a/", base + "/orders/a/b/..", true},
+		{"RFC 3986 section 5.2.4, a dot at the end", "/orders/a/", base + "/orders/a/.", true},
+		{"RFC 3986 section 5.2.4, an empty segment is one", "/orders/a", base + "/orders//../a", true},
+		{"dots that lead elsewhere", "/orders/a", base + "/orders/a/../b", false},
+		{"dots with parameters", "/orders/a", base + "/orders/x/..;v=1/a", false},
+		{"three dots are a name", "/orders/.../a", base + "/orders/a", false},
+		{"a dot before a name", "/orders/.a", base + "/orders/.a", true},
+		{"RFC 3986 section 6.2.3, the scheme's port", "/orders/a", base + ":80/orders/a", true},
+		{"RFC 3986 section 6.2.3, an empty port", "/orders/a", base + ":/orders/a", true},
+		{"RFC 3986 section 6.2.3, the other scheme's port", "/orders/a", base + ":443/orders/a", false},
+		{"a slash at the end counts", "/orders/a", base + "/orders/a/", false},
+		{"slashes that the gateway forwards as one", "/orders//a", base + "/orders/a", true},
+		{"RFC 9449 section 4.3, query and fragment", "/orders/a?b=1", base + "/orders/a?c=2#d", true},
+		{"user information", "/orders/a", "http://me@api.test/orders/a", false},
+		{"another scheme", "/orders/a", "ftp://api.test/orders/a", false},
+		{"no scheme", "/orders/a", "//api.test/orders/a", false},
+		{"an encoded slash", "/orders/a", base + "/orders%2Fa", false},
+		{"broken percent-encoding", "/orders/a", base + "/orders/a%2", false},
+		{"a blank", "/orders/a", base + "/orders/a ", false},
+	} {
+		want := deny(denial.InvalidProof)
+		if c.same {
+			want = allow("jwt", "mobile")
+		}
+		r := get(c.target, "Authorization: DPoP "+bound, "DPoP: "+me.proof(bound, nil, members{"htu": c.htu}))
+		var err error
+		if r.Path, _, err = request.Canonical(nil, []byte(c.target)); err != nil { // as a front does
+			t.Fatal(err)
+		}
+		w.expect(c.name, r, want)
+	}
+	// RFC 3986 section 6.2.3: an empty path is "/".
+	root := newWorld(t, common, strings.Replace(api, "context_path: /orders", "context_path: /", 1), confirmed("dpop: REQUIRED"), subscribed("mobile", "jwt"))
+	for _, htu := range []string{base, base + "/", base + "?a", base + "/.", base + "/.."} {
+		root.expect(htu, get("/", "Authorization: DPoP "+bound, "DPoP: "+me.proof(bound, nil, members{"htu": htu})), allow("jwt", "mobile"))
+	}
 }
 
 func TestDPoPOverTLS(t *testing.T) {

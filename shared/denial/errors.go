@@ -174,7 +174,7 @@ var (
 		detail: "This method is not allowed here.",
 		wso2:   foreign{405, 900906, msgResource, ""},
 	})
-	// KeysUnavailable: the issuer's keys have never been available.
+	// KeysUnavailable: no keys were fetched yet for the issuer with its present settings.
 	KeysUnavailable = define(spec{
 		status: 503, code: 900900, reason: "keys_unavailable", title: "Keys unavailable", cause: cause.KeysUnavailable,
 		detail: "The token cannot be checked at the moment.", retryAfter: "10",

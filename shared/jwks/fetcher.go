@@ -196,6 +196,9 @@ func (f *Fetcher) reconcile(ctx context.Context) {
 		had, known := left[id]
 		if !known {
 			had = f.cfg.Known(id)
+		} else {
+			// The settings have changed: what was fetched under nobody knows which is not kept.
+			had = slices.DeleteFunc(had, func(s *pb.KeySet_Source) bool { return s.GetFetchedUnder() == "" })
 		}
 		w, err := newWorker(f.cfg, &f.sites, issuer, had)
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -524,22 +525,31 @@ func TestSetIssuers(t *testing.T) {
 
 func TestKnownSetsSurviveARestart(t *testing.T) {
 	up, down := newServer(t, body(set("up"))), newServer(t, status(500))
-	known := func(url, kid string, age time.Duration) *pb.KeySet_Source {
+	under := func(id string) string { return keyset.FetchedUnder(issuer(id), false) }
+	known := func(url, kid, under string, age time.Duration) *pb.KeySet_Source {
 		keys, _, err := keyset.ParseJWKS([]byte(set(kid)), keyset.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return &pb.KeySet_Source{Url: url, Jwks: string(keys.JWKS()), FetchedAt: timestamppb.New(time.Now().Add(-age))}
+		return &pb.KeySet_Source{Url: url, Jwks: string(keys.JWKS()), FetchedAt: timestamppb.New(time.Now().Add(-age)), FetchedUnder: under}
 	}
 	w := run(t, func(c *jwks.Config) {
 		c.Known = func(id string) []*pb.KeySet_Source {
-			if id != "idp" {
-				return []*pb.KeySet_Source{known(up.URL, "up", time.Minute)}
+			switch id {
+			case "fresh":
+				return []*pb.KeySet_Source{known(up.URL, "up", under(id), time.Minute)}
+			case "old": // written before it was said under which settings
+				return []*pb.KeySet_Source{known(up.URL, "up", "", time.Minute)}
 			}
-			return []*pb.KeySet_Source{known(up.URL, "up", 2*time.Hour), known(down.URL, "last", 2*time.Hour)}
+			return []*pb.KeySet_Source{known(up.URL, "up", under(id), 2*time.Hour), known(down.URL, "last", under(id), 2*time.Hour)}
 		}
-	}, issuer("idp", up.URL, down.URL), issuer("fresh", up.URL))
+	}, issuer("idp", up.URL, down.URL), issuer("fresh", up.URL), issuer("old", up.URL))
 	eventually(t, "the URL that works, next to the one that does not", func() bool { return w.kids("idp") == "last,up" })
+	eventually(t, "the settings of the old set", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.sources["old"]) == 1 && w.sources["old"][0].GetFetchedUnder() == under("old")
+	})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.changes["idp"] != 0 {
@@ -548,4 +558,49 @@ func TestKnownSetsSurviveARestart(t *testing.T) {
 	if len(w.outcomes["fresh"]) != 0 {
 		t.Error("a fresh set was fetched again")
 	}
+}
+
+// Keys belong to the settings they were fetched under: what an issuer was called, how
+// its URL was found, and by whom its server was trusted.
+func TestOtherSettingsEndWhatWasFetched(t *testing.T) {
+	for name, change := range map[string]func(*pb.Issuer){
+		"another name, which cannot be discovered": func(i *pb.Issuer) { i.Issuer += "/other" },
+		"another authority, which the server lacks": func(i *pb.Issuer) {
+			i.Jwks.CaPem = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: otherAuthority(t)}))
+		},
+		"no discovery any more": func(i *pb.Issuer) {
+			i.Discovery, i.Keys = false, &pb.Keys{JwksUrls: []string{"http://127.0.0.1:1/keys"}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s *server
+			var down atomic.Bool
+			s = newServer(t, func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case down.Load():
+					w.WriteHeader(http.StatusServiceUnavailable)
+				case strings.HasSuffix(r.URL.Path, "configuration"):
+					_, _ = fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, s.URL, s.URL+"/keys")
+				default:
+					body(set("a"))(w, r)
+				}
+			})
+			i := issuer("idp")
+			i.Issuer, i.Discovery = s.URL, true
+			w := run(t, nil, i)
+			eventually(t, "the keys", func() bool { return w.kids("idp") == "a" })
+			down.Store(true)
+			next := proto.CloneOf(i)
+			change(next)
+			w.SetIssuers([]*pb.Issuer{next})
+			eventually(t, "the end of the keys", func() bool { return w.kids("idp") == "" })
+		})
+	}
+}
+
+func otherAuthority(t *testing.T) []byte {
+	t.Helper()
+	s := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(s.Close)
+	return s.Certificate().Raw
 }

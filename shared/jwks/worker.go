@@ -61,6 +61,8 @@ type endpoint struct {
 	discovery bool
 }
 
+// newWorker makes a worker that begins with the sources that were had, as far as they
+// were fetched under the issuer's settings.
 func newWorker(cfg Config, all *sites, issuer *pb.Issuer, had []*pb.KeySet_Source) (*worker, error) {
 	settings := issuer.GetJwks()
 	client, err := newClient(settings.GetCaPem(), duration(settings.GetTimeout(), defaultTimeout))
@@ -72,6 +74,8 @@ func newWorker(cfg Config, all *sites, issuer *pb.Issuer, had []*pb.KeySet_Sourc
 		ttl:   duration(settings.GetTtl(), defaultTTL),
 		stale: duration(settings.GetMaxStale(), defaultMaxStale),
 	}
+	known := len(had)
+	had = keyset.Sources(issuer, &pb.KeySet{Sources: had})
 	urls := slices.Compact(slices.Sorted(slices.Values(issuer.GetKeys().GetJwksUrls())))
 	for _, url := range urls {
 		p := &endpoint{url: url, refresh: make(chan struct{}, 1)}
@@ -87,7 +91,7 @@ func newWorker(cfg Config, all *sites, issuer *pb.Issuer, had []*pb.KeySet_Sourc
 		}
 		w.endpoints = append(w.endpoints, p)
 	}
-	w.lost = len(w.sources()) < len(had)
+	w.lost = len(w.sources()) < known
 	return w, nil
 }
 
@@ -218,9 +222,10 @@ func (w *worker) run(ctx context.Context, p *endpoint) {
 	}
 }
 
-// firstDelay is none, but for a set known from before the start that is still fresh.
+// firstDelay is none, but for a set known from before the start that is still fresh,
+// and of which is known that it was fetched under these settings.
 func (w *worker) firstDelay(p *endpoint) time.Duration {
-	if !w.resumed || p.source.GetFetchedAt() == nil {
+	if !w.resumed || p.source.GetFetchedAt() == nil || p.source.GetFetchedUnder() == "" {
 		return 0
 	}
 	left := time.Until(p.source.GetFetchedAt().AsTime().Add(jitter(w.ttl * 8 / 10)))
@@ -301,6 +306,7 @@ func (w *worker) take(ctx context.Context, p *endpoint, f *flight) {
 	source := &pb.KeySet_Source{
 		Url: f.answer.url, Jwks: f.answer.jwks,
 		FetchedAt: timestamppb.New(f.at), UsableUntil: timestamppb.New(f.at.Add(w.ttl + w.stale)),
+		FetchedUnder: keyset.FetchedUnder(w.issuer, p.discovery),
 	}
 	changed := p.source.GetJwks() != source.GetJwks() || p.source.GetUrl() != source.GetUrl()
 	p.source = source

@@ -1,7 +1,9 @@
 package keyset
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,19 +60,46 @@ func FromIssuer(issuer *pb.Issuer, fetched *pb.KeySet, secrets Secrets) (*Set, e
 	return set, nil
 }
 
-// Sources returns those of the fetched sources that count for an issuer: the URLs
-// that it still names, or all if it uses discovery.
+// Sources returns those of the fetched sources that count for an issuer: of the URLs
+// that it still names, or that it discovers, and fetched under the settings that it
+// has now. Keys that were fetched for another name, or from a server that was trusted
+// by another authority, are not the issuer's, however long they may still be used.
 func Sources(issuer *pb.Issuer, fetched *pb.KeySet) []*pb.KeySet_Source {
-	if issuer.GetDiscovery() {
-		return fetched.GetSources()
-	}
 	var count []*pb.KeySet_Source
 	for _, source := range fetched.GetSources() {
-		if slices.Contains(issuer.GetKeys().GetJwksUrls(), source.GetUrl()) {
+		if counts(issuer, source) {
 			count = append(count, source)
 		}
 	}
 	return count
+}
+
+func counts(issuer *pb.Issuer, source *pb.KeySet_Source) bool {
+	named := slices.Contains(issuer.GetKeys().GetJwksUrls(), source.GetUrl())
+	switch source.GetFetchedUnder() {
+	case "":
+		// Written by a version that kept no digest. What was discovered may be of another
+		// name if the issuer was changed since; what of it was changed is not known.
+		return named || issuer.GetDiscovery() && !changedSince(issuer.GetMeta(), source.GetFetchedAt().GetSeconds())
+	case FetchedUnder(issuer, false):
+		return named
+	case FetchedUnder(issuer, true):
+		return issuer.GetDiscovery()
+	}
+	return false
+}
+
+func changedSince(meta *pb.Meta, second int64) bool {
+	return meta.GetVersion() > 1 && meta.GetUpdatedAt().GetSeconds() > second
+}
+
+// FetchedUnder is a digest of the settings of an issuer that decide whose keys a URL
+// holds: what is to be written into a source that is fetched. discovered: its URL is
+// not one that the issuer names.
+func FetchedUnder(issuer *pb.Issuer, discovered bool) string {
+	text := fmt.Appendf(nil, "1 %q %t %q", issuer.GetIssuer(), discovered, issuer.GetJwks().GetCaPem())
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
 }
 
 type collector struct {
@@ -230,10 +259,10 @@ func (c *collector) fetched(source *pb.KeySet_Source) {
 	set, skipped, err := ParseJWKS([]byte(source.GetJwks()), opts)
 	switch {
 	case err != nil:
-		c.notes = append(c.notes, fmt.Sprintf("the key set of %s is not used: %v", source.GetUrl(), err))
+		c.notes = append(c.notes, fmt.Sprintf("the key set of %s is not used: %v", opts.Origin, err))
 		return
 	case set.Len() == 0 && len(skipped) > 0:
-		c.notes = append(c.notes, fmt.Sprintf("no key of %s is used; of the first: %s", source.GetUrl(), skipped[0]))
+		c.notes = append(c.notes, fmt.Sprintf("no key of %s is used; of the first: %s", opts.Origin, skipped[0]))
 	}
 	c.keys = append(c.keys, set.Keys()...)
 }

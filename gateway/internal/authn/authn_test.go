@@ -14,6 +14,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
+	"github.com/portcullis-gateway/portcullis/shared/keyset"
 )
 
 func TestToken(t *testing.T) {
@@ -416,5 +417,22 @@ func TestMemo(t *testing.T) {
 	}
 	if got.RevocationMemo().Load() != nil {
 		t.Error("the memo is not empty")
+	}
+}
+
+// An issuer that gets another name while its new provider is down does not take the
+// keys of the old one along.
+func TestKeysOfOtherSettings(t *testing.T) {
+	before := issuer(func(i *pb.Issuer) { i.Keys, i.Discovery = nil, true })
+	set := fetched(t, now+1000, first())
+	set.Sources[0].FetchedUnder = keyset.FetchedUnder(before, true)
+	renamed := issuer(func(i *pb.Issuer) { i.Keys, i.Discovery, i.Issuer = nil, true, "https://other.test" })
+	a := authn.New(authn.Config{})
+	if _, err := a.Token(authn.NewKeyring([]*authn.Issuer{compile(t, before, set)}), first().sign(t, nil, claims()), now); err != nil {
+		t.Errorf("as it was: %v", err)
+	}
+	token := first().sign(t, nil, claims(object{"iss": "https://other.test"}))
+	if _, err := a.Token(authn.NewKeyring([]*authn.Issuer{compile(t, renamed, set)}), token, now); !errors.Is(err, denial.KeysUnavailable) {
+		t.Errorf("for its new name: %v, want keys_unavailable", err)
 	}
 }

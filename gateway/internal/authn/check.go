@@ -44,7 +44,7 @@ var (
 	reasonProfileType = reason{cause.Profile, "typ is not at+jwt, which the issuer's profile RFC9068 asks for"}
 	reasonProfile     = reason{cause.Profile, "one of iss, exp, aud, sub, client_id, iat and jti is absent, which the issuer's profile RFC9068 asks for"}
 	reasonExpired     = reason{cause.Expired, "exp has passed"}
-	reasonNoKeys      = reason{cause.KeysUnavailable, "the issuer's keys have never been available"}
+	reasonNoKeys      = reason{cause.KeysUnavailable, "no keys were fetched yet for the issuer with its present settings"}
 )
 
 // because makes an error of package token a reason.

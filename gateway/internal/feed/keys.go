@@ -6,6 +6,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/keyset"
 )
 
 // UnknownKey has an issuer's keys fetched because a token names a `kid` that they do not
@@ -53,8 +54,9 @@ func (f *Feed) knownSources(issuer string) []*pb.KeySet_Source {
 	if s == nil {
 		return nil
 	}
+	i, _ := catalog.Lookup[*pb.Issuer](s.State, pb.Kind_KIND_ISSUER, issuer)
 	k, _ := catalog.Lookup[*pb.KeySet](s.State, pb.Kind_KIND_KEY_SET, issuer)
-	return k.GetSources()
+	return keyset.Sources(i, k)
 }
 
 // keysFetched takes a key set that the node fetched itself.

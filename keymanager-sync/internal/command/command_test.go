@@ -13,6 +13,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
+	"github.com/portcullis-gateway/portcullis/shared/keyset"
 )
 
 func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
@@ -236,6 +237,40 @@ func TestPutKeySet(t *testing.T) {
 	s = after(t, s, command.Remove{Ref: ref(pb.Kind_KIND_ISSUER, "idp")})
 	if s.Len(pb.Kind_KIND_KEY_SET) != 0 {
 		t.Error("the key set outlives its issuer")
+	}
+}
+
+// What was fetched for settings that the issuer does not have any more is not written,
+// whatever is in the log; and a set that does not say under which settings it was
+// fetched is written again as soon as that is known.
+func TestPutKeySetOfOtherSettings(t *testing.T) {
+	issuer := idp()
+	s := after(t, catalog.Empty(), command.Create{Resource: issuer})
+	put := func(under string, fetched time.Duration) bool {
+		t.Helper()
+		one := source(`{"keys":[1]}`, fetched)
+		one.FetchedUnder = under
+		p, err := command.Decide(s, command.PutKeySet{Issuer: "idp", Sources: []*pb.KeySet_Source{one}, RenewAfter: time.Hour}, now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err = s.WithChanges(p.Changes); err != nil {
+			t.Fatal(err)
+		}
+		return len(p.Changes) > 0
+	}
+	if !put("", 0) || !put(keyset.FetchedUnder(issuer, false), time.Second) || put(keyset.FetchedUnder(issuer, false), 2*time.Second) {
+		t.Error("a set whose settings are known now is not written, or twice")
+	}
+	before := keyset.FetchedUnder(issuer, false)
+	issuer.Issuer = "https://renamed.test"
+	s = after(t, s, command.Replace{Resource: issuer})
+	if put(before, time.Hour*2) {
+		t.Error("keys of other settings are written")
+	}
+	// The clock of who fetched them is behind: older than those, but they count.
+	if !put(keyset.FetchedUnder(issuer, false), -time.Hour) {
+		t.Error("keys of the present settings are not written")
 	}
 }
 

@@ -5,13 +5,16 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/keyset"
 	"github.com/portcullis-gateway/portcullis/shared/rules"
 )
 
 // PutKeySet records what an issuer's JWKS URLs hold now. The generation counts up
 // exactly when the keys differ from those in the state. What was fetched before
 // the state's own set changes nothing; the same keys are only written again if
-// their usable_until moves by RenewAfter at least.
+// their usable_until moves by RenewAfter at least, or if it is known since then under
+// which settings they were fetched. What was fetched under settings that the issuer
+// does not have any more is left out.
 type PutKeySet struct {
 	unconditional
 
@@ -23,20 +26,27 @@ type PutKeySet struct {
 func (c PutKeySet) String() string { return "renew key-set/" + c.Issuer }
 
 func (c PutKeySet) propose(s *catalog.State, d *rules.Draft) {
+	issuer, _ := catalog.Lookup[*pb.Issuer](s, pb.Kind_KIND_ISSUER, c.Issuer)
+	sources := c.Sources
+	if issuer != nil {
+		if sources = keyset.Sources(issuer, &pb.KeySet{Sources: c.Sources}); len(sources) < len(c.Sources) && len(sources) == 0 {
+			return
+		}
+	}
 	before, known := catalog.Lookup[*pb.KeySet](s, pb.Kind_KIND_KEY_SET, c.Issuer)
 	generation := uint64(1)
 	if known {
-		same := sameKeys(before.GetSources(), c.Sources)
-		older := fetched(c.Sources).Before(fetched(before.GetSources()))
-		moved := usable(c.Sources).Sub(usable(before.GetSources())).Abs()
-		if older || (same && moved < c.RenewAfter) {
+		keys, settings := same(before.GetSources(), sources)
+		older := fetched(sources).Before(fetched(keyset.Sources(issuer, before)))
+		moved := usable(sources).Sub(usable(before.GetSources())).Abs()
+		if older || (keys && settings && moved < c.RenewAfter) {
 			return
 		}
-		if generation = before.GetGeneration(); !same {
+		if generation = before.GetGeneration(); !keys {
 			generation++
 		}
 	}
-	d.SetKeySet(&pb.KeySet{Id: c.Issuer, Generation: generation, Sources: c.Sources})
+	d.SetKeySet(&pb.KeySet{Id: c.Issuer, Generation: generation, Sources: sources})
 }
 
 // fetched is when the newest source was.
@@ -61,14 +71,15 @@ func usable(sources []*pb.KeySet_Source) time.Time {
 	return first
 }
 
-func sameKeys(a, b []*pb.KeySet_Source) bool {
+// same reports whether two sets have the same keys, and were fetched under the same settings.
+func same(a, b []*pb.KeySet_Source) (keys, settings bool) {
 	if len(a) != len(b) {
-		return false
+		return false, false
 	}
+	keys, settings = true, true
 	for i := range a {
-		if a[i].GetUrl() != b[i].GetUrl() || a[i].GetJwks() != b[i].GetJwks() {
-			return false
-		}
+		keys = keys && a[i].GetUrl() == b[i].GetUrl() && a[i].GetJwks() == b[i].GetJwks()
+		settings = settings && a[i].GetFetchedUnder() == b[i].GetFetchedUnder()
 	}
-	return true
+	return keys, settings
 }

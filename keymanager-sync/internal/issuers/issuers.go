@@ -26,6 +26,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/jwks"
+	"github.com/portcullis-gateway/portcullis/shared/keyset"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
 
@@ -233,12 +234,12 @@ func begin(ctx context.Context, fetcher *jwks.Fetcher, inbox *inbox, list []*pb.
 	return nil
 }
 
+// known are the sources in the log that count for an issuer.
 func (k *Keeper) known(id string) []*pb.KeySet_Source {
-	set, ok := catalog.Lookup[*pb.KeySet](k.cfg.Store.State(), pb.Kind_KIND_KEY_SET, id)
-	if !ok {
-		return nil
-	}
-	return set.GetSources()
+	s := k.cfg.Store.State()
+	issuer, _ := catalog.Lookup[*pb.Issuer](s, pb.Kind_KIND_ISSUER, id)
+	set, _ := catalog.Lookup[*pb.KeySet](s, pb.Kind_KIND_KEY_SET, id)
+	return keyset.Sources(issuer, set)
 }
 
 func (k *Keeper) refresh(fetcher *jwks.Fetcher, r *pb.KeyRefresh) {

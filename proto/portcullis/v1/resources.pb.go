@@ -3842,7 +3842,11 @@ type KeySet_Source struct {
 	Jwks      string                 `protobuf:"bytes,2,opt,name=jwks,proto3" json:"jwks,omitempty"`
 	FetchedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=fetched_at,json=fetchedAt,proto3" json:"fetched_at,omitempty"`
 	// Not to be used after this time: fetch + ttl + max_stale.
-	UsableUntil   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=usable_until,json=usableUntil,proto3" json:"usable_until,omitempty"`
+	UsableUntil *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=usable_until,json=usableUntil,proto3" json:"usable_until,omitempty"`
+	// A digest of the settings the set was fetched under: the issuer's name, whether
+	// the URL was discovered, and whom its server was trusted by. While the issuer has
+	// others, the set does not count. Absent: fetched before there was a digest.
+	FetchedUnder  string `protobuf:"bytes,5,opt,name=fetched_under,json=fetchedUnder,proto3" json:"fetched_under,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3903,6 +3907,13 @@ func (x *KeySet_Source) GetUsableUntil() *timestamppb.Timestamp {
 		return x.UsableUntil
 	}
 	return nil
+}
+
+func (x *KeySet_Source) GetFetchedUnder() string {
+	if x != nil {
+		return x.FetchedUnder
+	}
+	return ""
 }
 
 // An earlier definition, kept for rollback.
@@ -4276,20 +4287,21 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x16\n" +
 	"\x06reason\x18\t \x01(\tR\x06reason\x12'\n" +
 	"\x04meta\x18d \x01(\v2\x13.portcullis.v1.MetaR\x04metaB\b\n" +
-	"\x06target\"\xca\x02\n" +
+	"\x06target\"\xf5\x02\n" +
 	"\x06KeySet\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x126\n" +
 	"\asources\x18\x03 \x03(\v2\x1c.portcullis.v1.KeySet.SourceR\asources\x12'\n" +
-	"\x04meta\x18d \x01(\v2\x13.portcullis.v1.MetaR\x04meta\x1a\xae\x01\n" +
+	"\x04meta\x18d \x01(\v2\x13.portcullis.v1.MetaR\x04meta\x1a\xd9\x01\n" +
 	"\x06Source\x12\x16\n" +
 	"\x03url\x18\x01 \x01(\tB\x04\xa0\xe7\x18\x01R\x03url\x12\x12\n" +
 	"\x04jwks\x18\x02 \x01(\tR\x04jwks\x129\n" +
 	"\n" +
 	"fetched_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tfetchedAt\x12=\n" +
-	"\fusable_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vusableUntil\"\xaa\x03\n" +
+	"\fusable_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vusableUntil\x12)\n" +
+	"\rfetched_under\x18\x05 \x01(\tB\x04\x90\xe7\x18\x02R\ffetchedUnder\"\xaa\x03\n" +
 	"\n" +
 	"Deployment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +

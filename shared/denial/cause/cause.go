@@ -236,7 +236,7 @@ var texts = [Count]struct{ word, meaning string }{
 	Lifetime:         {"lifetime", "the token lives longer than the issuer's max_lifetime"},
 	KeyUnknown:       {"key_unknown", "no key of the issuer fits the token's kid and alg"},
 	KeyOutdated:      {"key_outdated", "the key that fits is outside its dates, or its key set is too old"},
-	KeysUnavailable:  {"keys_unavailable", "the issuer's keys have never been available"},
+	KeysUnavailable:  {"keys_unavailable", "no keys were fetched yet for the issuer with its present settings"},
 	Signature:        {"signature", "the signature is wrong, empty or of the wrong length"},
 	Revoked:          {"revoked", "a revocation names the token, its client, its subject or its issuer"},
 

@@ -49,11 +49,11 @@ func expiryOf(payload string) *timestamppb.Timestamp {
 		farthest = 1 << 37          // seconds; RFC 3339 has years of four digits
 	)
 	var claims struct {
-		Exp float64 `json:"exp"`
+		Exp *float64 `json:"exp"`
 	}
 	text, err := base64.RawURLEncoding.DecodeString(payload)
-	if err != nil || json.Unmarshal(text, &claims) != nil || claims.Exp <= 0 || claims.Exp >= farthest {
+	if err != nil || json.Unmarshal(text, &claims) != nil || claims.Exp == nil || *claims.Exp >= farthest {
 		return nil
 	}
-	return timestamppb.New(time.Unix(int64(claims.Exp), 0).Add(skew))
+	return timestamppb.New(time.Unix(int64(max(*claims.Exp, 0)), 0).Add(skew))
 }

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
@@ -280,6 +282,39 @@ func TestGrantDates(t *testing.T) {
 	g.Status = pb.Subscription_PAUSED
 	if g.Active(15) {
 		t.Error("a paused subscription is live")
+	}
+}
+
+// 0 stands for no end inside, and for nothing that ends.
+func TestAnEndIn1970IsAnEnd(t *testing.T) {
+	sum := strings.Repeat("01", 32)
+	hash, _ := catalog.ParseSHA256(sum)
+	for _, c := range []struct {
+		name string
+		end  *timestamppb.Timestamp
+		ends bool
+	}{
+		{"none", nil, false},
+		{"the epoch", &timestamppb.Timestamp{}, true},
+		{"half a second later", &timestamppb.Timestamp{Nanos: 5e8}, true},
+		{"a second later", &timestamppb.Timestamp{Seconds: 1}, true},
+		{"before", &timestamppb.Timestamp{Seconds: -1}, true},
+		{"long before", &timestamppb.Timestamp{Seconds: -62135596800}, true},
+	} {
+		s := fold(t, catalog.Empty().At(at(0)), entry(t, put(t, 1, &pb.Application{
+			Id: "a", ApiKeys: []*pb.ApiKey{{Id: "k", Sha256: sum, ExpiresAt: c.end}}, Certificates: []*pb.Certificate{{Id: "c", Sha256: sum, ExpiresAt: c.end}},
+		}), put(t, 1, &pb.Subscription{Id: "s", Application: "a", Plan: "p", Status: pb.Subscription_ACCEPTED, EndsAt: c.end})))
+		key, _ := s.APIKey(hash)
+		certificate, _ := s.Certificate(hash)
+		grant, ok := s.Grant(s.Handle(pb.Kind_KIND_APPLICATION, "a"), s.Handle(pb.Kind_KIND_PLAN, "p"))
+		if key.Application != "a" || certificate.Application != "a" || !ok {
+			t.Fatalf("%s: not found", c.name)
+		}
+		const now = 1_000_000
+		expired := func(at int64) bool { return at != 0 && at <= now }
+		if expired(key.ExpiresAt) != c.ends || expired(certificate.ExpiresAt) != c.ends || grant.Active(now) == c.ends {
+			t.Errorf("%s: key until %d, certificate until %d, grant %+v", c.name, key.ExpiresAt, certificate.ExpiresAt, grant)
+		}
 	}
 }
 

@@ -127,13 +127,14 @@ func ReadChange(raw string) (Change, error) {
 type Subscription struct {
 	Application, Plan string
 	Status            pb.Subscription_Status
-	StartsAt, EndsAt  int64 // seconds since 1970; 0: no bound
+	StartsAt, EndsAt  int64 // seconds since 1970; 0: no bound. What ended before 1 ended at 1
 }
 
 // ReadSubscription reads an encoded pb.Subscription. It fails if the subscription
 // has no application or no plan.
 func ReadSubscription(resource string) (Subscription, error) {
 	var s Subscription
+	ends := false
 	r := reader{rest: resource}
 	for r.next() {
 		switch {
@@ -147,7 +148,11 @@ func ReadSubscription(resource string) (Subscription, error) {
 			s.StartsAt, r.err = readSeconds(r.data, s.StartsAt)
 		case r.bytes(subscriptionEndsAt):
 			s.EndsAt, r.err = readSeconds(r.data, s.EndsAt)
+			ends = true
 		}
+	}
+	if ends {
+		s.EndsAt = end(s.EndsAt)
 	}
 	if r.err != nil {
 		return s, r.err
@@ -157,6 +162,10 @@ func ReadSubscription(resource string) (Subscription, error) {
 	}
 	return s, nil
 }
+
+// end is the second at which something ends that says so: 0 stands for what does not.
+// All that ended at the beginning of 1970 or before has ended long ago.
+func end(seconds int64) int64 { return max(seconds, 1) }
 
 // readSeconds reads google.protobuf.Timestamp, whole seconds only. before is the value
 // of the same field if it comes a second time: protobuf merges the two.
@@ -192,7 +201,7 @@ type Client struct {
 // Credential is a pb.ApiKey or a pb.Certificate.
 type Credential struct {
 	ID, SHA256 Range
-	ExpiresAt  int64 // seconds since 1970; 0: never
+	ExpiresAt  int64 // seconds since 1970; 0: never. What ended before 1 ended at 1
 }
 
 // ReadApplication reads the pb.Application of a change.
@@ -235,6 +244,7 @@ func readClient(r reader) (Client, error) {
 
 func readCredential(r reader) (Credential, error) {
 	var c Credential
+	ends := false
 	for r.next() {
 		switch {
 		case r.bytes(credentialID):
@@ -243,7 +253,11 @@ func readCredential(r reader) (Credential, error) {
 			c.SHA256 = r.at()
 		case r.bytes(credentialExpiresAt):
 			c.ExpiresAt, r.err = readSeconds(r.data, c.ExpiresAt)
+			ends = true
 		}
+	}
+	if ends {
+		c.ExpiresAt = end(c.ExpiresAt)
 	}
 	return c, r.err
 }

@@ -78,9 +78,10 @@ type Config struct {
 
 	ExplainRefusals int `setting:"explain-refusals" min:"0" max:"100000" help:"refused requests to keep in memory, for explain --request-id; at most 3 KiB each; 0: none"`
 
-	AccessLog   string `setting:"access-log" enum:"refused,all,off" help:"requests to log, each with one line: those that were refused or failed, all, or none"`
-	LogRate     int    `setting:"access-log-refused-rate" min:"0" help:"lines about refused requests in a second for each Api and cause, unless all are logged; 0: no bound"`
-	LogRequests bool   `setting:"log-requests" help:"older name of access-log all"`
+	AccessLog   string       `setting:"access-log" enum:"refused,all,off" help:"requests to log, each with one line: those that were refused or failed, all, or none"`
+	LogShare    config.Share `setting:"access-log-share" help:"with access-log all: the share of the requests that were neither refused nor failed, above 0 and up to 1"`
+	LogRate     int          `setting:"access-log-refused-rate" min:"0" help:"lines about refused and failed requests in a second for each Api and cause; 0: no bound"`
+	LogRequests bool         `setting:"log-requests" help:"older name of access-log all"`
 
 	Logger   *slog.Logger         `setting:"-"`
 	Registry *prometheus.Registry `setting:"-"`
@@ -107,7 +108,7 @@ func DefaultConfig() Config {
 		MaxTokenSize: token.DefaultSize, LimitKeys: 1_000_000,
 		MaxHeader: config.Size(e.MaxHeader), MaxConns: e.MaxConns, ReadTimeout: e.ReadTimeout,
 		WriteTimeout: e.WriteTimeout, IdleTimeout: e.IdleTimeout, DrainTimeout: e.DrainTimeout,
-		ExplainRefusals: 1000, AccessLog: "refused", LogRate: e.LogRate,
+		ExplainRefusals: 1000, AccessLog: "refused", LogShare: 1, LogRate: e.LogRate,
 		Logger: slog.New(slog.DiscardHandler), Version: "devel",
 		ReadFile: readSmall,
 	}
@@ -140,6 +141,9 @@ func (c *Config) Validate() error {
 	}
 	if c.LogRequests && c.AccessLog == "off" {
 		ps = append(ps, fault.Fault{Field: "log-requests", Message: "asks for what access-log off turns off", Hint: "leave it out"})
+	}
+	if c.LogShare <= 0 {
+		ps = append(ps, fault.Fault{Field: "access-log-share", Message: "is 0", Hint: "access-log refused logs refused and failed requests only"})
 	}
 	if problem := c.checkClientCertHeader(); problem != "" {
 		ps = append(ps, fault.Fault{Field: "client-cert-header", Message: problem})
@@ -320,7 +324,7 @@ func (n *node) frontConfig(cfg *Config, decider *pipeline.Pipeline, pair *front.
 		Logger: cfg.Logger, Registry: cfg.Registry, Draining: n.feed.Drain,
 		MaxHeader: int(cfg.MaxHeader), MaxConns: cfg.MaxConns, MaxConnsPerIP: cfg.MaxConnsPerIP,
 		ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
-		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, AccessLog: cfg.accessLog(), LogRate: cfg.LogRate, Refusals: n.refusals,
+		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, AccessLog: cfg.accessLog(), LogShare: float64(cfg.LogShare), LogRate: cfg.LogRate, Refusals: n.refusals,
 		TLS: pair, Trusted: proxies, ClientCertHeader: cfg.ClientCertHeader, Pages: pages(signer),
 	}
 }

@@ -14,7 +14,7 @@
 // empty counts as not set.
 //
 // Field types are string, bool, the integers, time.Duration (500ms, 90s, 24h,
-// 7d), Size (64KiB, 10MiB) and []string (comma-separated; a flag may be
+// 7d), Size (64KiB, 10MiB), Share (0.01) and []string (comma-separated; a flag may be
 // repeated, and in a file it may be a list). Embedded structs are flattened.
 //
 // Nothing is read past the given Source, so that only main packages touch the

@@ -121,6 +121,8 @@ func (s *setting) kind() string {
 		return "duration"
 	case Size:
 		return "size"
+	case Share:
+		return "share"
 	case []string:
 		return "list"
 	}
@@ -174,6 +176,8 @@ func (s *setting) form() string {
 		return "write a number with its unit: 500ms, 90s, 24h, 7d"
 	case "size":
 		return "write bytes, or KiB, MiB, GiB: 512, 64KiB, 10MiB"
+	case "share":
+		return "write a fraction between 0 and 1: 0.01"
 	case "bool":
 		return "write true or false"
 	case "list":
@@ -190,6 +194,7 @@ var (
 	errOutOfRange   = errors.New("out of range")
 	errNotADuration = errors.New("not a duration")
 	errNotASize     = errors.New("not a size")
+	errNotAShare    = errors.New("not a share")
 	errEmptyElement = errors.New("an element of the list is empty")
 )
 
@@ -357,3 +362,19 @@ func (s Size) String() string {
 	}
 	return strconv.FormatUint(uint64(s), 10)
 }
+
+// Share is a part of a whole, between 0 and 1.
+type Share float64
+
+// UnmarshalText reads a share: a decimal fraction.
+func (s *Share) UnmarshalText(text []byte) error {
+	f, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || !(0 <= f && f <= 1) || strings.ContainsAny(string(text), "xXpP_") {
+		return errNotAShare
+	}
+	*s = Share(f)
+	return nil
+}
+
+// String writes a share so that it can be read again.
+func (s Share) String() string { return strconv.FormatFloat(float64(s), 'f', -1, 64) }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	"github.com/portcullis-gateway/portcullis/shared/compile"
@@ -36,8 +37,21 @@ type Exchange struct {
 	Via []netip.Addr
 	// ID is what X-Request-Id says, upstream and in the answer.
 	ID []byte
+	// Traceparent and Tracestate are the upstream's fields of these names (W3C Trace
+	// Context), in place of the client's; without a Traceparent the client's go on.
+	Traceparent, Tracestate []byte
+	// Asked is filled by the forwarder.
+	Asked Asked
 	// Answer takes the answer.
 	Answer Answer
+}
+
+// Asked is who was asked for the answer.
+type Asked struct {
+	// Target is the host and port of the last target that was tried; empty: none was.
+	Target string
+	// At is when that began, with the opening of a connection if one was needed.
+	At time.Time
 }
 
 // Protocol is a version of HTTP.

@@ -139,7 +139,7 @@ func (s Settings) AppendHost(dst []byte, t *compile.Target, x *exchange.Exchange
 // AppendFields appends the header lines that go upstream, but for Host and the
 // one that frames the body: what may pass of the client's, then the gateway's own.
 func AppendFields(dst []byte, x *exchange.Exchange, f *exchange.Forward) []byte {
-	dst = appendClientFields(dst, x.Fields, f)
+	dst = appendClientFields(dst, x, f)
 	dst = appendForwarding(dst, x)
 	for i := range f.Set {
 		dst = append(dst, f.Set[i].Name...)
@@ -153,12 +153,13 @@ func AppendFields(dst []byte, x *exchange.Exchange, f *exchange.Forward) []byte 
 // appendClientFields appends what of the client's header goes upstream: only
 // plain fields that are neither named by Connection, nor set by the gateway on
 // this Api, nor the credential.
-func appendClientFields(dst []byte, b *request.Block, f *exchange.Forward) []byte {
+func appendClientFields(dst []byte, x *exchange.Exchange, f *exchange.Forward) []byte {
+	b := x.Fields
 	connection := b.Count(request.Connection) > 0
 	lines := b.Lines()
 	for i := range lines {
 		line := &lines[i]
-		if line.Kind != request.Plain || isTaken(line.Name, f) {
+		if line.Kind != request.Plain || isTaken(line.Name, f) || x.Traceparent != nil && isTraceContext(line.Name) {
 			continue
 		}
 		if connection && namedByConnection(b, line.Name) {
@@ -181,6 +182,11 @@ func appendClientFields(dst []byte, b *request.Block, f *exchange.Forward) []byt
 		dst = append(dst, '\r', '\n')
 	}
 	return dst
+}
+
+// isTraceContext tells the fields of W3C Trace Context.
+func isTraceContext(name []byte) bool {
+	return equalFold(name, "traceparent") || equalFold(name, "tracestate")
 }
 
 // isTaken reports whether a client's field has to make room for the gateway's,
@@ -219,7 +225,19 @@ func appendForwarding(dst []byte, x *exchange.Exchange) []byte {
 	}
 	dst = append(dst, "X-Request-Id: "...)
 	dst = append(dst, x.ID...)
-	return append(dst, '\r', '\n')
+	dst = append(dst, '\r', '\n')
+	if x.Traceparent == nil {
+		return dst
+	}
+	dst = append(dst, "traceparent: "...)
+	dst = append(dst, x.Traceparent...)
+	dst = append(dst, '\r', '\n')
+	if len(x.Tracestate) > 0 {
+		dst = append(dst, "tracestate: "...)
+		dst = append(dst, x.Tracestate...)
+		dst = append(dst, '\r', '\n')
+	}
+	return dst
 }
 
 // appendValue appends a field value that comes from a token: visible ASCII and

@@ -2,9 +2,8 @@ package front
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -30,15 +29,22 @@ func (c *Core) Refuse(call *Call, err error) (refused *denial.Denial) {
 	return refused
 }
 
-// Answered counts and logs an answer with this status, given now or begun. err and
-// refused are why it is a denial; nil: it is none.
-func (c *Core) Answered(call *Call, status int, refused *denial.Denial, err error) {
-	c.metrics.answered(call.Decision.Api, status, time.Since(call.began))
+// Answered counts and logs an answer with this status and a body of length bytes, given
+// now or begun. err and refused are why it is a denial; nil: it is none.
+func (c *Core) Answered(call *Call, status int, length int64, refused *denial.Denial, err error) {
+	now := time.Now()
+	c.metrics.answered(call.Decision.Api, status, now.Sub(call.began))
 	if refused != nil {
 		c.Config.Refusals.add(call, status, refused)
 	}
 	if c.logs(call, status, refused) {
-		c.log(call, status, refused, err)
+		r := newRecord(call, status, length, refused, err, now)
+		call.body.whenDone(func(sent int64, at time.Time) {
+			if !at.IsZero() {
+				r.AnswerBytes, r.Took = sent, at.Sub(r.Began)
+			}
+			c.log(r)
+		})
 	}
 }
 
@@ -48,7 +54,9 @@ func (c *Core) logs(call *Call, status int, refused *denial.Denial) bool {
 	case LogNone:
 		return false
 	case LogAll:
-		return true
+		if refused == nil && status < http.StatusInternalServerError {
+			return c.Config.LogShare >= 1 || rand.Float64() < c.Config.LogShare //nolint:gosec // a sample
+		}
 	case LogRefused:
 	}
 	kind := lineKind{}
@@ -70,12 +78,12 @@ func (c *Core) Unreadable(call *Call, d *denial.Denial, err error, logged bool) 
 	c.Config.Refusals.add(call, status, d)
 	c.metrics.answered(nil, status, 0)
 	if logged && c.logs(call, status, d) {
-		c.log(call, status, d, err)
+		c.log(newRecord(call, status, 0, d, err, time.Now()))
 	}
 }
 
 // ID is the call's id.
-func (call *Call) ID() []byte { return call.id[:] }
+func (call *Call) ID() []byte { return call.id }
 
 // ownHead is the head of an answer of the gateway's own. Its memory is used again.
 type ownHead struct {
@@ -156,46 +164,6 @@ func acceptsJSON(x *exchange.Exchange) bool {
 	accept, _ := x.Fields.Get("Accept")
 	return bytes.Contains(accept, []byte("application/json")) || bytes.Contains(accept, []byte("*/*"))
 }
-
-// log writes the one line of a request. What a client sent is not in it but for
-// method, host and path; credentials and claims never are.
-func (c *Core) log(call *Call, status int, refused *denial.Denial, err error) {
-	level := slog.LevelInfo
-	if status >= http.StatusInternalServerError {
-		level = slog.LevelWarn
-	}
-	logger := c.Config.Logger
-	if !logger.Enabled(context.Background(), level) {
-		return
-	}
-	attrs := make([]slog.Attr, 0, maxAttrs)
-	attrs = append(attrs, slog.String("request_id", string(call.id[:])), slog.Int("status", status))
-	if refused != nil {
-		attrs = append(attrs, slog.String("reason", refused.Reason()), slog.String("cause", refused.Cause().String()))
-	}
-	text := func(name, value string) {
-		if value != "" {
-			attrs = append(attrs, slog.String(name, value))
-		}
-	}
-	if r := &call.Exchange.Request; r.Path != nil {
-		attrs = append(attrs, slog.String("method", string(r.Method)), slog.String("host", string(r.Host)), slog.String("path", string(r.Path)))
-	}
-	if address := call.Exchange.Request.Address; address.IsValid() {
-		text("client", address.String())
-	}
-	api, plan := call.parties(refused)
-	text("api", api)
-	text("plan", plan)
-	text("application", call.Decision.Application)
-	if err != nil && err != error(refused) { //nolint:errorlint // a bare denial has nothing more to tell
-		attrs = append(attrs, slog.String("error", err.Error()))
-	}
-	logger.LogAttrs(context.Background(), level, "request", attrs...)
-}
-
-// maxAttrs is the most that a line says.
-const maxAttrs = 16
 
 // parties returns the ids of the Api and the plan that a request was for; empty: not
 // known. The plan is the one that let it through, or else that refused it.

@@ -25,7 +25,9 @@ type Call struct {
 	// Decision is filled by Decide.
 	Decision pipeline.Decision
 
-	id      [idLength]byte
+	ownID   [idLength]byte
+	id      []byte // ownID, or that of a trusted proxy
+	trusted bool   // the connection is a trusted proxy's
 	began   time.Time
 	block   request.Block
 	path    []byte
@@ -33,6 +35,7 @@ type Call struct {
 	via     []netip.Addr
 	decided bool
 	own     ownHead
+	body    *streamed // of the answer; nil: it has none that is streamed
 }
 
 // Raw is a request as an HTTP stack read it.
@@ -53,8 +56,9 @@ type Raw struct {
 func (c *Core) Begin(call *Call) {
 	call.Exchange.Request = request.Request{}
 	call.Decision.Reset()
-	call.decided = false
-	c.ids.next(&call.id)
+	call.decided, call.trusted, call.body = false, false, nil
+	c.ids.next(&call.ownID)
+	call.id = call.ownID[:]
 	call.began = time.Now()
 }
 
@@ -90,7 +94,7 @@ func (c *Core) Parse(call *Call, raw *Raw) error {
 		return denial.MethodNotAllowed.Because(cause.MethodNeverServed)
 	}
 	x := &call.Exchange
-	x.Fields, x.Protocol, x.ID = &call.block, raw.Protocol, call.id[:]
+	x.Fields, x.Protocol = &call.block, raw.Protocol
 	x.Request = request.Request{
 		Method: raw.Method, Header: &call.block, Address: raw.Address, Secure: raw.TLS != nil, Now: call.began.Unix(),
 	}
@@ -100,7 +104,19 @@ func (c *Core) Parse(call *Call, raw *Raw) error {
 	if err := call.applyProxies(raw.TLS, c.proxies); err != nil {
 		return denial.BadRequest.Because(cause.CertificateField)
 	}
+	call.adoptID()
+	x.ID = call.id
 	return nil
+}
+
+// adoptID takes a trusted proxy's id for the request's. It belongs to the header section.
+func (call *Call) adoptID() {
+	if !call.trusted {
+		return
+	}
+	if id, count := call.block.Get(IDHeader); count == 1 && isID(id) {
+		call.id = id
+	}
 }
 
 // applyProxies sets the client's address, scheme and certificate: from the fields of
@@ -111,6 +127,7 @@ func (call *Call) applyProxies(state *tls.ConnectionState, p *proxies) (err erro
 	p.mark(&call.block)
 	call.via = call.via[:0]
 	if p.trusts(r.Address) {
+		call.trusted = true
 		call.block.Trust()
 		r.Address, call.via = p.origin(&call.block, r.Address, call.via)
 		r.Secure = secure(&call.block, r.Secure)

@@ -6,7 +6,7 @@
 // A request that could be read in two ways is refused here, before anything
 // looks at it: both Content-Length and Transfer-Encoding, folded header lines,
 // a target that is not canonical, two names for one host (call.go). Every answer
-// carries X-Request-Id, a new one for each request. Denials of all steps become
+// carries X-Request-Id: a new one, or that of a trusted proxy. Denials of all steps become
 // answers in one place (answer.go). front/fronttest is what every front must pass.
 //
 // The body of a request is not looked at before the request was let through:
@@ -71,6 +71,8 @@ type Config struct {
 	AccessLog AccessLog
 	// Refusals keeps the last refused requests; nil: nothing does.
 	Refusals *Refusals
+	// LogShare is the share of the requests that were let through which LogAll logs, above 0. 0: all.
+	LogShare float64
 	// LogRate bounds the lines about refused requests in a second, for each Api and
 	// cause; how many were left out is logged, too. 0: no bound.
 	LogRate int
@@ -83,7 +85,7 @@ type AccessLog uint8
 const (
 	// LogRefused: requests that were refused, or failed upstream (5xx).
 	LogRefused AccessLog = iota
-	// LogAll: every request.
+	// LogAll: these, and of the others the share LogShare.
 	LogAll
 	// LogNone: none.
 	LogNone
@@ -148,6 +150,9 @@ func fill(c *Config) {
 		if *f.value <= 0 {
 			*f.value = f.standard
 		}
+	}
+	if c.LogShare <= 0 {
+		c.LogShare = 1
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

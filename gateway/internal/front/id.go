@@ -1,6 +1,7 @@
 package front
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
@@ -10,6 +11,20 @@ import (
 // idLength is the length of a request id: 12 hexadecimal digits that are random
 // for each process, and 12 that count.
 const idLength = 24
+
+// maxID bounds a request id that a trusted proxy brings, in bytes.
+const maxID = 128
+
+// isID reports whether a request id of a trusted proxy can go on: up to 128 letters,
+// digits and characters that ids have, and that no log and no URL takes for anything else.
+func isID(id []byte) bool {
+	for _, c := range id {
+		if !('0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z') && bytes.IndexByte([]byte("-._~:+/=@"), c) < 0 {
+			return false
+		}
+	}
+	return 0 < len(id) && len(id) <= maxID
+}
 
 // ids makes request ids. They are unique, not secret.
 type ids struct {

@@ -3,13 +3,17 @@ package front_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/exchange"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/forward/fast"
@@ -59,7 +63,8 @@ func exchangeAll(t *testing.T, open func(front.Config) (fronttest.Front, error),
 	}))
 	t.Cleanup(up.Close)
 	u := forwarder.Prepare(forwardtest.Settings(t, &pb.Upstream{Targets: []*pb.Target{{Url: up.URL}}}))
-	server, err := open(front.Config{Decide: func(r *request.Request, d *pipeline.Decision) error {
+	log := new(logged)
+	server, err := open(front.Config{AccessLog: front.LogAll, Logger: slog.New(slog.NewJSONHandler(log, nil)), Decide: func(r *request.Request, d *pipeline.Decision) error {
 		d.Forward = exchange.Forward{To: u, Path: r.Path, Query: r.Query}
 		return nil
 	}})
@@ -79,6 +84,55 @@ func exchangeAll(t *testing.T, open func(front.Config) (fronttest.Front, error),
 			if err != nil || res.StatusCode != http.StatusOK || !bytes.Equal(got, []byte(body)) || res.Header.Get("X-Path") != "/a/b?c=d" {
 				t.Errorf("%d bytes: %s, %d bytes came back, %v, %v", length, res.Status, len(got), res.Header, err)
 			}
+			line := log.of(t, res.Header.Get("X-Request-Id"))
+			if line.RequestBytes != length || line.ResponseBytes != length || line.Target != up.Listener.Addr().String() ||
+				line.Protocol != "HTTP/1.1" || line.Waited <= 0 || line.Took < line.Waited || line.Took > 60_000 {
+				t.Errorf("%d bytes are logged as %+v", length, line)
+			}
+		}
+	}
+}
+
+// logged is a log in JSON.
+type logged struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, p...)
+	return len(p), nil
+}
+
+type accessLine struct {
+	ID            string  `json:"request_id"`
+	RequestBytes  int     `json:"request_bytes"`
+	ResponseBytes int     `json:"response_bytes"`
+	Target        string  `json:"target"`
+	Protocol      string  `json:"protocol"`
+	Took          float64 `json:"duration_ms"`
+	Waited        float64 `json:"upstream_ms"`
+}
+
+// of returns the line about a request, which comes when its answer was sent.
+func (l *logged) of(t *testing.T, id string) (line accessLine) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		l.mu.Lock()
+		text := string(l.text)
+		l.mu.Unlock()
+		for one := range strings.Lines(text) {
+			if err := json.Unmarshal([]byte(one), &line); err != nil {
+				t.Fatal(err)
+			}
+			if line.ID == id {
+				return line
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no line about %s", id)
 		}
 	}
 }

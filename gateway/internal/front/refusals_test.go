@@ -59,7 +59,12 @@ func TestRefusalsAreBounded(t *testing.T) {
 
 // TestRefusalsAreCopied: the memory of a request is used for the next one.
 func TestRefusalsAreCopied(t *testing.T) {
+	core, err := NewCore(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	r, call := NewRefusals(2), new(Call)
+	core.Begin(call)
 	path := []byte("/orders")
 	call.Exchange.Request.Path = path
 	id := string(call.ID())

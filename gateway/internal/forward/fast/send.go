@@ -88,8 +88,10 @@ func (u *Upstream) appendHead(dst []byte, s *server, x *exchange.Exchange, f *ex
 // guard or a new one.
 func (u *Upstream) try(m *scratch, s *server, x *exchange.Exchange) error {
 	for {
+		x.Asked = exchange.Asked{Target: s.address}
 		c := s.take()
 		if c == nil {
+			x.Asked.At = time.Now()
 			var err error
 			if c, err = s.dial(); err != nil {
 				return forward.Unreachable(err)
@@ -113,6 +115,9 @@ func (u *Upstream) once(m *scratch, s *server, c *conn, x *exchange.Exchange) er
 		return forward.SendFault(false, errNotQuiet)
 	}
 	c.idleSince = time.Now()
+	if x.Asked.At.IsZero() {
+		x.Asked.At = c.idleSince
+	}
 	c.socket.WriteTimeout = u.ResponseTimeout
 	if err := c.SetReadDeadline(c.idleSince.Add(u.ResponseTimeout)); err != nil {
 		return forward.SendFault(false, err)

@@ -63,6 +63,7 @@ func (u *Upstream) try(s *server, x *exchange.Exchange, f *exchange.Forward, bod
 		}
 		return nil
 	}})
+	x.Asked = exchange.Asked{Target: s.Address, At: time.Now()}
 	request := u.request(ctx, s, x, f, body)
 	answer, err := s.transport.RoundTrip(request)
 	if err != nil {

@@ -23,6 +23,7 @@ var idHeader = []byte(front.IDHeader)
 // request's handler has returned.
 type answer struct {
 	ctx    *fasthttp.RequestCtx
+	call   *front.Call
 	length int64
 	err    error // why there can be no such head
 }
@@ -108,7 +109,7 @@ func (a *answer) Stream(body io.ReadCloser) error {
 	resp := &a.ctx.Response
 	if a.length >= 0 || a.ctx.Request.Header.IsHTTP11() {
 		resp.ImmediateHeaderFlush = a.length < 0
-		resp.SetBodyStream(body, int(max(a.length, -1)))
+		resp.SetBodyStream(a.call.Watch(body), int(max(a.length, -1)))
 		return nil
 	}
 	defer body.Close()
@@ -116,6 +117,7 @@ func (a *answer) Stream(body io.ReadCloser) error {
 	if err != nil {
 		return err
 	}
+	a.length = int64(len(whole))
 	resp.SetBodyRaw(whole)
 	return nil
 }

@@ -37,7 +37,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	defer func() { s.end(ctx, c, recover()) }()
 	if ctx.UserValue(callKey{}) == nil {
 		s.core.Begin(&st.call)
-		st.answer = answer{ctx: ctx}
+		st.answer = answer{ctx: ctx, call: &st.call}
 		if err := s.admit(ctx, c, st); err != nil {
 			s.refuse(ctx, st, err)
 			return
@@ -64,7 +64,7 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
 		}
 	}()
 	s.core.Begin(&st.call)
-	st.answer = answer{ctx: ctx}
+	st.answer = answer{ctx: ctx, call: &st.call}
 	if err := s.admit(ctx, c, st); err != nil {
 		s.refuse(ctx, st, err)
 		return 0
@@ -135,7 +135,7 @@ func (s *Server) finish(ctx *fasthttp.RequestCtx, st *state, refused *denial.Den
 	if s.core.Draining() {
 		ctx.SetConnectionClose()
 	}
-	s.core.Answered(&st.call, ctx.Response.StatusCode(), refused, err)
+	s.core.Answered(&st.call, ctx.Response.StatusCode(), st.answer.length, refused, err)
 }
 
 // end ends a request. A panic on the way becomes denial.Internal.
@@ -169,7 +169,7 @@ func (s *Server) fail(ctx *fasthttp.RequestCtx, err error) {
 	st := stateOf(c)
 	s.core.Begin(&st.call)
 	defer s.core.End(&st.call)
-	st.answer = answer{ctx: ctx}
+	st.answer = answer{ctx: ctx, call: &st.call}
 	st.call.Exchange.Answer = &st.answer
 	s.core.Unreadable(&st.call, d, err, !errors.Is(err, io.ErrUnexpectedEOF))
 	ctx.Response.Header.SetCanonical(idHeader, st.call.ID())

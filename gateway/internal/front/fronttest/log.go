@@ -1,6 +1,7 @@
 package fronttest
 
 import (
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -61,6 +62,44 @@ func (s suite) whichRequestsAreLogged(t *testing.T) {
 		if got := len(n.lines("status=401")); got != test.refused {
 			t.Errorf("%s: %d lines for one that was refused", test.what, got)
 		}
+	}
+}
+
+// requestIDsOfProxies: an id goes on, to the upstream, the client and the log, if it
+// cannot be taken for anything else.
+func (s suite) requestIDsOfProxies(t *testing.T) {
+	n := s.node(t, func(c *front.Config) {
+		c.Trusted, c.AccessLog = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, front.LogAll
+	})
+	for id, kept := range map[string]bool{
+		"7b1f0c52-6f0e-4d57-9a3d-4b8f2c1d9e10": true, "Root=1-67891233-abcdef012345678912345678": true, "req:4711/a": true,
+		strings.Repeat("a", 128): true, strings.Repeat("a", 129): false,
+		"": false, "a b": false, "a\tb": false, `a"b`: false, "a,b": false, "a%0ab": false, "\xc3\xa4": false, "a;b": false, "<a>": false,
+		"one\r\nX-Request-Id: two": false,
+	} {
+		answer := n.send(t, "GET / HTTP/1.1\r\nHost: a\r\n"+token+"X-Request-Id: "+id+"\r\n"+end)
+		_, told, _ := strings.Cut(answer, "X-Request-Id: ")
+		told, _, _ = strings.Cut(told, "\r\n")
+		if (told == id) != kept || strings.Count(answer, told) != 2 || told == "" {
+			t.Errorf("%q: kept %v, want %v:\n%s", id, told == id, kept, answer)
+		}
+		if !n.tells(told) {
+			t.Errorf("%q: the log does not have %s", id, told)
+		}
+	}
+}
+
+// aShareIsLogged: of what was let through some, of what was refused all.
+func (s suite) aShareIsLogged(t *testing.T) {
+	const sent = 400
+	n := s.node(t, func(c *front.Config) { c.AccessLog, c.LogShare = front.LogAll, 0.25 })
+	n.send(t, strings.Repeat("GET / HTTP/1.1\r\nHost: a\r\nX-Token: ok\r\n\r\n", sent)+"GET / HTTP/1.1\r\nHost: a\r\n"+end)
+	// Far outside of ten standard deviations, which are 87.
+	if got := len(n.lines("status=200")); got < 13 || got > 187 {
+		t.Errorf("%d of %d are logged", got, sent)
+	}
+	if got := len(n.lines("status=401")); got != 1 {
+		t.Errorf("%d lines for a refused one", got)
 	}
 }
 

@@ -56,6 +56,8 @@ func Run(t *testing.T, open func(front.Config) (Front, error)) {
 		{"100-continue only after authentication", s.continueOnlyAfterAuthentication},
 		{"denials", s.denials},
 		{"request ids are ours", s.requestIDsAreOurs},
+		{"request ids of trusted proxies", s.requestIDsOfProxies},
+		{"a share of the requests is logged", s.aShareIsLogged},
 		{"refusals are logged", s.refusalsAreLogged},
 		{"which requests are logged", s.whichRequestsAreLogged},
 		{"refusals left out of the log are counted", s.refusalsLeftOut},
@@ -229,7 +231,7 @@ func (u *upstream) Send(x *exchange.Exchange, f *exchange.Forward) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s %s %s %q", x.Request.Method, u.AppendTarget(nil, "", f), u.AppendHost(nil, &u.Targets[0], x), body)
 	for line := range strings.SplitSeq(string(forward.AppendFields(nil, x, f)), "\r\n") {
-		if name, _, _ := strings.Cut(line, ":"); strings.HasPrefix(name, "X-Forwarded-") || strings.Contains(strings.ToLower(name), "cert") || name == "X-A" {
+		if name, _, _ := strings.Cut(line, ":"); strings.HasPrefix(name, "X-Forwarded-") || strings.Contains(strings.ToLower(name), "cert") || name == "X-A" || name == front.IDHeader || strings.HasPrefix(strings.ToLower(name), "trace") {
 			text.WriteString("\n" + line)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 type answer struct {
 	w        http.ResponseWriter
 	r        *http.Request
-	id       string
+	call     *front.Call
 	draining func() bool
 	// closing: the connection ends with this answer.
 	closing bool
@@ -47,7 +47,7 @@ func (a *answer) Head(head *exchange.Head) {
 	if head.Length >= 0 {
 		h.Set("Content-Length", strconv.FormatInt(head.Length, 10))
 	}
-	h.Set(front.IDHeader, a.id)
+	h.Set(front.IDHeader, string(a.call.ID()))
 }
 
 // send sends the head.
@@ -76,6 +76,7 @@ func (a *answer) Bytes(body []byte) {
 
 // Stream implements exchange.Answer.
 func (a *answer) Stream(body io.ReadCloser) error {
+	body = a.call.Watch(body)
 	defer body.Close()
 	if a.head.Length < 0 && !a.r.ProtoAtLeast(1, 1) {
 		whole, err := front.Collect(body)

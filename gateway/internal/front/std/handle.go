@@ -17,7 +17,7 @@ import (
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := new(front.Call)
 	s.core.Begin(call)
-	a := &answer{w: w, r: r, id: string(call.ID()), draining: s.core.Draining}
+	a := &answer{w: w, r: r, call: call, draining: s.core.Draining}
 	call.Exchange.Answer = a
 	var refused *denial.Denial
 	err := s.serve(call, a, r)
@@ -26,7 +26,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refused = s.core.Refuse(call, err)
 	}
 	a.finish()
-	s.core.Answered(call, a.head.Status, refused, err)
+	s.core.Answered(call, a.head.Status, a.head.Length, refused, err)
 	if a.cut || err != nil && refused == nil {
 		panic(http.ErrAbortHandler) // which closes the connection, and says nothing
 	}

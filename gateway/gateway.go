@@ -372,6 +372,7 @@ func registerTokenCache(registry prometheus.Registerer, tokens *authn.Authentica
 	total("hits_total", "Tokens that were found validated.", func(s authn.Stats) uint64 { return s.Hits })
 	total("misses_total", "Tokens that had to be validated.", func(s authn.Stats) uint64 { return s.Misses })
 	total("evictions_total", "Validated tokens that made room for others.", func(s authn.Stats) uint64 { return s.Evictions })
+	total("signature_hits_total", "Tokens that had to be validated, but for their signature, which was known.", func(s authn.Stats) uint64 { return s.SignatureHits })
 	total("negative_hits_total", "Tokens that were found refused.", func(s authn.Stats) uint64 { return s.NegativeHits })
 	registerIntrospection(registry, tokens)
 }

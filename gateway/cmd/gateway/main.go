@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/portcullis-gateway/portcullis/gateway"
@@ -67,7 +68,14 @@ func (n *node) Run(ctx context.Context, call *cli.Call) error {
 	call.Warn(ctx, logger)
 	n.Logger, n.Registry, n.Version = logger, telemetry.NewRegistry("gateway"), telemetry.Version()
 	n.LookupEnv = call.LookupEnv
-	n.OnStateSize = tuneGC()
+	if gc := tuneGC(); gc != nil {
+		n.OnStateSize = gc.stateLoaded
+		var watching sync.WaitGroup
+		defer watching.Wait()
+		watch, stop := context.WithCancel(ctx)
+		defer stop()
+		watching.Go(func() { gc.watch(watch) })
+	}
 	n.Listening = func(proxy, admin string) {
 		scheme := "http"
 		if n.TLSCert != "" {

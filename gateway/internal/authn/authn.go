@@ -26,7 +26,10 @@ const (
 type Config struct {
 	// MaxTokenBytes is the longest accepted token. Default 16 KiB, at most 64 KiB.
 	MaxTokenBytes int
-	// CacheEntries and CacheBytes bound the validated tokens. Defaults 100,000 and 256 MiB.
+	// CacheEntries and CacheBytes bound the validated tokens that came more than once.
+	// Defaults 100,000 and 256 MiB. Of those that came once, the newest 4,096 are kept in an
+	// eighth of CacheBytes, and of as many others as CacheEntries their signature, which
+	// takes about 150 bytes.
 	CacheEntries, CacheBytes int
 	// NegativeEntries and NegativeBytes bound the refused tokens. Defaults 4,096 and 8 MiB.
 	NegativeEntries, NegativeBytes int
@@ -48,7 +51,8 @@ type Config struct {
 type Authenticator struct {
 	cfg       Config
 	seed      maphash.Seed
-	positive  *cache[*Token]
+	positive  *cache[*Token] // tokens that came more than once
+	newcomers *newcomers
 	negative  *cache[refused]
 	flights   singleflight.Group
 	verifying chan struct{} // a place for each signature check at work
@@ -93,10 +97,11 @@ func New(cfg Config) *Authenticator {
 	for _, o := range introspect.Outcomes() {
 		outcomes[o] = new(atomic.Uint64)
 	}
-	return &Authenticator{
+	a := &Authenticator{
 		cfg:       cfg,
 		seed:      maphash.MakeSeed(),
 		positive:  newCache[*Token](cfg.CacheEntries, cfg.CacheBytes),
+		newcomers: newNewcomers(cfg.CacheBytes/newcomersShare, cfg.CacheEntries),
 		negative:  newCache[refused](cfg.NegativeEntries, cfg.NegativeBytes),
 		verifying: make(chan struct{}, cfg.Verifications),
 		asked:     newCache[*Token](cfg.IntrospectionEntries, cfg.IntrospectionBytes),
@@ -106,6 +111,8 @@ func New(cfg Config) *Authenticator {
 		proofs:    dpop.NewReplays(cfg.Proofs),
 		unknown:   map[string]int64{},
 	}
+	a.positive.evicted = a.newcomers.keepSignature
+	return a
 }
 
 // Token validates a token by the issuers of ring at now (seconds since 1970). The
@@ -116,7 +123,7 @@ func (a *Authenticator) Token(ring *Keyring, compact []byte, now int64) (*Token,
 		return nil, denial.TokenTooLong.Because(cause.TooLong)
 	}
 	hash := maphash.Bytes(a.seed, compact)
-	if t, ok := a.positive.get(hash, compact); ok {
+	if t, ok := a.recall(hash, compact); ok {
 		if ring.has(t.Issuer) {
 			switch t.state(now) {
 			case live:
@@ -137,6 +144,19 @@ func (a *Authenticator) Token(ring *Keyring, compact []byte, now int64) (*Token,
 	}
 	a.misses.Add(1)
 	return a.validate(ring, hash, compact, now)
+}
+
+// recall finds a token that was validated before. One that came once only before is now
+// one that comes again.
+func (a *Authenticator) recall(hash uint64, compact []byte) (*Token, bool) {
+	if t, ok := a.positive.get(hash, compact); ok {
+		return t, true
+	}
+	t, ok := a.newcomers.whole.take(hash, compact)
+	if ok {
+		a.positive.put(hash, compact, t, t.size(len(compact)))
+	}
+	return t, ok
 }
 
 // refusal returns the remembered refusal of a token, or nil.
@@ -160,19 +180,20 @@ type flight struct {
 func (a *Authenticator) validate(ring *Keyring, hash uint64, compact []byte, now int64) (*Token, error) {
 	shared, _, _ := a.flights.Do(string(compact), func() (any, error) {
 		// Another flight may have landed after this request looked.
-		if t, ok := a.positive.get(hash, compact); ok && ring.has(t.Issuer) && t.state(now) == live {
+		if t, ok := a.recall(hash, compact); ok && ring.has(t.Issuer) && t.state(now) == live {
 			return flight{ring: ring, token: t}, nil
 		}
 		if known := a.refusal(ring, hash, compact, now); known != nil {
 			return flight{ring: ring, fail: Failure{Denial: known}}, nil //nolint:nilerr // the refusal is the result
 		}
-		t, fail := a.check(ring, compact, now)
-		a.remember(ring, hash, compact, now, t, fail)
+		signed := a.newcomers.signature(hash, compact)
+		t, fail := a.check(ring, compact, now, signed)
+		a.remember(ring, hash, compact, now, t, fail, signed != nil)
 		return flight{ring, t, fail}, nil
 	})
 	done, ok := shared.(flight)
 	if !ok || done.ring != ring {
-		t, fail := a.check(ring, compact, now)
+		t, fail := a.check(ring, compact, now, nil)
 		done = flight{ring, t, fail}
 	}
 	if done.fail.Denial != nil {
@@ -181,10 +202,14 @@ func (a *Authenticator) validate(ring *Keyring, hash uint64, compact []byte, now
 	return done.token, nil
 }
 
-func (a *Authenticator) remember(ring *Keyring, hash uint64, compact []byte, now int64, t *Token, fail Failure) {
+// remember keeps the outcome of a check. again: the token came before.
+func (a *Authenticator) remember(ring *Keyring, hash uint64, compact []byte, now int64, t *Token, fail Failure, again bool) {
 	switch {
-	case fail.Denial == nil:
+	case fail.Denial == nil && again:
+		a.newcomers.forget(hash)
 		a.positive.put(hash, compact, t, t.size(len(compact)))
+	case fail.Denial == nil:
+		a.newcomers.whole.put(hash, compact, t, t.size(len(compact)))
 	case fail.costly:
 		a.negative.put(hash, compact, refused{ring, fail.Denial, now}, len(compact)+128)
 	}
@@ -192,7 +217,7 @@ func (a *Authenticator) remember(ring *Keyring, hash uint64, compact []byte, now
 
 // Explain validates a token without any cache, and says why if it is refused.
 func (a *Authenticator) Explain(ring *Keyring, compact []byte, now int64) (*Token, Failure) {
-	return a.check(ring, compact, now)
+	return a.check(ring, compact, now, nil)
 }
 
 // unknownKey reports an issuer's missing key, but not too often.
@@ -216,8 +241,12 @@ func (a *Authenticator) unknownKey(issuerID string, now int64) {
 type Stats struct {
 	Hits, Misses, NegativeHits, Evictions uint64
 	// Validations counts full checks, which are fewer than the misses when requests share one.
-	Validations                    uint64
-	Entries, Bytes                 int
+	Validations uint64
+	// SignatureHits are the validations for which the signature was known.
+	SignatureHits  uint64
+	Entries, Bytes int
+	// Signatures are the tokens of which only the signature is remembered.
+	Signatures                     int
 	NegativeEntries, NegativeBytes int
 	// Introspected are those of introspected tokens.
 	Introspected Introspected
@@ -245,7 +274,11 @@ func (a *Authenticator) Stats() Stats {
 		Hits: a.hits.Load(), Misses: a.misses.Load(), NegativeHits: a.negativeHits.Load(),
 		Evictions: a.positive.evictions.Load(), Validations: a.validations.Load(),
 	}
+	s.Evictions += a.newcomers.whole.evictions.Load()
+	s.SignatureHits, s.Signatures = a.newcomers.hits.Load(), a.newcomers.count()
 	s.Entries, s.Bytes = a.positive.size()
+	entries, bytes := a.newcomers.whole.size()
+	s.Entries, s.Bytes = s.Entries+entries, s.Bytes+bytes
 	s.NegativeEntries, s.NegativeBytes = a.negative.size()
 	s.Proofs, s.ProofsRefused = a.proofs.Size()
 	in := &s.Introspected

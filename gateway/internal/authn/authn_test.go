@@ -356,8 +356,10 @@ func TestCacheIsBounded(t *testing.T) {
 	}), nil)})
 	for i := range 1000 {
 		compact := hmac.sign(t, nil, claims(object{"jti": fmt.Sprint(i), "pad": strings.Repeat("x", i%5*300)}))
-		if got, err := a.Token(r, compact, now); err != nil || got.JTI != fmt.Sprint(i) {
-			t.Fatal(got, err)
+		for range 2 { // those that come once are kept elsewhere
+			if got, err := a.Token(r, compact, now); err != nil || got.JTI != fmt.Sprint(i) {
+				t.Fatal(got, err)
+			}
 		}
 		compact[len(compact)-2] ^= 2
 		if _, err := a.Token(r, compact, now); !errors.Is(err, denial.InvalidToken) {
@@ -368,8 +370,8 @@ func TestCacheIsBounded(t *testing.T) {
 	if s.Entries > 64 || s.Bytes > 1<<20 || s.NegativeEntries > 64 || s.NegativeBytes > 64<<10 || s.Entries == 0 || s.NegativeEntries == 0 {
 		t.Errorf("out of bounds: %+v", s)
 	}
-	if s.Evictions < 900 {
-		t.Errorf("evictions are not counted: %+v", s)
+	if s.Evictions < 900 || s.SignatureHits == 0 {
+		t.Errorf("evictions are not counted, or forgotten altogether: %+v", s)
 	}
 }
 

@@ -14,6 +14,8 @@ const shardCount = 32
 type cache[V any] struct {
 	shards    [shardCount]shard[V]
 	evictions atomic.Uint64
+	// evicted is called with what makes room for others, or finds none; nil: nobody cares.
+	evicted func(hash uint64, value V)
 }
 
 type shard[V any] struct {
@@ -21,6 +23,7 @@ type shard[V any] struct {
 	lru      *simplelru.LRU[uint64, entry[V]]
 	bytes    int
 	maxBytes int
+	most     int // entries
 }
 
 // entry keeps the token itself: two tokens of one hash are never taken for each other.
@@ -34,14 +37,19 @@ func newCache[V any](entries, bytes int) *cache[V] {
 	c := &cache[V]{}
 	for i := range c.shards {
 		s := &c.shards[i]
-		s.maxBytes = max(bytes/shardCount, 1)
-		lru, err := simplelru.NewLRU(max(entries/shardCount, 1), func(_ uint64, e entry[V]) { s.bytes -= e.size })
-		if err != nil {
-			panic("BUG: make LRU: " + err.Error())
-		}
-		s.lru = lru
+		s.maxBytes, s.most = max(bytes/shardCount, 1), max(entries/shardCount, 1)
+		s.lru = newLRU(entries, func(_ uint64, e entry[V]) { s.bytes -= e.size })
 	}
 	return c
+}
+
+// newLRU makes the LRU of one shard of a cache with so many entries.
+func newLRU[V any](entries int, removed func(uint64, V)) *simplelru.LRU[uint64, V] {
+	lru, err := simplelru.NewLRU(max(entries/shardCount, 1), removed)
+	if err != nil {
+		panic("BUG: make LRU: " + err.Error())
+	}
+	return lru
 }
 
 func (c *cache[V]) shard(hash uint64) *shard[V] { return &c.shards[hash%shardCount] }
@@ -63,35 +71,47 @@ func (c *cache[V]) get(hash uint64, compact []byte) (V, bool) {
 func (c *cache[V]) put(hash uint64, compact []byte, value V, size int) {
 	s := c.shard(hash)
 	if size > s.maxBytes {
+		c.gone(hash, value)
 		return
 	}
 	e := entry[V]{string(compact), value, size}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lru.Remove(hash)
-	evicted := uint64(0)
-	for s.bytes+size > s.maxBytes {
-		if _, _, ok := s.lru.RemoveOldest(); !ok {
+	for s.bytes+size > s.maxBytes || s.lru.Len() >= s.most {
+		oldest, e, ok := s.lru.RemoveOldest()
+		if !ok {
 			break
 		}
-		evicted++
+		c.evictions.Add(1)
+		c.gone(oldest, e.value)
 	}
 	s.bytes += size
-	if s.lru.Add(hash, e) {
-		evicted++
-	}
-	c.evictions.Add(evicted)
+	s.lru.Add(hash, e)
 }
 
-// remove forgets a token.
-func (c *cache[V]) remove(hash uint64, compact []byte) {
+func (c *cache[V]) gone(hash uint64, value V) {
+	if c.evicted != nil {
+		c.evicted(hash, value)
+	}
+}
+
+// take removes a token and returns it.
+func (c *cache[V]) take(hash uint64, compact []byte) (V, bool) {
 	s := c.shard(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e, ok := s.lru.Peek(hash); ok && e.compact == string(compact) {
-		s.lru.Remove(hash)
+	e, ok := s.lru.Peek(hash)
+	if !ok || e.compact != string(compact) {
+		var none V
+		return none, false
 	}
+	s.lru.Remove(hash)
+	return e.value, true
 }
+
+// remove forgets a token.
+func (c *cache[V]) remove(hash uint64, compact []byte) { c.take(hash, compact) }
 
 func (c *cache[V]) size() (entries, bytes int) {
 	for i := range c.shards {

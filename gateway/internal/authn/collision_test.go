@@ -1,6 +1,9 @@
 package authn
 
-import "testing"
+import (
+	"crypto/sha256"
+	"testing"
+)
 
 // 15: two tokens of one hash are never taken for each other.
 func TestCollisionIsAMiss(t *testing.T) {
@@ -23,5 +26,17 @@ func TestCollisionIsAMiss(t *testing.T) {
 	c.put(8, []byte("huge"), "h", 1<<20)
 	if _, ok := c.get(8, []byte("huge")); ok {
 		t.Error("an entry larger than its share is kept")
+	}
+}
+
+// A signature is that of the token's exact bytes.
+func TestCollisionOfSignatures(t *testing.T) {
+	n := newNewcomers(1<<20, 100)
+	n.keepSignature(7, &Token{SHA256: sha256.Sum256([]byte("token a"))})
+	if n.signature(7, []byte("token b")) != nil {
+		t.Error("found for another token")
+	}
+	if n.signature(7, []byte("token a")) == nil {
+		t.Error("not found")
 	}
 }

@@ -204,7 +204,7 @@ func graviteeKeys(t *testing.T, rs key) []row {
 	t.Helper()
 	sizes := row{
 		id: "25", what: "keys that are given: RSA of 2048 bits and more with RS256, 384 and 512, and secrets", theirs: "all verify; `ssh-rsa` is read, too; a bad key is a warning, and its tokens get 401; a secret that happens to be Base64 is decoded",
-		ours: "all verify, and EC, Ed25519 and PSS besides; a bad key or an `ssh-rsa` line is refused with the configuration; how a secret is written is said (`encoding`)", why: "a guess about key material is a way in for others",
+		ours: "all verify, and EC, Ed25519, Ed448 and PSS besides; a bad key or an `ssh-rsa` line is refused with the configuration; how a secret is written is said (`encoding`)", why: "a guess about key material is a way in for others",
 		setup: issuer("g25rsa", "{pem: ["+spki(t, "rsa")+", "+spki(t, "rsa-3072")+", "+spki(t, "p256")+", "+spki(t, "ed25519")+"]}") + simple("g25", "g25rsa") +
 			issuer("g25raw", "{hmac_secrets: [{value: \""+secret+"\"}]}") + simple("g25r", "g25raw") +
 			issuer("g25b64", "{hmac_secrets: [{value: "+b64std(secret)+", encoding: BASE64}]}") + simple("g25b", "g25b64"),

@@ -42,7 +42,7 @@ func wso2Signatures(t *testing.T, rs key) []row {
 			deny("five", 401, "invalid_token", "/w1", bearer("a.b.c.d.e")),
 		}},
 		{
-			id: "2", what: "the algorithm", theirs: "RS256, RS384 and RS512 only", ours: "what the issuer's keys are for: also PS, ES and HS of all sizes and EdDSA; an issuer with an RSA key and `algorithms: [RS256]` takes RS256 alone",
+			id: "2", what: "the algorithm", theirs: "RS256, RS384 and RS512 only", ours: "what the issuer's keys are for: also PS, ES and HS of all sizes, EdDSA with both curves, and ES256K; an issuer with an RSA key and `algorithms: [RS256]` takes RS256 alone",
 			why: "the key says what it is good for, never the token", setup: simple("w2", "acme") + issuer("w2one", "{pem: ["+spki(t, "rsa")+"]}", "algorithms: [RS256]") + simple("w2o", "w2one"),
 			probes: []probe{
 				pass("RS256", "w2-jwt", "/w2", bearer(good)),

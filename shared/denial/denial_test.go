@@ -41,7 +41,7 @@ func TestTable(t *testing.T) {
 		{KeysUnavailable, 503, 900900, "keys_unavailable", ""},
 		{UnboundToken, 401, 900901, "invalid_token", `DPoP realm="portcullis", error="invalid_token"`},
 		{InvalidProof, 401, 900901, "invalid_dpop_proof", `DPoP realm="portcullis", error="invalid_dpop_proof"`},
-		{UnboundToken, 401, 900901, "invalid_token", `algs="ES256 ES384 ES512 EdDSA PS256 PS384 PS512 RS256 RS384 RS512"`},
+		{UnboundToken, 401, 900901, "invalid_token", `algs="ES256 ES384 ES512 ES256K EdDSA Ed25519 Ed448 PS256 PS384 PS512 RS256 RS384 RS512"`},
 		{InvalidCertificate, 401, 900901, "invalid_certificate", `Bearer realm="portcullis"`},
 		{ProofsUnavailable, 503, 900900, "proofs_unavailable", ""},
 		{IntrospectionUnavailable, 503, 900900, "introspection_unavailable", ""},

@@ -26,7 +26,7 @@ const (
 )
 
 // DPoPAlgorithms are the signature algorithms that a DPoP challenge names (RFC 9449 section 7.1).
-const DPoPAlgorithms = "ES256 ES384 ES512 EdDSA PS256 PS384 PS512 RS256 RS384 RS512"
+const DPoPAlgorithms = "ES256 ES384 ES512 ES256K EdDSA Ed25519 Ed448 PS256 PS384 PS512 RS256 RS384 RS512"
 
 // spec is what a Denial is rendered from.
 type spec struct {

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,9 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/cloudflare/circl/sign/ed448"
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
+	secpecdsa "github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/portcullis-gateway/portcullis/shared/denial"
@@ -104,6 +108,50 @@ func TestParseAndVerify(t *testing.T) {
 	p, err := dpop.Parse([]byte(good[:len(good)-4] + "AAAA"))
 	if err != nil || !errors.Is(p.Verify(now), dpop.ErrSignature) {
 		t.Errorf("a wrong signature: %v", err)
+	}
+}
+
+// RFC 9449 section 4.2 takes any asymmetric algorithm; here those of RFC 8037 and RFC 8812.
+func TestOtherKeys(t *testing.T) {
+	enc := base64.RawURLEncoding.EncodeToString
+	public, private, err := ed448.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := secp256k1.GeneratePrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	point := secret.PubKey().SerializeUncompressed()
+	ed := func(signed string) []byte { return ed448.Sign(private, []byte(signed), "") }
+	for alg, c := range map[string]struct {
+		jwk  string
+		sign func(signed string) []byte
+	}{
+		"EdDSA": {`{"kty":"OKP","crv":"Ed448","x":"` + enc(public) + `"}`, ed},
+		"Ed448": {`{"kty":"OKP","crv":"Ed448","x":"` + enc(public) + `"}`, ed},
+		"ES256K": {`{"kty":"EC","crv":"secp256k1","x":"` + enc(point[1:33]) + `","y":"` + enc(point[33:]) + `"}`, func(signed string) []byte {
+			digest := sha256.Sum256([]byte(signed))
+			sig := secpecdsa.Sign(secret, digest[:])
+			r, s := sig.R(), sig.S()
+			one, two := r.Bytes(), s.Bytes()
+			return append(one[:], two[:]...)
+		}},
+	} {
+		signed := enc([]byte(`{"typ":"dpop+jwt","alg":"`+alg+`","jwk":`+c.jwk+`}`)) + "." + enc([]byte(`{"jti":"j","htm":"GET","htu":"https://a/b","iat":1800000000,"ath":"x"}`))
+		for name, want := range map[string]error{"good": nil, "spoiled": dpop.ErrSignature} {
+			sig := c.sign(signed)
+			if want != nil {
+				sig[3] ^= 1
+			}
+			p, err := dpop.Parse([]byte(signed + "." + enc(sig)))
+			if err != nil {
+				t.Fatalf("%s: %v", alg, err)
+			}
+			if err := p.Verify(now); !errors.Is(err, want) {
+				t.Errorf("%s, %s: %v", alg, name, err)
+			}
+		}
 	}
 }
 

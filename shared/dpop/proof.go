@@ -14,7 +14,7 @@ import (
 
 const (
 	// Algorithms lists the accepted signature algorithms, as challenges name them.
-	Algorithms = "ES256 ES384 ES512 EdDSA PS256 PS384 PS512 RS256 RS384 RS512"
+	Algorithms = "ES256 ES384 ES512 ES256K EdDSA Ed25519 Ed448 PS256 PS384 PS512 RS256 RS384 RS512"
 	// MaxBytes is the longest accepted proof.
 	MaxBytes = 4 << 10
 

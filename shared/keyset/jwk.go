@@ -253,7 +253,7 @@ func (k jwk) key(allowed Algorithms) (*Key, error) {
 		if !ok {
 			return nil, fmt.Errorf("its alg %q is not a supported signature algorithm", shorten(k.text["alg"]))
 		}
-		if err := key.restrict(1 << alg); err != nil {
+		if err := key.restrict(alg.set()); err != nil {
 			return nil, fmt.Errorf("its alg %s does not go with its kty and crv", alg)
 		}
 		key.declared = alg
@@ -291,14 +291,7 @@ func (k jwk) public() (*Key, error) {
 	case "EC":
 		return k.ec()
 	case "OKP":
-		if k.text["crv"] != "Ed25519" {
-			return nil, errCurve
-		}
-		x, err := k.bytes("x")
-		if err != nil {
-			return nil, err
-		}
-		return newPublic(ed25519.PublicKey(x))
+		return k.okp()
 	case "":
 		return nil, errors.New("it has no kty")
 	default:
@@ -322,29 +315,59 @@ func (k jwk) rsa() (*Key, error) {
 	return newPublic(&rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exponent.Int64())})
 }
 
-func (k jwk) ec() (*Key, error) {
-	curve, ok := map[string]elliptic.Curve{
-		"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521(),
-	}[k.text["crv"]]
-	if !ok {
+func (k jwk) okp() (*Key, error) {
+	crv := k.text["crv"]
+	if crv != "Ed25519" && crv != "Ed448" {
 		return nil, errCurve
 	}
-	point := []byte{4} // uncompressed, SEC 1 section 2.3.3
-	for _, name := range []string{"x", "y"} {
-		coordinate, err := k.bytes(name)
+	x, err := k.bytes("x")
+	if err != nil {
+		return nil, err
+	}
+	if crv == "Ed448" {
+		return newEd448(x)
+	}
+	return newPublic(ed25519.PublicKey(x))
+}
+
+func (k jwk) ec() (*Key, error) {
+	crv := k.text["crv"]
+	if crv == "secp256k1" {
+		point, err := k.point(32)
 		if err != nil {
 			return nil, err
 		}
-		if size := (curve.Params().BitSize + 7) / 8; len(coordinate) != size {
-			return nil, fmt.Errorf("its %s has %d bytes, not %d", name, len(coordinate), size)
-		}
-		point = append(point, coordinate...)
+		return newSecp256k1(point)
+	}
+	curve, ok := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}[crv]
+	if !ok {
+		return nil, errCurve
+	}
+	point, err := k.point((curve.Params().BitSize + 7) / 8)
+	if err != nil {
+		return nil, err
 	}
 	public, err := ecdsa.ParseUncompressedPublicKey(curve, point)
 	if err != nil {
 		return nil, errors.New("its point is not on its curve")
 	}
 	return newPublic(public)
+}
+
+// point reads x and y, which have size bytes each.
+func (k jwk) point(size int) ([]byte, error) {
+	point := []byte{4} // uncompressed, SEC 1 section 2.3.3
+	for _, name := range []string{"x", "y"} {
+		coordinate, err := k.bytes(name)
+		if err != nil {
+			return nil, err
+		}
+		if len(coordinate) != size {
+			return nil, fmt.Errorf("its %s has %d bytes, not %d", name, len(coordinate), size)
+		}
+		point = append(point, coordinate...)
+	}
+	return point, nil
 }
 
 func (k jwk) bytes(name string) ([]byte, error) {

@@ -1,10 +1,12 @@
 package keyset
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/fips140"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -34,7 +36,7 @@ type Key struct {
 
 	algorithms Algorithms
 	declared   Algorithm // the key's own `alg`; 0: none
-	material   any       // *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey or []byte
+	material   any       // see Material
 	rsa        *signature.RSA
 	p256       *signature.P256
 	notBefore  int64
@@ -44,8 +46,9 @@ type Key struct {
 // Algorithms are those the key may be used with: at least one.
 func (k *Key) Algorithms() Algorithms { return k.algorithms }
 
-// Material returns the *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey or,
-// for a shared secret, []byte. It must not be changed.
+// Material returns the *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey,
+// *signature.Ed448, *signature.Secp256k1 or, for a shared secret, []byte. It must not
+// be changed.
 func (k *Key) Material() any { return k.material }
 
 // Verify reports whether sig is the signature by alg of the message signed, if that
@@ -61,9 +64,13 @@ func (k *Key) Verify(alg Algorithm, signed, sig []byte) (valid, decided bool) {
 		return k.rsa.Verify(crypto.SHA512, signed, sig)
 	case ES256:
 		return k.p256.Verify(signed, sig)
+	case ES256K, EdDSA, Ed448:
+		if m, ok := k.material.(interface{ Verify(signed, sig []byte) bool }); ok {
+			return m.Verify(signed, sig), true
+		}
 	default:
-		return false, false
 	}
+	return false, false
 }
 
 // Validity returns the first and the last second (Unix time) in which the key
@@ -91,6 +98,12 @@ func (k *Key) sameMaterial(old *Key) bool {
 		return m.Equal(old.material)
 	case ed25519.PublicKey:
 		return m.Equal(old.material)
+	case *signature.Ed448:
+		other, ok := old.material.(*signature.Ed448)
+		return ok && bytes.Equal(m.Bytes(), other.Bytes())
+	case *signature.Secp256k1:
+		other, ok := old.material.(*signature.Secp256k1)
+		return ok && bytes.Equal(m.Point(), other.Point())
 	case []byte:
 		secret, ok := old.material.([]byte)
 		return ok && subtle.ConstantTimeCompare(m, secret) == 1
@@ -135,12 +148,22 @@ func (k *Key) members() []member {
 		if err != nil {
 			return nil
 		}
-		size := (len(point) - 1) / 2
-		return []member{{"crv", m.Params().Name}, {"kty", "EC"}, {"x", enc(point[1 : 1+size])}, {"y", enc(point[1+size:])}}
+		return ecMembers(m.Params().Name, point)
+	case *signature.Secp256k1:
+		return ecMembers("secp256k1", m.Point())
 	case ed25519.PublicKey:
 		return []member{{"crv", "Ed25519"}, {"kty", "OKP"}, {"x", enc(m)}}
+	case *signature.Ed448:
+		return []member{{"crv", "Ed448"}, {"kty", "OKP"}, {"x", enc(m.Bytes())}}
 	}
 	return nil
+}
+
+// ecMembers are those of an uncompressed point.
+func ecMembers(curve string, point []byte) []member {
+	enc := base64.RawURLEncoding.EncodeToString
+	size := (len(point) - 1) / 2
+	return []member{{"crv", curve}, {"kty", "EC"}, {"x", enc(point[1 : 1+size])}, {"y", enc(point[1+size:])}}
 }
 
 // newPublic checks a public key and gives it the algorithms of its kind.
@@ -158,10 +181,27 @@ func newPublic(public crypto.PublicKey) (*Key, error) {
 		}
 		return &Key{material: p, algorithms: 1 << alg, p256: signature.NewP256(p)}, nil
 	case ed25519.PublicKey:
-		return &Key{material: p, algorithms: 1 << EdDSA}, checkEd25519(p)
+		return &Key{material: p, algorithms: 1 << Ed25519}, checkEd25519(p)
 	default:
 		return nil, fmt.Errorf("keys of type %T are not supported", public)
 	}
+}
+
+// newEd448 and newSecp256k1 check keys that the standard library does not know.
+func newEd448(public []byte) (*Key, error) {
+	if fips140.Enabled() {
+		return nil, errFIPS
+	}
+	p, err := signature.NewEd448(public)
+	return &Key{material: p, algorithms: 1 << Ed448}, err
+}
+
+func newSecp256k1(point []byte) (*Key, error) {
+	if fips140.Enabled() {
+		return nil, errFIPS
+	}
+	p, err := signature.NewSecp256k1(point)
+	return &Key{material: p, algorithms: 1 << ES256K}, err
 }
 
 func curveAlgorithm(c elliptic.Curve) (Algorithm, bool) {

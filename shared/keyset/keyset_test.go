@@ -1,12 +1,14 @@
 package keyset_test
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -17,6 +19,8 @@ import (
 	"maps"
 	"math/big"
 	"os"
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,14 +95,18 @@ func TestJWKAccepted(t *testing.T) {
 		jwk  members
 		want string
 	}{
-		"RSA":         {rsaJWK(modulus(2048), 65537, nil), "RS256, RS384, RS512, PS256, PS384, PS512"},
-		"RSA, alg":    {rsaJWK(modulus(2048), 65537, members{"alg": "PS384", "use": "sig", "key_ops": []string{"verify"}}), "PS384"},
-		"P-256":       {ecJWK(t, p256, nil), "ES256"},
-		"P-384":       {ecJWK(t, ecKey(t, elliptic.P384()), nil), "ES384"},
-		"P-521":       {ecJWK(t, ecKey(t, elliptic.P521()), nil), "ES512"},
-		"Ed25519":     {members{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}, "EdDSA"},
-		"RFC 9864":    {members{"kty": "OKP", "crv": "Ed25519", "alg": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}, "EdDSA"},
-		"unknown x5c": {ecJWK(t, p256, members{"x5c": []string{"garbage"}, "x-own": 1}), "ES256"},
+		"RSA":                         {rsaJWK(modulus(2048), 65537, nil), "RS256, RS384, RS512, PS256, PS384, PS512"},
+		"RSA, alg":                    {rsaJWK(modulus(2048), 65537, members{"alg": "PS384", "use": "sig", "key_ops": []string{"verify"}}), "PS384"},
+		"P-256":                       {ecJWK(t, p256, nil), "ES256"},
+		"P-384":                       {ecJWK(t, ecKey(t, elliptic.P384()), nil), "ES384"},
+		"P-521":                       {ecJWK(t, ecKey(t, elliptic.P521()), nil), "ES512"},
+		"Ed25519":                     {members{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}, "EdDSA, Ed25519"},
+		"RFC 9864":                    {members{"kty": "OKP", "crv": "Ed25519", "alg": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}, "EdDSA, Ed25519"},
+		"EdDSA and Ed25519":           {members{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}, "EdDSA, Ed25519"},
+		"RFC 8037 section 2, Ed448":   {members{"kty": "OKP", "crv": "Ed448", "x": ed448Point}, "EdDSA, Ed448"},
+		"RFC 9864 section 2.2, Ed448": {members{"kty": "OKP", "crv": "Ed448", "alg": "Ed448", "x": ed448Point}, "EdDSA, Ed448"},
+		"RFC 8812 section 3.1":        {members{"kty": "EC", "crv": "secp256k1", "alg": "ES256K", "x": secpX, "y": secpY}, "ES256K"},
+		"unknown x5c":                 {ecJWK(t, p256, members{"x5c": []string{"garbage"}, "x-own": 1}), "ES256"},
 		"nulls (Jackson, RFC 7517 section 4: optional members)": {ecJWK(t, p256, members{
 			"use": nil, "key_ops": nil, "alg": nil, "kid": nil, "x5u": nil, "x5c": nil, "x5t": nil, "x5t#S256": nil,
 			"d": nil, "p": nil, "q": nil, "dp": nil, "dq": nil, "qi": nil, "oth": nil, "k": nil, "n": nil, "e": nil,
@@ -120,6 +128,14 @@ func TestJWKAccepted(t *testing.T) {
 	}
 }
 
+const (
+	// The public key of RFC 8032 section 7.4, "Blank".
+	ed448Point = "X9dEm1m0Yf0s54fsYWrUah2hNCSFpw4fig6nXYDpZ3jt8SR2m0bHBhvWeD3x5Q9s0foavq_oJWGA"
+	// The generator of secp256k1 (SEC 2 section 2.4.1).
+	secpX = "eb5mfvncu6xVoGKVzocLBwKb_NstzijZWfKBWxb4F5g"
+	secpY = "SDradyajxGVdpPv8DhEIqP0XtEimhVQZnEfQj_sQ1Lg"
+)
+
 // Each key is skipped with its reason, and the good key next to it stays.
 func TestJWKSkipped(t *testing.T) {
 	good := members{"kty": "OKP", "crv": "Ed25519", "kid": "good", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
@@ -131,35 +147,43 @@ func TestJWKSkipped(t *testing.T) {
 	short := ecJWK(t, p256, nil)
 	short["x"] = b64(make([]byte, 31))
 	for reason, jwk := range map[string]members{
-		"shared secret":                    {"kty": "oct", "k": b64(make([]byte, 32)), "alg": "HS256"},
-		"private key":                      rsaJWK(n, 65537, members{"d": "AQAB"}),
-		"use is":                           merge(fine, members{"use": "enc"}),
-		"key_ops do not":                   merge(fine, members{"key_ops": []string{"encrypt"}}),
-		"key_ops is not a list":            merge(fine, members{"key_ops": "verify"}),
-		"alg is not a string":              merge(fine, members{"alg": 1}),
-		"not a supported signature":        merge(fine, members{"alg": "RSA-OAEP"}),
-		"alg \"none\" is not":              merge(fine, members{"alg": "none"}),
-		"alg HS256 does not go":            merge(fine, members{"alg": "HS256"}),
-		"alg ES384 does not go":            ecJWK(t, p256, members{"alg": "ES384"}),
-		"has 2047 bits":                    rsaJWK(modulus(2047), 65537, nil),
-		"has 8193 bits":                    rsaJWK(modulus(8193), 65537, nil),
-		"modulus is even":                  rsaJWK(new(big.Int).Add(n, big.NewInt(1)), 65537, nil),
-		"exponent is 1;":                   rsaJWK(n, 1, nil),
-		"exponent is 3;":                   rsaJWK(n, 3, nil),
-		"exponent is 65538;":               rsaJWK(n, 65538, nil),
-		"exponent is above":                rsaJWK(n, 1<<32+1, nil),
-		"not on its curve":                 offCurve,
-		"x has 31 bytes":                   short,
-		"curve is not":                     merge(ecJWK(t, p256, nil), members{"crv": "P-224"}),
-		"has no n":                         {"kty": "RSA", "e": "AQAB"},
-		"n: not base64url":                 merge(fine, members{"n": "AQ\nAB"}),
-		"e: not base64url":                 merge(fine, members{"e": "AQAB="}),
-		"kid has more than":                merge(fine, members{"kid": strings.Repeat("k", 257)}),
-		"kty \"DSA\" is not":               {"kty": "DSA"},
-		"has no kty":                       {},
-		"small order":                      {"kty": "OKP", "crv": "Ed25519", "x": b64(append([]byte{1}, make([]byte, 31)...))},
-		"an Ed25519 key has 32 bytes":      {"kty": "OKP", "crv": "Ed25519", "x": b64(make([]byte, 31))},
-		"curve is not P-256, P-384, P-521": {"kty": "OKP", "crv": "X25519", "x": b64(make([]byte, 32))},
+		"shared secret":               {"kty": "oct", "k": b64(make([]byte, 32)), "alg": "HS256"},
+		"private key":                 rsaJWK(n, 65537, members{"d": "AQAB"}),
+		"use is":                      merge(fine, members{"use": "enc"}),
+		"key_ops do not":              merge(fine, members{"key_ops": []string{"encrypt"}}),
+		"key_ops is not a list":       merge(fine, members{"key_ops": "verify"}),
+		"alg is not a string":         merge(fine, members{"alg": 1}),
+		"not a supported signature":   merge(fine, members{"alg": "RSA-OAEP"}),
+		"alg \"none\" is not":         merge(fine, members{"alg": "none"}),
+		"alg HS256 does not go":       merge(fine, members{"alg": "HS256"}),
+		"alg ES384 does not go":       ecJWK(t, p256, members{"alg": "ES384"}),
+		"has 2047 bits":               rsaJWK(modulus(2047), 65537, nil),
+		"has 8193 bits":               rsaJWK(modulus(8193), 65537, nil),
+		"modulus is even":             rsaJWK(new(big.Int).Add(n, big.NewInt(1)), 65537, nil),
+		"exponent is 1;":              rsaJWK(n, 1, nil),
+		"exponent is 3;":              rsaJWK(n, 3, nil),
+		"exponent is 65538;":          rsaJWK(n, 65538, nil),
+		"exponent is above":           rsaJWK(n, 1<<32+1, nil),
+		"not on its curve":            offCurve,
+		"x has 31 bytes":              short,
+		"curve is not":                merge(ecJWK(t, p256, nil), members{"crv": "P-224"}),
+		"has no n":                    {"kty": "RSA", "e": "AQAB"},
+		"n: not base64url":            merge(fine, members{"n": "AQ\nAB"}),
+		"e: not base64url":            merge(fine, members{"e": "AQAB="}),
+		"kid has more than":           merge(fine, members{"kid": strings.Repeat("k", 257)}),
+		"kty \"DSA\" is not":          {"kty": "DSA"},
+		"has no kty":                  {},
+		"small order":                 {"kty": "OKP", "crv": "Ed25519", "x": b64(append([]byte{1}, make([]byte, 31)...))},
+		"an Ed25519 key has 32 bytes": {"kty": "OKP", "crv": "Ed25519", "x": b64(make([]byte, 31))},
+		"alg Ed448 does not go":       {"kty": "OKP", "crv": "Ed25519", "alg": "Ed448", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+		"alg Ed25519 does not go":     {"kty": "OKP", "crv": "Ed448", "alg": "Ed25519", "x": ed448Point},
+		"alg ES256 does not go":       {"kty": "EC", "crv": "secp256k1", "alg": "ES256", "x": secpX, "y": secpY},
+		"an Ed448 key has 57 bytes":   {"kty": "OKP", "crv": "Ed448", "x": b64(make([]byte, 56))},
+		"not a point of Ed448":        {"kty": "OKP", "crv": "Ed448", "x": b64(append([]byte{2}, make([]byte, 56)...))},
+		"the Ed448 point has a small": {"kty": "OKP", "crv": "Ed448", "x": b64(append([]byte{1}, make([]byte, 56)...))},
+		"its point is not on its":     {"kty": "EC", "crv": "secp256k1", "x": secpX, "y": secpX},
+		"its y has 31 bytes, not 32":  {"kty": "EC", "crv": "secp256k1", "x": secpX, "y": b64(make([]byte, 31))},
+		"curve is not P-256, P-384, P-521, secp256k1, Ed25519 or Ed448": {"kty": "OKP", "crv": "X25519", "x": b64(make([]byte, 32))},
 	} {
 		set, skipped, err := keyset.ParseJWKS(jwks(t, jwk, good), keyset.Options{})
 		if err != nil {
@@ -277,6 +301,71 @@ func TestThumbprint(t *testing.T) {
 	again, skipped, err := keyset.ParseJWKS(set.JWKS(), keyset.Options{})
 	if err != nil || len(skipped) > 0 || string(again.JWKS()) != string(set.JWKS()) {
 		t.Errorf("the set does not survive writing and reading: %s, %v, %v", set.JWKS(), skipped, err)
+	}
+}
+
+// RFC 7638 section 3.2: the members of each kty that a thumbprint is of.
+func TestThumbprintsOfOtherCurves(t *testing.T) {
+	for doc, canonical := range map[string]string{
+		`{"keys":[{"kty":"OKP","crv":"Ed448","alg":"EdDSA","x":"` + ed448Point + `"}]}`:               `{"crv":"Ed448","kty":"OKP","x":"` + ed448Point + `"}`,
+		`{"keys":[{"kty":"EC","crv":"secp256k1","x":"` + secpX + `","y":"` + secpY + `","kid":"k"}]}`: `{"crv":"secp256k1","kty":"EC","x":"` + secpX + `","y":"` + secpY + `"}`,
+	} {
+		set, skipped, err := keyset.ParseJWKS([]byte(doc), keyset.Options{})
+		if err != nil || len(skipped) > 0 {
+			t.Fatal(skipped, err)
+		}
+		sum := sha256.Sum256([]byte(canonical))
+		if got := set.Keys()[0].Thumbprint(); got != b64(sum[:]) {
+			t.Errorf("%s: %s", canonical, got)
+		}
+		again, skipped, err := keyset.ParseJWKS(set.JWKS(), keyset.Options{})
+		if err != nil || len(skipped) > 0 || !again.Extends(set) || !set.Extends(again) {
+			t.Errorf("the set does not survive writing and reading: %s, %v, %v", set.JWKS(), skipped, err)
+		}
+	}
+}
+
+// No validated module has secp256k1 and Ed448.
+func TestFIPS(t *testing.T) {
+	doc := []byte(`{"keys":[{"kty":"OKP","crv":"Ed448","x":"` + ed448Point + `"},{"kty":"EC","crv":"secp256k1","x":"` + secpX + `","y":"` + secpY + `"}]}`)
+	if os.Getenv("KEYSET_TEST_FIPS") != "" {
+		set, skipped, err := keyset.ParseJWKS(doc, keyset.Options{})
+		if err != nil || set.Len() != 0 || len(skipped) != 2 || !strings.Contains(skipped[0].Reason, "FIPS") || !strings.Contains(skipped[1].Reason, "FIPS") {
+			t.Errorf("%d keys, %v, %v", set.Len(), skipped, err)
+		}
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFIPS$", "-test.v")
+	cmd.Env = append(os.Environ(), "GODEBUG=fips140=on", "KEYSET_TEST_FIPS=1")
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestFIPS") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// Keys that crypto/x509 does not know, with and without armour (RFC 8410 section 4, RFC
+// 5480 section 2.1.1).
+func TestOtherPEM(t *testing.T) {
+	ed := must[[]byte](t)(base64.RawURLEncoding.DecodeString(ed448Point))
+	x, y := must[[]byte](t)(base64.RawURLEncoding.DecodeString(secpX)), must[[]byte](t)(base64.RawURLEncoding.DecodeString(secpY))
+	// The heads of the DER, as OpenSSL writes it.
+	edDER := append(must[[]byte](t)(hex.DecodeString("3043300506032b6571033a00")), ed...)
+	secpDER := slices.Concat(must[[]byte](t)(hex.DecodeString("3056301006072a8648ce3d020106052b8104000a03420004")), x, y)
+	for want, der := range map[string][]byte{"EdDSA, Ed448": edDER, "ES256K": secpDER} {
+		for _, text := range []string{encode("PUBLIC KEY", der), base64.StdEncoding.EncodeToString(der)} {
+			keys, err := keyset.ParsePEM(text)
+			if err != nil || len(keys) != 1 || keys[0].Algorithms().String() != want {
+				t.Errorf("%s: %v, %v", want, keys, err)
+			}
+		}
+	}
+	for want, der := range map[string][]byte{
+		"small order":      append(bytes.Clone(edDER[:12]), append([]byte{1}, make([]byte, 56)...)...),
+		"not on its curve": append(bytes.Clone(secpDER[:len(secpDER)-1]), secpDER[len(secpDER)-1]^1),
+		"parse public key": append(bytes.Clone(edDER), 0),
+	} {
+		if _, err := keyset.ParsePEM(encode("PUBLIC KEY", der)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
 	}
 }
 

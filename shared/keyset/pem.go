@@ -1,8 +1,9 @@
 package keyset
 
 import (
-	"crypto"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
@@ -82,6 +83,9 @@ func parseBlock(block *pem.Block) (*Key, error) {
 }
 
 func parseSPKI(der []byte) (*Key, error) {
+	if key, ok, err := parseOther(der); ok {
+		return key, err
+	}
 	public, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
 		return nil, fmt.Errorf("parse public key: %w", err)
@@ -89,12 +93,40 @@ func parseSPKI(der []byte) (*Key, error) {
 	return newPublic(public)
 }
 
+// parseOther reads a SubjectPublicKeyInfo with a key that crypto/x509 does not know: of
+// Ed448 (RFC 8410 section 4) or of secp256k1 (RFC 5480 section 2.1.1). It is false if it
+// is of another kind.
+func parseOther(der []byte) (key *Key, ok bool, err error) {
+	var info struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Key       asn1.BitString
+	}
+	if rest, err := asn1.Unmarshal(der, &info); err != nil || len(rest) > 0 {
+		return nil, false, nil //nolint:nilerr // crypto/x509 tells what is wrong
+	}
+	var curve asn1.ObjectIdentifier
+	switch id := info.Algorithm.Algorithm.String(); {
+	case id == "1.3.101.113":
+		key, err = newEd448(info.Key.RightAlign())
+	case id == "1.2.840.10045.2.1" && isOID(info.Algorithm.Parameters.FullBytes, &curve) && curve.String() == "1.3.132.0.10":
+		key, err = newSecp256k1(info.Key.RightAlign())
+	default:
+		return nil, false, nil
+	}
+	return key, true, err
+}
+
+func isOID(der []byte, to *asn1.ObjectIdentifier) bool {
+	rest, err := asn1.Unmarshal(der, to)
+	return err == nil && len(rest) == 0
+}
+
 func parseCertificate(der []byte) (*Key, error) {
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
 		return nil, fmt.Errorf("parse certificate: %w", err)
 	}
-	key, err := newPublic(cert.PublicKey)
+	key, err := parseSPKI(cert.RawSubjectPublicKeyInfo)
 	if err != nil {
 		return nil, err
 	}
@@ -118,11 +150,13 @@ func parseBare(text string) (*Key, error) {
 	if _, err := x509.ParseCertificate(der); err == nil {
 		return parseCertificate(der)
 	}
-	var public crypto.PublicKey
-	if public, err = x509.ParsePKIXPublicKey(der); err == nil {
-		return newPublic(public)
+	if _, ok, _ := parseOther(der); ok {
+		return parseSPKI(der)
 	}
-	if public, err = x509.ParsePKCS1PublicKey(der); err == nil {
+	if _, err := x509.ParsePKIXPublicKey(der); err == nil {
+		return parseSPKI(der)
+	}
+	if public, err := x509.ParsePKCS1PublicKey(der); err == nil {
 		return newPublic(public)
 	}
 	if isPrivate(der) {

@@ -8,6 +8,10 @@
 // used, and always when the process runs in FIPS 140-3 mode, since the arithmetic
 // here is outside the validated module.
 //
+// It also has what the standard library lacks: Ed448 (RFC 8032) by cloudflare/circl, and
+// ES256K (RFC 8812) by decred's secp256k1. In FIPS 140-3 mode package keyset takes no
+// such keys.
+//
 // Keys, messages and signatures are public. Nothing here runs in constant time,
 // and nothing here may ever see a private key.
 package signature

@@ -38,9 +38,10 @@ type vectors struct {
 	}
 }
 
-// TestWycheproof: see testdata/README.md.
-func TestWycheproof(t *testing.T) {
-	f, err := os.Open("testdata/wycheproof.json.gz")
+// readVectors: see testdata/README.md.
+func readVectors(t *testing.T, file string) (groups []vectors) {
+	t.Helper()
+	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,10 +50,14 @@ func TestWycheproof(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var groups []vectors
 	if err := json.NewDecoder(unzipped).Decode(&groups); err != nil {
 		t.Fatal(err)
 	}
+	return groups
+}
+
+func TestWycheproof(t *testing.T) {
+	groups := readVectors(t, "testdata/wycheproof.json.gz")
 	seen := map[string]int{}
 	for _, g := range groups {
 		check := g.checker(t)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/portcullis-gateway/portcullis/shared/keyset"
 	"github.com/portcullis-gateway/portcullis/shared/token"
 )
 
@@ -62,11 +61,6 @@ func FuzzParseCompact(f *testing.F) {
 	})
 }
 
-// teach tells golang-jwt of the name that RFC 9864 gives to EdDSA with Ed25519.
-func teach() {
-	jwt.RegisterSigningMethod("Ed25519", func() jwt.SigningMethod { return jwt.SigningMethodEdDSA })
-}
-
 func compareWithOracle(t *testing.T, compact, header, payload string, u *token.Unverified) {
 	t.Helper()
 	parser := jwt.NewParser(jwt.WithStrictDecoding(), jwt.WithJSONNumber())
@@ -74,7 +68,7 @@ func compareWithOracle(t *testing.T, compact, header, payload string, u *token.U
 	if err != nil {
 		t.Fatalf("accepted, but the oracle says %v\n%s\n%s", err, header, payload)
 	}
-	if alg := oracle.Header["alg"]; alg != u.Algorithm.String() && (alg != "Ed25519" || u.Algorithm != keyset.EdDSA) {
+	if alg := oracle.Header["alg"]; alg != u.Algorithm.String() {
 		t.Fatalf("alg %v, %v", oracle.Header["alg"], u.Algorithm)
 	}
 	if kid, ok := oracle.Header["kid"].(string); ok && kid != u.KeyID || !ok && u.KeyID != "" {
@@ -247,6 +241,8 @@ func seeds() [][2]string {
 		{`{"alg":"EdDSA","ALG":"none"}`, `{"Exp":"x","exp":1,"ſub":"s","sub":"t","":{"":""}}`},
 		{`{"alg":"RS256","kid":null,"typ":null}`, `{"exp":1.7e9,"nbf":1700000000.5,"iat":17000000005E-1,"aud":null,"x":{"y":null,"z":[null]}}`},
 		{`{"alg":"RS256"}`, `{"exp":-0.0,"nbf":1e-400,"iat":0e999999999999}`},
+		{`{"alg":"ES256K"}`, `{"iss":"i"}`},
+		{`{"alg":"Ed448"}`, `{"iss":"i"}`},
 		{`{"alg":"Ed25519"}`, `{"iss":"","aud":"","jti":"\ud83d\ude00"}`},
 		{`{"alg":"PS512"}`, "{\"x\":\"\u2028\ufffd😀\",\"n\":12345678901234567890123456789012345678901234567890}"},
 	}

@@ -11,7 +11,7 @@ import (
 // A key answers the same before and after it has its table, and for each of its
 // algorithms.
 func TestVerifyPrepared(t *testing.T) {
-	for _, alg := range []string{"RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"} {
+	for _, alg := range []string{"RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512", "ES256K", "EdDSA", "Ed448", "HS256", "HS384", "HS512"} {
 		keys := set(t, alg)
 		compact := sign(t, alg, `{"alg":"`+alg+`"}`, typical)
 		for i := range 3 * signature.TableAfter {

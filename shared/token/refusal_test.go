@@ -86,7 +86,7 @@ func isHeaderRefusal(refusal error, text string) bool {
 	has := func(name string) bool { _, ok := header[name]; return ok }
 	switch refusal {
 	case token.ErrAlgorithm:
-		return !regexp.MustCompile(`^((RS|PS|ES|HS)(256|384|512)|EdDSA|Ed25519)$`).MatchString(textOf(header["alg"]))
+		return !regexp.MustCompile(`^((RS|PS|ES|HS)(256|384|512)|ES256K|EdDSA|Ed25519|Ed448)$`).MatchString(textOf(header["alg"]))
 	case token.ErrCritical:
 		return has("crit")
 	case token.ErrB64:

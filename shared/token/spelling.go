@@ -120,7 +120,7 @@ func orderOf(algorithm string) *big.Int {
 		return elliptic.P384().Params().N
 	case keyset.ES512.String():
 		return elliptic.P521().Params().N
-	case "ES256K":
+	case keyset.ES256K.String():
 		n, _ := new(big.Int).SetString("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141", 16)
 		return n
 	}

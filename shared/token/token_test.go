@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/asn1"
 	"encoding/base64"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	"github.com/golang-jwt/jwt/v5"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
@@ -206,7 +208,7 @@ func TestParseLimit(t *testing.T) {
 }
 
 func TestVerify(t *testing.T) {
-	for _, alg := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"} {
+	for _, alg := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "ES256K", "EdDSA", "Ed25519", "Ed448", "HS256", "HS384", "HS512"} {
 		compact := sign(t, alg, `{"alg":"`+alg+`"}`, rich)
 		if err := verify(t, compact, set(t, alg)); err != nil {
 			t.Errorf("%s: %v", alg, err)
@@ -225,19 +227,50 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// Ed25519 is EdDSA's other name (RFC 9864), for Ed25519 keys only.
-func TestVerifyEd25519ByItsOwnName(t *testing.T) {
-	compact := sign(t, "EdDSA", `{"alg":"Ed25519"}`, rich)
-	if err := verify(t, compact, set(t, "EdDSA")); err != nil {
-		t.Error(err)
+// Of the names of Edwards curves: EdDSA is both (RFC 8037 section 3.1), the others are one
+// each (RFC 9864 section 2.2).
+func TestVerifyEdwards(t *testing.T) {
+	for _, c := range []struct {
+		name, signed, alg, keys string
+		want                    error
+	}{
+		{"RFC 8037, Ed25519", "Ed25519", "EdDSA", "Ed25519", nil},
+		{"RFC 8037, Ed448", "Ed448", "EdDSA", "Ed448", nil},
+		{"RFC 9864, Ed25519", "Ed25519", "Ed25519", "Ed25519", nil},
+		{"RFC 9864, Ed448", "Ed448", "Ed448", "Ed448", nil},
+		{"RFC 9864, Ed25519 with the other's key", "Ed448", "Ed25519", "Ed448", token.ErrNoKey},
+		{"RFC 9864, Ed448 with the other's key", "Ed25519", "Ed448", "Ed25519", token.ErrNoKey},
+		{"RFC 8037, a signature of the other length", "Ed25519", "EdDSA", "Ed448", token.ErrSignatureLen},
+		{"RFC 8037, no key of either", "Ed25519", "EdDSA", "ES256", token.ErrNoKey},
+		{"RFC 8812, no key", "ES256K", "ES256K", "ES256", token.ErrNoKey},
+		{"RFC 8812, its key for another algorithm", "ES256K", "ES256", "ES256K", token.ErrNoKey},
+	} {
+		if err := verify(t, sign(t, c.signed, `{"alg":"`+c.alg+`"}`, rich), set(t, c.keys)); err != c.want {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
 	}
-	if err := verify(t, compact, set(t, "ES256", "RS256", "HS256")); err != token.ErrNoKey {
-		t.Error(err)
-	}
-	for _, alg := range []string{"Ed448", "ed25519", "ED25519", "Ed25519ph"} {
+	for _, alg := range []string{"ed25519", "ED25519", "Ed25519ph", "ed448", "Ed448ph", "ES256k", "ES512K"} {
 		if _, err := token.Parse([]byte(sign(t, "EdDSA", `{"alg":"`+alg+`"}`, rich))); err != token.ErrAlgorithm {
 			t.Errorf("%s: %v", alg, err)
 		}
+	}
+	for _, c := range []struct {
+		allowed []string
+		alg     string
+		want    error
+	}{
+		{[]string{"EdDSA"}, "Ed448", nil}, {[]string{"Ed448"}, "EdDSA", nil}, {[]string{"Ed448", "Ed25519"}, "Ed448", nil},
+	} {
+		keys, err := keyset.FromIssuer(&pb.Issuer{Algorithms: c.allowed, Keys: &pb.Keys{Pem: []string{publicPEM(t, signer("Ed448"))}}}, nil, keyset.Secrets{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := verify(t, sign(t, "Ed448", `{"alg":"`+c.alg+`"}`, rich), keys); err != c.want {
+			t.Errorf("%s where %v is allowed: %v, want %v", c.alg, c.allowed, err, c.want)
+		}
+	}
+	if _, err := keyset.FromIssuer(&pb.Issuer{Algorithms: []string{"Ed25519"}, Keys: &pb.Keys{Pem: []string{publicPEM(t, signer("Ed448"))}}}, nil, keyset.Secrets{}); err == nil {
+		t.Error("an Ed448 key where only Ed25519 is allowed")
 	}
 }
 
@@ -305,6 +338,10 @@ func TestVerifyRefuses(t *testing.T) {
 		{"6 leading zero", withSig("ES256", append([]byte{0}, raw...)), set(t, "ES256"), token.ErrSignatureLen},
 		{"6 one byte RSA", withSig("RS256", []byte{1}), set(t, "RS256"), token.ErrSignatureLen},
 		{"6 one byte Ed", withSig("EdDSA", []byte{1}), set(t, "EdDSA"), token.ErrSignatureLen},
+		{"6 one byte Ed448", withSig("Ed448", []byte{1}), set(t, "Ed448"), token.ErrSignatureLen},
+		{"6 short ES256K", withSig("ES256K", make([]byte, 63)), set(t, "ES256K"), token.ErrSignatureLen},
+		{"5 zero ES256K", withSig("ES256K", make([]byte, 64)), set(t, "ES256K"), token.ErrSignature},
+		{"5 zero Ed448", withSig("Ed448", make([]byte, 114)), set(t, "Ed448"), token.ErrSignature},
 		{"6 truncated HMAC", withSig("HS256", []byte{1}), set(t, "HS256"), token.ErrSignatureLen},
 		{"20 P-384 for ES256", sign(t, "ES384", `{"alg":"ES256"}`, payload), set(t, "ES384"), token.ErrNoKey},
 		{"20 ES384 with P-256", sign(t, "ES256", `{"alg":"ES384"}`, payload), set(t, "ES256"), token.ErrNoKey},
@@ -411,5 +448,27 @@ func TestPSSSaltLength(t *testing.T) {
 				t.Errorf("%s, salt of %d bytes: %v, want %v", alg, salt, err, want)
 			}
 		}
+	}
+}
+
+// RFC 8812 has no rule against (r, n-s), so such a token has a twin, as with the other curves.
+func TestTwinOfES256K(t *testing.T) {
+	compact := sign(t, "ES256K", `{"alg":"ES256K"}`, payload)
+	dot := strings.LastIndexByte(compact, '.')
+	sig, err := base64.RawURLEncoding.DecodeString(compact[dot+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	new(big.Int).Sub(secp256k1.Params().N, new(big.Int).SetBytes(sig[32:])).FillBytes(sig[32:])
+	mirrored := compact[:dot+1] + base64.RawURLEncoding.EncodeToString(sig)
+	if err := verify(t, mirrored, set(t, "ES256K")); err != nil {
+		t.Errorf("mirrored: %v", err)
+	}
+	u, err := token.Parse([]byte(compact))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum, ok := u.Twin(); !ok || sum != sha256.Sum256([]byte(mirrored)) {
+		t.Errorf("its twin is not known: %v", ok)
 	}
 }

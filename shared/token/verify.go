@@ -9,6 +9,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
+	"github.com/portcullis-gateway/portcullis/shared/signature"
 )
 
 // Verify checks the signature with the keys of set that fit the token's kid and
@@ -71,10 +72,10 @@ func pssHash(alg keyset.Algorithm) crypto.Hash {
 
 // isPSS verifies RSASSA-PSS with a salt as long as the hash, which is the only one that
 // RFC 7518 section 3.5 has. golang-jwt takes a salt of any length.
-func isPSS(public *rsa.PublicKey, hash crypto.Hash, signed, signature []byte) bool {
+func isPSS(public *rsa.PublicKey, hash crypto.Hash, signed, sig []byte) bool {
 	h := hash.New()
 	h.Write(signed)
-	return rsa.VerifyPSS(public, hash, h.Sum(nil), signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+	return rsa.VerifyPSS(public, hash, h.Sum(nil), sig, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 }
 
 // signatureSize is the one length that signatures of alg by key have (RFC 7518
@@ -87,6 +88,10 @@ func signatureSize(key *keyset.Key, alg keyset.Algorithm) int {
 		return 2 * ((m.Params().BitSize + 7) / 8)
 	case ed25519.PublicKey:
 		return ed25519.SignatureSize
+	case *signature.Ed448:
+		return signature.Ed448Size
+	case *signature.Secp256k1:
+		return signature.Secp256k1Size
 	case []byte:
 		switch alg {
 		case keyset.HS256:
@@ -115,7 +120,7 @@ func method(alg keyset.Algorithm) jwt.SigningMethod { //nolint:ireturn // what g
 		return jwt.SigningMethodES384
 	case keyset.ES512:
 		return jwt.SigningMethodES512
-	case keyset.EdDSA:
+	case keyset.EdDSA, keyset.Ed25519:
 		return jwt.SigningMethodEdDSA
 	case keyset.HS256:
 		return jwt.SigningMethodHS256
@@ -124,6 +129,7 @@ func method(alg keyset.Algorithm) jwt.SigningMethod { //nolint:ireturn // what g
 	case keyset.HS512:
 		return jwt.SigningMethodHS512
 	case keyset.PS256, keyset.PS384, keyset.PS512: // by isPSS
+	case keyset.ES256K, keyset.Ed448: // by the key
 	}
 	panic("BUG: a parsed token has no algorithm")
 }

@@ -806,7 +806,9 @@ type Issuer struct {
 	Issuer string `protobuf:"bytes,3,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	// One of these must be in `aud`; empty: `aud` is not checked for the issuer.
 	Audiences []string `protobuf:"bytes,4,rep,name=audiences,proto3" json:"audiences,omitempty"`
-	// Allowed JWS algorithms (RFC 7518); empty: what the keys' own types allow. Never `none`.
+	// Allowed JWS algorithms (RFC 7518, RFC 8037, RFC 8812, RFC 9864): RS256, RS384, RS512, PS256,
+	// PS384, PS512, ES256, ES384, ES512, ES256K, EdDSA (both of the next two), Ed25519, Ed448, HS256,
+	// HS384, HS512. Empty: what the keys' own types allow. Never `none`.
 	Algorithms []string      `protobuf:"bytes,5,rep,name=algorithms,proto3" json:"algorithms,omitempty"`
 	Keys       *Keys         `protobuf:"bytes,6,opt,name=keys,proto3" json:"keys,omitempty"`
 	Jwks       *JwksSettings `protobuf:"bytes,7,opt,name=jwks,proto3" json:"jwks,omitempty"`

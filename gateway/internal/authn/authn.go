@@ -152,11 +152,11 @@ func (a *Authenticator) recall(hash uint64, compact []byte) (*Token, bool) {
 	if t, ok := a.positive.get(hash, compact); ok {
 		return t, true
 	}
-	t, ok := a.newcomers.whole.take(hash, compact)
+	e, ok := a.newcomers.whole.take(hash, compact)
 	if ok {
-		a.positive.put(hash, compact, t, t.size(len(compact)))
+		a.positive.put(hash, e.compact, e.value, e.size)
 	}
-	return t, ok
+	return e.value, ok
 }
 
 // refusal returns the remembered refusal of a token, or nil.
@@ -178,7 +178,8 @@ type flight struct {
 // validate checks a token that is not remembered. Requests that carry it at the
 // same moment share the check, unless they see different keyrings.
 func (a *Authenticator) validate(ring *Keyring, hash uint64, compact []byte, now int64) (*Token, error) {
-	shared, _, _ := a.flights.Do(string(compact), func() (any, error) {
+	own := string(compact) // outlives the request
+	shared, _, _ := a.flights.Do(own, func() (any, error) {
 		// Another flight may have landed after this request looked.
 		if t, ok := a.recall(hash, compact); ok && ring.has(t.Issuer) && t.state(now) == live {
 			return flight{ring: ring, token: t}, nil
@@ -188,7 +189,7 @@ func (a *Authenticator) validate(ring *Keyring, hash uint64, compact []byte, now
 		}
 		signed := a.newcomers.signature(hash, compact)
 		t, fail := a.check(ring, compact, now, signed)
-		a.remember(ring, hash, compact, now, t, fail, signed != nil)
+		a.remember(ring, hash, own, now, t, fail, signed != nil)
 		return flight{ring, t, fail}, nil
 	})
 	done, ok := shared.(flight)
@@ -203,7 +204,7 @@ func (a *Authenticator) validate(ring *Keyring, hash uint64, compact []byte, now
 }
 
 // remember keeps the outcome of a check. again: the token came before.
-func (a *Authenticator) remember(ring *Keyring, hash uint64, compact []byte, now int64, t *Token, fail Failure, again bool) {
+func (a *Authenticator) remember(ring *Keyring, hash uint64, compact string, now int64, t *Token, fail Failure, again bool) {
 	switch {
 	case fail.Denial == nil && again:
 		a.newcomers.forget(hash)

@@ -67,14 +67,14 @@ func (c *cache[V]) get(hash uint64, compact []byte) (V, bool) {
 	return e.value, true
 }
 
-// put copies compact. What is larger than a shard is not kept.
-func (c *cache[V]) put(hash uint64, compact []byte, value V, size int) {
+// put keeps a token. What is larger than a shard is not kept.
+func (c *cache[V]) put(hash uint64, compact string, value V, size int) {
 	s := c.shard(hash)
 	if size > s.maxBytes {
 		c.gone(hash, value)
 		return
 	}
-	e := entry[V]{string(compact), value, size}
+	e := entry[V]{compact, value, size}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lru.Remove(hash)
@@ -97,17 +97,16 @@ func (c *cache[V]) gone(hash uint64, value V) {
 }
 
 // take removes a token and returns it.
-func (c *cache[V]) take(hash uint64, compact []byte) (V, bool) {
+func (c *cache[V]) take(hash uint64, compact []byte) (entry[V], bool) {
 	s := c.shard(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e, ok := s.lru.Peek(hash)
 	if !ok || e.compact != string(compact) {
-		var none V
-		return none, false
+		return entry[V]{}, false
 	}
 	s.lru.Remove(hash)
-	return e.value, true
+	return e, true
 }
 
 // remove forgets a token.

@@ -86,7 +86,8 @@ type inquiry struct {
 // inquire asks about a token that is not remembered. Requests that carry it at
 // the same moment share the answer, unless they see different settings.
 func (a *Authenticator) inquire(ring *Keyring, issuer *Issuer, hash uint64, compact []byte, now int64) (*Token, error) {
-	shared, _, _ := a.inquiries.Do(issuer.def.ID+"\x00"+string(compact), func() (any, error) {
+	own := string(compact) // outlives the request
+	shared, _, _ := a.inquiries.Do(issuer.def.ID+"\x00"+own, func() (any, error) {
 		// Another flight may have landed after this request looked.
 		if t, ok := a.asked.get(hash, compact); ok && t.Issuer == issuer && now < t.askAgain && t.state(now) == live {
 			return inquiry{issuer: issuer, token: t}, nil
@@ -97,9 +98,9 @@ func (a *Authenticator) inquire(ring *Keyring, issuer *Issuer, hash uint64, comp
 		t, fail := a.ExplainIntrospection(ring, issuer, compact, now)
 		switch {
 		case fail.Denial == nil && t.askAgain > now:
-			a.asked.put(hash, compact, t, t.size(len(compact)))
+			a.asked.put(hash, own, t, t.size(len(compact)))
 		case fail.costly:
-			a.inactive.put(hash, compact, inactive{issuer, fail.Denial, now}, len(compact)+128)
+			a.inactive.put(hash, own, inactive{issuer, fail.Denial, now}, len(compact)+128)
 		}
 		return inquiry{issuer, t, fail}, nil
 	})

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -110,7 +109,7 @@ func DefaultConfig() Config {
 		WriteTimeout: e.WriteTimeout, IdleTimeout: e.IdleTimeout, DrainTimeout: e.DrainTimeout,
 		ExplainRefusals: 1000, AccessLog: "refused", LogShare: 1, LogRate: e.LogRate,
 		Logger: slog.New(slog.DiscardHandler), Version: "devel",
-		ReadFile: readSmall,
+		ReadFile: keyset.ReadRegular,
 	}
 }
 
@@ -173,29 +172,6 @@ func (c *Config) Check() error {
 		}
 	}
 	return ps.Err()
-}
-
-// maxSecretFile bounds what is read of a file with a secret or a key, in bytes.
-const maxSecretFile = 1 << 20
-
-// readSmall reads a file with a secret or a key. What is no regular file is refused:
-// a pipe or a device could keep the node from applying anything ever after.
-func readSmall(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	case info.Size() > maxSecretFile:
-		return nil, fmt.Errorf("%s has %d bytes, more than %d", path, info.Size(), maxSecretFile)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, maxSecretFile))
 }
 
 // Run is a node. It returns when ctx has ended and everything it started has.

@@ -24,6 +24,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/rest"
 	"github.com/portcullis-gateway/portcullis/keymanager-sync/internal/store"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
+	"github.com/portcullis-gateway/portcullis/shared/keyset"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
 
@@ -61,6 +62,9 @@ type Config struct {
 	Out io.Writer
 	// Listening is called with the address once the API listens; may be nil.
 	Listening func(addr string)
+	// LookupEnv and ReadFile reach what issuers name for their key servers.
+	LookupEnv func(string) (string, bool)
+	ReadFile  func(string) ([]byte, error)
 	// Version of the program, for snapshots.
 	Version string
 	// First: no log can exist yet, because the NATS server has just begun with an empty
@@ -78,6 +82,7 @@ func DefaultConfig() Config {
 		ShutdownGrace: 10 * time.Second,
 		Logger:        slog.New(slog.DiscardHandler),
 		Out:           io.Discard,
+		ReadFile:      keyset.ReadRegular,
 		Version:       "dev",
 	}
 }
@@ -142,6 +147,7 @@ func Run(ctx context.Context, cfg Config) error {
 	table, writer := newWriter(cfg, own.replica, st, bus)
 	keeper := issuers.New(issuers.Config{
 		Bus: bus, Store: st, Ledger: writer, Leads: table.Leader, Logger: cfg.Logger, Registry: cfg.Registry,
+		Secrets: keyset.Secrets{Env: cfg.LookupEnv, File: cfg.ReadFile},
 	})
 	server, err := rest.New(own.restConfig(cfg, st, writer, table))
 	if err != nil {

@@ -149,7 +149,7 @@ func (s *standalone) controlConfig(up chan string) keymanager.Config {
 	c.Listen, c.NATS, c.DataDir, c.LogReplicas = s.ControlListen, s.nats, s.DataDir, 1
 	c.AdminToken, c.NodeToken, c.NATSToken = s.AdminToken, s.NodeToken, s.NATSToken
 	c.Logger, c.Registry = s.logger.With(slog.String("part", "keymanager-sync")), telemetry.NewRegistry("keymanager-sync")
-	c.Out, c.Version, c.First = s.stdout, telemetry.Version(), s.first
+	c.Out, c.LookupEnv, c.Version, c.First = s.stdout, os.LookupEnv, telemetry.Version(), s.first
 	c.Listening = func(addr string) { up <- addr }
 	return c
 }

@@ -28,7 +28,7 @@ var layers = []struct {
 	{packages: []string{"proto/portcullis/v1", "shared/fault", "shared/denial/cause", "shared/mask"}},
 	{packages: []string{"shared/cow", "shared/denial", "shared/config", "shared/header", "shared/telemetry", "shared/freeport"}},
 	{packages: []string{
-		"shared/cli", "shared/expr", "shared/signature", "shared/keyset", "shared/jwks", "shared/token", "shared/introspect", "shared/dpop", "shared/catalog",
+		"shared/cli", "shared/expr", "shared/signature", "shared/keyset", "shared/discovery", "shared/jwks", "shared/token", "shared/introspect", "shared/dpop", "shared/catalog",
 		"shared/catalog/...", "shared/compile", "shared/policy/...", "shared/rules", "shared/resource", "shared/schema", "shared/snapshot", "shared/stream", "shared/stream/...",
 	}, neighbours: true},
 	{packages: []string{"gateway/internal/request", "gateway/internal/socket"}},

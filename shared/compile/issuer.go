@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -124,11 +125,7 @@ func (c *checker) issuer(m *pb.Issuer) {
 	c.texts("client_id_claims", m.GetClientIdClaims())
 	c.texts("token_types", m.GetTokenTypes())
 	c.texts("algorithms", m.GetAlgorithms())
-	j := m.GetJwks()
-	c.duration("jwks.ttl", j.GetTtl(), 10*time.Second, 7*day)
-	c.duration("jwks.timeout", j.GetTimeout(), time.Millisecond, time.Minute)
-	c.duration("jwks.max_stale", j.GetMaxStale(), 0, 365*day)
-	c.roots("jwks.ca_pem", j.GetCaPem())
+	c.keyServer(m)
 	c.duration("clock_skew", m.GetClockSkew(), 0, 10*time.Minute)
 	c.duration("max_lifetime", m.GetMaxLifetime(), 0, 10*365*day)
 	c.text("subscription_claim", m.GetSubscriptionClaim(), false)
@@ -181,12 +178,96 @@ func (c *checker) keys(m *pb.Issuer, fetched *pb.KeySet, secrets keyset.Secrets)
 	}
 	c.list("keys.pem", len(k.GetPem()))
 	c.list("keys.hmac_secrets", len(k.GetHmacSecrets()))
-	if m.GetDiscovery() {
-		c.url("issuer", m.GetIssuer(), true)
-	}
+	c.metadata(m)
 	set, err := keyset.FromIssuer(m, fetched, secrets)
 	c.key("keys", err)
 	return set
+}
+
+// metadata checks where discovery looks.
+func (c *checker) metadata(m *pb.Issuer) {
+	switch at := m.GetMetadataUrl(); {
+	case !m.GetDiscovery():
+		if at != "" {
+			c.hint("metadata_url", "write discovery: true", "nobody looks there without discovery")
+		}
+		if m.GetMetadata() != pb.Issuer_EITHER {
+			c.hint("metadata", "write discovery: true", "nobody looks for them without discovery")
+		}
+	case at != "":
+		c.url("metadata_url", at, true)
+		if m.GetMetadata() != pb.Issuer_EITHER {
+			c.bad("metadata", "metadata_url says where the document is already")
+		}
+		if strings.HasPrefix(m.GetIssuer(), "https:") && strings.HasPrefix(at, "http:") {
+			c.bad("metadata_url", "is not an https URL, as the issuer is")
+		}
+	default:
+		c.url("issuer", m.GetIssuer(), true)
+	}
+}
+
+// keyServer checks how key sets are fetched.
+func (c *checker) keyServer(m *pb.Issuer) {
+	j := m.GetJwks()
+	c.duration("jwks.ttl", j.GetTtl(), 10*time.Second, 7*day)
+	c.duration("jwks.timeout", j.GetTimeout(), time.Millisecond, time.Minute)
+	c.duration("jwks.max_stale", j.GetMaxStale(), 0, 365*day)
+	c.roots("jwks.ca_pem", j.GetCaPem())
+	if j.GetBearerToken() == nil && j.GetClientKey() == nil && j.GetClientCertPem() == "" {
+		return
+	}
+	c.onlyHTTPS(m)
+	if j.GetBearerToken() != nil {
+		token := c.secret("jwks.bearer_token", j.GetBearerToken())
+		if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			c.bad("jwks.bearer_token", "has a character that no bearer token has")
+		}
+	}
+	switch cert := j.GetClientCertPem(); {
+	case cert == "":
+		if j.GetClientKey() != nil {
+			c.bad("jwks.client_cert_pem", "is needed with client_key")
+		}
+	case j.GetClientKey() == nil:
+		c.bad("jwks.client_key", "is needed with client_cert_pem")
+	default:
+		if c.roots("jwks.client_cert_pem", cert); c.secret("jwks.client_key", j.GetClientKey()) == "" {
+			break
+		}
+		if _, err := tls.X509KeyPair([]byte(cert), []byte(j.GetClientKey().GetValue())); err != nil {
+			c.bad("jwks.client_key", "does not go with client_cert_pem: %v", err)
+		}
+	}
+}
+
+// onlyHTTPS checks that what says who we are is not sent to a server that nobody vouches for.
+func (c *checker) onlyHTTPS(m *pb.Issuer) {
+	why := "is not an https URL: jwks.bearer_token and jwks.client_key are for https servers only"
+	for i, u := range m.GetKeys().GetJwksUrls() {
+		if !strings.HasPrefix(u, "https:") {
+			c.bad(fmt.Sprintf("keys.jwks_urls[%d]", i), "%s", why)
+		}
+	}
+	switch {
+	case !m.GetDiscovery():
+		if len(m.GetKeys().GetJwksUrls()) == 0 {
+			c.bad("jwks", "there is no key server: bearer_token and client_key go with jwks_urls or discovery")
+		}
+	case m.GetMetadataUrl() != "" && !strings.HasPrefix(m.GetMetadataUrl(), "https:"):
+		c.bad("metadata_url", "%s", why)
+	case m.GetMetadataUrl() == "" && !strings.HasPrefix(m.GetIssuer(), "https:"):
+		c.bad("issuer", "%s", why)
+	}
+}
+
+// secret checks one that this process need not have, and returns what it holds itself.
+func (c *checker) secret(field string, s *pb.Secret) string {
+	text, err := keyset.ReadSecret(s, keyset.Secrets{})
+	if err != nil {
+		c.bad(field, "%v", err)
+	}
+	return text
 }
 
 // key notes what keyset found; what it found twice counts once.

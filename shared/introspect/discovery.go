@@ -2,20 +2,17 @@ package introspect
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/portcullis-gateway/portcullis/shared/token"
 )
 
-const (
-	wellKnown = "/.well-known/openid-configuration"
-	// How long discovered metadata are used.
-	metadataTTL = time.Hour
-)
+// metadataTTL is how long discovered metadata are used.
+const metadataTTL = time.Hour
 
 // server is where to ask, and how.
 type server struct {
@@ -57,29 +54,46 @@ func (c *Client) server(ctx context.Context) (server, error) {
 	return m.found, nil
 }
 
+const metadataOf = "the provider's metadata"
+
 // discover asks the issuer's metadata (OpenID Connect Discovery 1.0 section 4,
-// RFC 8414 section 2).
-func (c *Client) discover(ctx context.Context) (server, error) {
-	const who = "the provider's metadata"
-	address := strings.TrimSuffix(c.settings.issuer, "/") + wellKnown
+// RFC 8414 section 2), where the server has them.
+func (c *Client) discover(ctx context.Context) (found server, err error) {
+	for _, address := range c.settings.metadata {
+		var absent bool
+		if found, absent, err = c.discoverAt(ctx, address); !absent {
+			break
+		}
+	}
+	return found, err
+}
+
+// discoverAt asks one address; absent: the server has nothing there.
+func (c *Client) discoverAt(ctx context.Context, address string) (found server, absent bool, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return server{}, fault(Undiscovered, who+": the issuer is no URL")
+		return server{}, false, fault(Undiscovered, metadataOf+": the issuer is no URL")
 	}
-	body, err := c.do(request, who, token.MaxObject)
+	body, err := c.do(request, metadataOf, token.MaxObject)
 	if err != nil {
-		return server{}, fault(Undiscovered, err.Error())
+		failure, ok := errors.AsType[*Error](err)
+		return server{}, ok && failure.Outcome == BadStatus && !failure.counts, fault(Undiscovered, err.Error())
 	}
+	found, err = c.readMetadata(body)
+	return found, false, err
+}
+
+func (c *Client) readMetadata(body []byte) (server, error) {
 	claims, err := token.ParseObject(body)
 	if err != nil {
-		return server{}, fault(Undiscovered, who+" are no JSON object that can be trusted: "+err.Error())
+		return server{}, fault(Undiscovered, metadataOf+" are no JSON object that can be trusted: "+err.Error())
 	}
 	if issuer, _ := claims.Text("issuer"); issuer != c.settings.issuer {
-		return server{}, fault(Undiscovered, who+" speak for another issuer")
+		return server{}, fault(Undiscovered, metadataOf+" speak for another issuer")
 	}
 	endpoint, _ := claims.Text("introspection_endpoint")
 	if err := checkURL(endpoint, c.settings.issuer); err != nil {
-		return server{}, fault(Undiscovered, who+": introspection_endpoint: "+err.Error())
+		return server{}, fault(Undiscovered, metadataOf+": introspection_endpoint: "+err.Error())
 	}
 	algorithms, _ := claims.Strings("introspection_endpoint_auth_signing_alg_values_supported")
 	return server{endpoint: endpoint, pss: slices.Contains(algorithms, "PS256")}, nil

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/discovery"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
 )
 
@@ -31,8 +32,9 @@ type ID [sha256.Size]byte
 // Settings are an issuer's introspection, ready for use. Immutable.
 type Settings struct {
 	id       ID
-	issuer   string // its `iss`
-	url      string // empty: by discovery
+	issuer   string   // its `iss`
+	url      string   // empty: by discovery
+	metadata []string // where discovery looks
 	clientID string
 	secret   string
 	key      crypto.Signer // nil: by secret
@@ -50,7 +52,7 @@ func Compile(issuer *pb.Issuer, secrets keyset.Secrets) (*Settings, error) {
 		return nil, nil //nolint:nilnil // none is no fault
 	}
 	s := &Settings{
-		issuer: issuer.GetIssuer(), url: in.GetUrl(), clientID: in.GetClientId(),
+		issuer: issuer.GetIssuer(), url: in.GetUrl(), clientID: in.GetClientId(), metadata: discovery.URLs(issuer),
 		timeout: duration(in.GetTimeout(), defaultTimeout), ttl: duration(in.GetCacheTtl(), defaultTTL),
 	}
 	ca := in.GetCaPem()
@@ -65,7 +67,7 @@ func Compile(issuer *pb.Issuer, secrets keyset.Secrets) (*Settings, error) {
 	if err != nil {
 		return nil, fmt.Errorf("introspection.%w", err)
 	}
-	s.id = identify(issuer.GetId(), s.issuer, s.url, s.clientID, ca, proof, s.timeout.String(), s.ttl.String())
+	s.id = identify(issuer.GetId(), s.issuer, s.url, strings.Join(s.metadata, " "), s.clientID, ca, proof, s.timeout.String(), s.ttl.String())
 	return s, nil
 }
 
@@ -73,7 +75,7 @@ func Compile(issuer *pb.Issuer, secrets keyset.Secrets) (*Settings, error) {
 // read, so that settings with other secrets are other settings.
 func (s *Settings) authentication(in *pb.Introspection, secrets keyset.Secrets) (proof string, err error) {
 	if key := in.GetPrivateKey(); key != nil {
-		text, err := resolve(key, secrets)
+		text, err := keyset.ReadSecret(key, secrets)
 		if err == nil && text != "" {
 			s.key, err = parseKey(text)
 		}
@@ -82,7 +84,7 @@ func (s *Settings) authentication(in *pb.Introspection, secrets keyset.Secrets) 
 		}
 		return "key " + text, nil
 	}
-	if s.secret, err = resolve(in.GetClientSecret(), secrets); err != nil {
+	if s.secret, err = keyset.ReadSecret(in.GetClientSecret(), secrets); err != nil {
 		return "", fmt.Errorf("client_secret: %w", err)
 	}
 	return "secret " + s.secret, nil
@@ -106,24 +108,6 @@ func duration(d *durationpb.Duration, def time.Duration) time.Duration {
 
 // TTL is how long an answer that says active may be used again; 0: not at all.
 func (s *Settings) TTL() time.Duration { return s.ttl }
-
-// resolve reads a secret from where it is. The text is empty only if secrets does
-// not read such sources.
-func resolve(s *pb.Secret, secrets keyset.Secrets) (string, error) {
-	switch source := s.GetSource().(type) {
-	case *pb.Secret_Value:
-		if source.Value == "" {
-			return "", errors.New("it is empty")
-		}
-		return source.Value, nil
-	case *pb.Secret_Env:
-		return keyset.ReadEnv(source.Env, secrets)
-	case *pb.Secret_File:
-		return keyset.ReadFile(source.File, secrets)
-	default:
-		return "", errors.New("one of value, env and file is needed")
-	}
-}
 
 // checkURL wants https, or http if issuer does not promise better.
 func checkURL(text, issuer string) error {

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/discovery"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
 	"github.com/portcullis-gateway/portcullis/shared/mask"
 )
@@ -22,7 +24,6 @@ import (
 const (
 	maxRedirects = 3
 	maxDiscovery = 64 << 10
-	wellKnown    = "/.well-known/openid-configuration"
 )
 
 // failure is an error with its outcome.
@@ -52,9 +53,10 @@ type answer struct {
 type client struct {
 	http    *http.Client
 	timeout time.Duration
+	auth    auth
 }
 
-func newClient(caPEM string, timeout time.Duration) (*client, error) {
+func newClient(caPEM string, timeout time.Duration, auth auth) (*client, error) {
 	transport := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: timeout}).DialContext,
@@ -72,9 +74,12 @@ func newClient(caPEM string, timeout time.Duration) (*client, error) {
 		}
 		transport.TLSClientConfig.RootCAs = roots
 	}
+	if auth.key != nil {
+		transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return auth.certificate() }
+	}
 	return &client{
 		http:    &http.Client{Transport: transport, CheckRedirect: checkRedirect},
-		timeout: timeout,
+		timeout: timeout, auth: auth,
 	}, nil
 }
 
@@ -150,6 +155,9 @@ func (c *client) get(ctx context.Context, address, etag string, limit int64) (*r
 	if etag != "" {
 		request.Header.Set("If-None-Match", etag)
 	}
+	if err := c.auth.sign(request); err != nil {
+		return nil, err
+	}
 	response, err := c.http.Do(request)
 	if err != nil {
 		return nil, classify(err)
@@ -184,16 +192,22 @@ func classify(err error) error {
 	return &failure{Unreachable, err}
 }
 
-// discover asks the issuer's metadata for its JWKS URL (OpenID Connect Discovery 1.0 section 4).
-func (c *client) discover(ctx context.Context, issuer string) (string, error) {
+// discover asks the issuer's metadata for its JWKS URL (OpenID Connect Discovery 1.0
+// section 4, RFC 8414 section 3), where the server has them.
+func (c *client) discover(ctx context.Context, issuer *pb.Issuer) (keys string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	address := strings.TrimSuffix(issuer, "/") + wellKnown
-	metadata, err := c.get(ctx, address, "", maxDiscovery)
-	if err != nil {
-		return "", fmt.Errorf("discover keys: %w", err)
+	for _, address := range discovery.URLs(issuer) {
+		var metadata *reply
+		metadata, err = c.get(ctx, address, "", maxDiscovery)
+		if err == nil {
+			return keysURL(address, issuer.GetIssuer(), metadata.body)
+		}
+		if outcomeOf(err) != BadStatus {
+			break
+		}
 	}
-	return keysURL(address, issuer, metadata.body)
+	return "", fmt.Errorf("discover keys: %w", err)
 }
 
 // keysURL takes the JWKS URL out of a provider's metadata, if they are the issuer's.
@@ -210,7 +224,7 @@ func keysURL(address, issuer string, body []byte) (string, error) {
 		return "", failed(BadDiscovery, "%s has no jwks_uri", address)
 	}
 	found, err := url.Parse(keys)
-	if err != nil || found.Host == "" || found.User != nil || found.Scheme != "https" && (found.Scheme != "http" || strings.HasPrefix(issuer, "https:")) {
+	if err != nil || found.Host == "" || found.User != nil || found.Scheme != "https" && (found.Scheme != "http" || strings.HasPrefix(issuer, "https:") || strings.HasPrefix(address, "https:")) {
 		return "", failed(BadDiscovery, "%s has a jwks_uri that is not an https URL", address)
 	}
 	return keys, nil

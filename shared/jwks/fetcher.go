@@ -29,6 +29,7 @@ const (
 	Invalid      Outcome = "invalid"       // not a JWK set, or too many keys
 	NoUsableKey  Outcome = "no_usable_key" // a JWK set without one key that can be used
 	BadDiscovery Outcome = "bad_discovery" // the provider's metadata cannot be used
+	NoSecret     Outcome = "no_secret"     // bearer_token or client_key cannot be read or used
 )
 
 // Config is what a Fetcher works with. Callbacks may be nil; they are called
@@ -48,6 +49,8 @@ type Config struct {
 	// Skipped gets the keys that were left out of a new set, when they are others than
 	// before. They have been logged.
 	Skipped func(issuerID string, skipped []keyset.Skipped)
+	// Secrets reads what issuers name for their key servers, before each fetch.
+	Secrets keyset.Secrets
 
 	// Floor is the shortest time between a fetch and one that Refresh asks for. Default 10s.
 	Floor time.Duration
@@ -93,7 +96,7 @@ func New(cfg Config) *Fetcher {
 	}
 	return &Fetcher{
 		cfg: cfg, wake: make(chan struct{}, 1),
-		sites:  sites{backoff: cfg.Backoff, maxBackoff: cfg.MaxBackoff, byKey: map[siteKey]*site{}},
+		sites:  sites{secrets: cfg.Secrets, backoff: cfg.Backoff, maxBackoff: cfg.MaxBackoff, byKey: map[siteKey]*site{}},
 		wanted: map[string]*pb.Issuer{}, workers: map[string]*worker{},
 	}
 }
@@ -126,6 +129,7 @@ func (f *Fetcher) SetIssuers(issuers []*pb.Issuer) {
 func settingsOf(issuer *pb.Issuer) *pb.Issuer {
 	return proto.CloneOf(&pb.Issuer{
 		Id: issuer.GetId(), Issuer: issuer.GetIssuer(), Discovery: issuer.GetDiscovery(), Jwks: issuer.GetJwks(),
+		Metadata: issuer.GetMetadata(), MetadataUrl: issuer.GetMetadataUrl(),
 		Keys: &pb.Keys{JwksUrls: issuer.GetKeys().GetJwksUrls()},
 	})
 }

@@ -6,11 +6,14 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/keyset"
 )
 
 // site is one URL as some issuers reach it. They share its fetches, so that a
-// server sees as many as if one issuer named it. Issuers that trust other roots
-// or have another timeout have their own site.
+// server sees as many as if one issuer named it. Issuers that trust other roots,
+// have another timeout or say in another way who they are have their own site.
 type site struct {
 	key    siteKey
 	client *client
@@ -26,8 +29,8 @@ type site struct {
 }
 
 type siteKey struct {
-	url, caPEM string
-	timeout    time.Duration
+	url, caPEM, auth string
+	timeout          time.Duration
 }
 
 // flight is one fetch and, once done is closed, how it ended.
@@ -137,19 +140,22 @@ func backoff(first, most time.Duration, failures int) time.Duration {
 
 // sites are those that an issuer uses.
 type sites struct {
+	secrets             keyset.Secrets
 	backoff, maxBackoff time.Duration
 
 	mu    sync.Mutex
 	byKey map[siteKey]*site
 }
 
-// acquire returns the site of a key, for the caller to release.
-func (all *sites) acquire(key siteKey) (*site, error) {
+// acquire returns the site of a URL for an issuer, for the caller to release.
+func (all *sites) acquire(url string, issuer *pb.Issuer, timeout time.Duration) (*site, error) {
+	auth := authOf(issuer, url, all.secrets)
+	key := siteKey{url, issuer.GetJwks().GetCaPem(), auth.id(), timeout}
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	s := all.byKey[key]
 	if s == nil {
-		client, err := newClient(key.caPEM, key.timeout)
+		client, err := newClient(key.caPEM, key.timeout, auth)
 		if err != nil {
 			return nil, err
 		}

@@ -18,7 +18,7 @@ func TestGivenUpFetchIsForgotten(t *testing.T) {
 	}))
 	defer server.Close()
 	all := sites{backoff: time.Second, maxBackoff: time.Minute, byKey: map[siteKey]*site{}}
-	s, err := all.acquire(siteKey{url: server.URL, timeout: time.Minute})
+	s, err := all.acquire(server.URL, nil, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

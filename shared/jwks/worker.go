@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
+	"github.com/portcullis-gateway/portcullis/shared/discovery"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
 )
 
@@ -65,7 +66,11 @@ type endpoint struct {
 // were fetched under the issuer's settings.
 func newWorker(cfg Config, all *sites, issuer *pb.Issuer, had []*pb.KeySet_Source) (*worker, error) {
 	settings := issuer.GetJwks()
-	client, err := newClient(settings.GetCaPem(), duration(settings.GetTimeout(), defaultTimeout))
+	asked := auth{} // for its metadata
+	if issuer.GetDiscovery() {
+		asked = authOf(issuer, discovery.URLs(issuer)[0], cfg.Secrets)
+	}
+	client, err := newClient(settings.GetCaPem(), duration(settings.GetTimeout(), defaultTimeout), asked)
 	if err != nil {
 		return nil, err
 	}
@@ -283,14 +288,14 @@ func (w *worker) find(ctx context.Context, p *endpoint) error {
 	url := p.url
 	if p.discovery {
 		var err error
-		if url, err = w.client.discover(ctx, w.issuer.GetIssuer()); err != nil {
+		if url, err = w.client.discover(ctx, w.issuer); err != nil {
 			return err
 		}
 	}
 	if p.site != nil && p.site.key.url == url {
 		return nil
 	}
-	found, err := w.sites.acquire(siteKey{url, w.issuer.GetJwks().GetCaPem(), w.client.timeout})
+	found, err := w.sites.acquire(url, w.issuer, w.client.timeout)
 	if err != nil {
 		return err
 	}

@@ -98,6 +98,9 @@ func changedSince(meta *pb.Meta, second int64) bool {
 // not one that the issuer names.
 func FetchedUnder(issuer *pb.Issuer, discovered bool) string {
 	text := fmt.Appendf(nil, "1 %q %t %q", issuer.GetIssuer(), discovered, issuer.GetJwks().GetCaPem())
+	if at := issuer.GetMetadataUrl(); discovered && at != "" {
+		text = fmt.Appendf(text, " %q", at)
+	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:16])
 }

@@ -44,6 +44,8 @@ func TestSourcesBelongToSettings(t *testing.T) {
 		{"discovered", source(found, true), same, true},
 		{"discovered, renamed", source(found, true), renamed, false},
 		{"discovered, other roots", source(found, true), func(i *pb.Issuer) { i.Jwks = &pb.JwksSettings{CaPem: "x"} }, false},
+		{"discovered, metadata elsewhere", source(found, true), func(i *pb.Issuer) { i.MetadataUrl = "https://other.test" }, false},
+		{"named, metadata elsewhere", source(named, false), func(i *pb.Issuer) { i.MetadataUrl = "https://other.test" }, true},
 		{"discovered, no discovery any more", source(found, true), func(i *pb.Issuer) { i.Discovery = false }, false},
 		{"discovered, now named only", source(found, true), func(i *pb.Issuer) { i.Discovery, i.Keys.JwksUrls = false, []string{found} }, false},
 		{"of other settings", &pb.KeySet_Source{Url: named, FetchedUnder: "x"}, same, false},
@@ -66,14 +68,17 @@ func TestSourcesBelongToSettings(t *testing.T) {
 // those here that say nothing about whose keys they are.
 func TestEverySettingOfFetchesIsKnown(t *testing.T) {
 	known := map[protoreflect.FullName]string{
-		"portcullis.v1.JwksSettings.ttl":       "when",
-		"portcullis.v1.JwksSettings.timeout":   "when",
-		"portcullis.v1.JwksSettings.max_stale": "when",
-		"portcullis.v1.JwksSettings.ca_pem":    "in FetchedUnder",
-		"portcullis.v1.Keys.jwks_urls":         "the source's url",
-		"portcullis.v1.Keys.pem":               "not fetched",
-		"portcullis.v1.Keys.hmac_secrets":      "not fetched",
-		"portcullis.v1.Keys.jwks":              "not fetched",
+		"portcullis.v1.JwksSettings.ttl":             "when",
+		"portcullis.v1.JwksSettings.timeout":         "when",
+		"portcullis.v1.JwksSettings.max_stale":       "when",
+		"portcullis.v1.JwksSettings.ca_pem":          "in FetchedUnder",
+		"portcullis.v1.JwksSettings.bearer_token":    "who asks",
+		"portcullis.v1.JwksSettings.client_cert_pem": "who asks",
+		"portcullis.v1.JwksSettings.client_key":      "who asks",
+		"portcullis.v1.Keys.jwks_urls":               "the source's url",
+		"portcullis.v1.Keys.pem":                     "not fetched",
+		"portcullis.v1.Keys.hmac_secrets":            "not fetched",
+		"portcullis.v1.Keys.jwks":                    "not fetched",
 	}
 	for _, m := range []proto.Message{&pb.JwksSettings{}, &pb.Keys{}} {
 		fields := m.ProtoReflect().Descriptor().Fields()

@@ -475,6 +475,11 @@ func TestSecretsAreKept(t *testing.T) {
 	if i.GetName() != "renamed" || i.GetKeys().GetHmacSecrets()[0].GetValue() != secret {
 		t.Errorf("%v", i)
 	}
+	yaml = "kind: Issuer\nid: keys\nissuer: k\nkeys: {jwks_urls: ['https://k.test']}\njwks: {bearer_token: {value: '%s'}}"
+	s = applied(t, applied(t, s, fmt.Sprintf(yaml, secret)), fmt.Sprintf(yaml, "********")+"\nname: renamed")
+	if i := lookup[*pb.Issuer](t, s, "issuer/keys"); i.GetName() != "renamed" || i.GetJwks().GetBearerToken().GetValue() != secret {
+		t.Errorf("%v", i)
+	}
 }
 
 func TestFileStateIsInForceAsWritten(t *testing.T) {

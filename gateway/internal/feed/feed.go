@@ -90,6 +90,7 @@ func New(cfg Config) *Feed {
 		Logger:  cfg.Logger,
 		Update:  f.keysFetched,
 		Known:   f.knownSources,
+		Secrets: cfg.Compiler.Secrets,
 		Fetched: func(_ string, o jwks.Outcome) { cfg.Metrics.fetches.WithLabelValues(string(o)).Inc() },
 	})
 	return f

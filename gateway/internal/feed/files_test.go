@@ -114,7 +114,7 @@ func TestFilesThatAreBeingWritten(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	feed := New(Config{Resources: []string{file}, Logger: slog.New(slog.DiscardHandler)})
+	feed := New(Config{Compiler: &Compiler{}, Resources: []string{file}, Logger: slog.New(slog.DiscardHandler)})
 	write("")
 	rest := time.AfterFunc(settle/2, func() { write("new") })
 	defer rest.Stop()

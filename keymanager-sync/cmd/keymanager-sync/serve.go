@@ -27,7 +27,7 @@ func (s *serve) Run(ctx context.Context, call *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	cfg.Registry = telemetry.NewRegistry("keymanager-sync")
+	cfg.Registry, cfg.LookupEnv = telemetry.NewRegistry("keymanager-sync"), call.LookupEnv
 	scheme := "http"
 	if cfg.TLSCert != "" {
 		scheme = "https"

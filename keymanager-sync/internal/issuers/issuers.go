@@ -56,6 +56,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Registry receives the metrics; nil: none are shown.
 	Registry prometheus.Registerer
+	// Secrets reads what issuers name for their key servers.
+	Secrets keyset.Secrets
 	// RefreshFloor is the shortest time between two fetches for one issuer that
 	// nodes ask for. Default 10s.
 	RefreshFloor time.Duration
@@ -122,7 +124,7 @@ func (k *Keeper) lead(ctx context.Context) {
 		Fetched: func(_ string, outcome jwks.Outcome) {
 			k.metrics.fetches.WithLabelValues(string(outcome)).Inc()
 		},
-		Floor: k.cfg.RefreshFloor,
+		Floor: k.cfg.RefreshFloor, Secrets: k.cfg.Secrets,
 	})
 	unsubscribe, err := k.cfg.Bus.SubscribeKeyRefresh(func(r *pb.KeyRefresh) { k.refresh(fetcher, r) })
 	if err != nil {

@@ -160,6 +160,59 @@ func (Issuer_Profile) EnumDescriptor() ([]byte, []int) {
 	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{2, 0}
 }
 
+// Which documents a provider has about itself.
+type Issuer_Metadata int32
+
+const (
+	// OpenID Connect discovery; where the server has no such document, RFC 8414.
+	Issuer_EITHER Issuer_Metadata = 0
+	// issuer + /.well-known/openid-configuration (OpenID Connect Discovery 1.0 section 4).
+	Issuer_OPENID Issuer_Metadata = 1
+	// /.well-known/oauth-authorization-server before the issuer's path (RFC 8414 section 3.1).
+	Issuer_OAUTH Issuer_Metadata = 2
+)
+
+// Enum value maps for Issuer_Metadata.
+var (
+	Issuer_Metadata_name = map[int32]string{
+		0: "EITHER",
+		1: "OPENID",
+		2: "OAUTH",
+	}
+	Issuer_Metadata_value = map[string]int32{
+		"EITHER": 0,
+		"OPENID": 1,
+		"OAUTH":  2,
+	}
+)
+
+func (x Issuer_Metadata) Enum() *Issuer_Metadata {
+	p := new(Issuer_Metadata)
+	*p = x
+	return p
+}
+
+func (x Issuer_Metadata) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Issuer_Metadata) Descriptor() protoreflect.EnumDescriptor {
+	return file_portcullis_v1_resources_proto_enumTypes[2].Descriptor()
+}
+
+func (Issuer_Metadata) Type() protoreflect.EnumType {
+	return &file_portcullis_v1_resources_proto_enumTypes[2]
+}
+
+func (x Issuer_Metadata) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Issuer_Metadata.Descriptor instead.
+func (Issuer_Metadata) EnumDescriptor() ([]byte, []int) {
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{2, 1}
+}
+
 // A kind of token that is no access token.
 type Issuer_TokenKind int32
 
@@ -201,11 +254,11 @@ func (x Issuer_TokenKind) String() string {
 }
 
 func (Issuer_TokenKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[2].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[3].Descriptor()
 }
 
 func (Issuer_TokenKind) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[2]
+	return &file_portcullis_v1_resources_proto_enumTypes[3]
 }
 
 func (x Issuer_TokenKind) Number() protoreflect.EnumNumber {
@@ -214,7 +267,7 @@ func (x Issuer_TokenKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Issuer_TokenKind.Descriptor instead.
 func (Issuer_TokenKind) EnumDescriptor() ([]byte, []int) {
-	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{2, 1}
+	return file_portcullis_v1_resources_proto_rawDescGZIP(), []int{2, 2}
 }
 
 // How the secret's text is to be read.
@@ -248,11 +301,11 @@ func (x HmacSecret_Encoding) String() string {
 }
 
 func (HmacSecret_Encoding) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[3].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[4].Descriptor()
 }
 
 func (HmacSecret_Encoding) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[3]
+	return &file_portcullis_v1_resources_proto_enumTypes[4]
 }
 
 func (x HmacSecret_Encoding) Number() protoreflect.EnumNumber {
@@ -295,11 +348,11 @@ func (x Api_Visibility) String() string {
 }
 
 func (Api_Visibility) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[4].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[5].Descriptor()
 }
 
 func (Api_Visibility) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[4]
+	return &file_portcullis_v1_resources_proto_enumTypes[5]
 }
 
 func (x Api_Visibility) Number() protoreflect.EnumNumber {
@@ -348,11 +401,11 @@ func (x Api_ErrorFormat) String() string {
 }
 
 func (Api_ErrorFormat) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[5].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[6].Descriptor()
 }
 
 func (Api_ErrorFormat) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[5]
+	return &file_portcullis_v1_resources_proto_enumTypes[6]
 }
 
 func (x Api_ErrorFormat) Number() protoreflect.EnumNumber {
@@ -401,11 +454,11 @@ func (x Api_PortalState) String() string {
 }
 
 func (Api_PortalState) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[6].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[7].Descriptor()
 }
 
 func (Api_PortalState) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[6]
+	return &file_portcullis_v1_resources_proto_enumTypes[7]
 }
 
 func (x Api_PortalState) Number() protoreflect.EnumNumber {
@@ -460,11 +513,11 @@ func (x Plan_Security) String() string {
 }
 
 func (Plan_Security) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[7].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[8].Descriptor()
 }
 
 func (Plan_Security) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[7]
+	return &file_portcullis_v1_resources_proto_enumTypes[8]
 }
 
 func (x Plan_Security) Number() protoreflect.EnumNumber {
@@ -516,11 +569,11 @@ func (x Plan_Status) String() string {
 }
 
 func (Plan_Status) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[8].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[9].Descriptor()
 }
 
 func (Plan_Status) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[8]
+	return &file_portcullis_v1_resources_proto_enumTypes[9]
 }
 
 func (x Plan_Status) Number() protoreflect.EnumNumber {
@@ -567,11 +620,11 @@ func (x Confirmation_Mode) String() string {
 }
 
 func (Confirmation_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[9].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[10].Descriptor()
 }
 
 func (Confirmation_Mode) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[9]
+	return &file_portcullis_v1_resources_proto_enumTypes[10]
 }
 
 func (x Confirmation_Mode) Number() protoreflect.EnumNumber {
@@ -614,11 +667,11 @@ func (x Client_Environment) String() string {
 }
 
 func (Client_Environment) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[10].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[11].Descriptor()
 }
 
 func (Client_Environment) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[10]
+	return &file_portcullis_v1_resources_proto_enumTypes[11]
 }
 
 func (x Client_Environment) Number() protoreflect.EnumNumber {
@@ -673,11 +726,11 @@ func (x Subscription_Status) String() string {
 }
 
 func (Subscription_Status) Descriptor() protoreflect.EnumDescriptor {
-	return file_portcullis_v1_resources_proto_enumTypes[11].Descriptor()
+	return file_portcullis_v1_resources_proto_enumTypes[12].Descriptor()
 }
 
 func (Subscription_Status) Type() protoreflect.EnumType {
-	return &file_portcullis_v1_resources_proto_enumTypes[11]
+	return &file_portcullis_v1_resources_proto_enumTypes[12]
 }
 
 func (x Subscription_Status) Number() protoreflect.EnumNumber {
@@ -803,6 +856,7 @@ type Issuer struct {
 	Id   string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// The exact `iss` of its tokens (RFC 7519 section 4.1.1), compared code point by code point.
+	// One path segment may be {tenantid}; see tenants. Empty with no_issuer only.
 	Issuer string `protobuf:"bytes,3,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	// One of these must be in `aud`; empty: `aud` is not checked for the issuer.
 	Audiences []string `protobuf:"bytes,4,rep,name=audiences,proto3" json:"audiences,omitempty"`
@@ -827,7 +881,7 @@ type Issuer struct {
 	ClaimMappings []*ClaimMapping      `protobuf:"bytes,13,rep,name=claim_mappings,json=claimMappings,proto3" json:"claim_mappings,omitempty"`
 	// Default true. False: any verified client of this issuer may call.
 	ValidateSubscription *bool `protobuf:"varint,14,opt,name=validate_subscription,json=validateSubscription,proto3,oneof" json:"validate_subscription,omitempty"`
-	// True: find the JWKS URL by OpenID Connect discovery.
+	// True: find the JWKS URL in the provider's metadata; see metadata.
 	Discovery bool           `protobuf:"varint,15,opt,name=discovery,proto3" json:"discovery,omitempty"`
 	Profile   Issuer_Profile `protobuf:"varint,16,opt,name=profile,proto3,enum=portcullis.v1.Issuer_Profile" json:"profile,omitempty"`
 	// Where OAUTH2 plans ask about its tokens (RFC 7662).
@@ -836,6 +890,20 @@ type Issuer struct {
 	// subscribedAPIs of WSO2 API Manager. Set: the claim is trusted in place of
 	// Subscriptions, and a token without it is subscribed to nothing.
 	SubscriptionClaim string `protobuf:"bytes,18,opt,name=subscription_claim,json=subscriptionClaim,proto3" json:"subscription_claim,omitempty"`
+	// Its tokens have no `iss`. Only plans that name this issuer take them, and no
+	// other such issuer may have the same key. Without issuer, discovery, introspection
+	// and profile.
+	NoIssuer bool `protobuf:"varint,19,opt,name=no_issuer,json=noIssuer,proto3" json:"no_issuer,omitempty"`
+	// The values of {tenantid} in issuer whose tokens are trusted; their `tid` must be the
+	// same. Needed with {tenantid}, unless any_tenant.
+	Tenants []string `protobuf:"bytes,20,rep,name=tenants,proto3" json:"tenants,omitempty"`
+	// True: every value of {tenantid}, so whoever has a tenant at the provider.
+	AnyTenant bool `protobuf:"varint,21,opt,name=any_tenant,json=anyTenant,proto3" json:"any_tenant,omitempty"`
+	// Where discovery looks. The document's `issuer` must be this issuer's, with
+	// {tenantid} as it stands.
+	Metadata Issuer_Metadata `protobuf:"varint,22,opt,name=metadata,proto3,enum=portcullis.v1.Issuer_Metadata" json:"metadata,omitempty"`
+	// The document's URL, in place of those that are made of issuer. Needed with {tenantid}.
+	MetadataUrl string `protobuf:"bytes,23,opt,name=metadata_url,json=metadataUrl,proto3" json:"metadata_url,omitempty"`
 	// Kinds of its tokens that are accepted like access tokens, although the `typ` header, or the
 	// claims typ, token_use and token_type, say that they are none. Default: none, each at most once.
 	Accept []Issuer_TokenKind `protobuf:"varint,31,rep,packed,name=accept,proto3,enum=portcullis.v1.Issuer_TokenKind" json:"accept,omitempty"`
@@ -1000,6 +1068,41 @@ func (x *Issuer) GetIntrospection() *Introspection {
 func (x *Issuer) GetSubscriptionClaim() string {
 	if x != nil {
 		return x.SubscriptionClaim
+	}
+	return ""
+}
+
+func (x *Issuer) GetNoIssuer() bool {
+	if x != nil {
+		return x.NoIssuer
+	}
+	return false
+}
+
+func (x *Issuer) GetTenants() []string {
+	if x != nil {
+		return x.Tenants
+	}
+	return nil
+}
+
+func (x *Issuer) GetAnyTenant() bool {
+	if x != nil {
+		return x.AnyTenant
+	}
+	return false
+}
+
+func (x *Issuer) GetMetadata() Issuer_Metadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return Issuer_EITHER
+}
+
+func (x *Issuer) GetMetadataUrl() string {
+	if x != nil {
+		return x.MetadataUrl
 	}
 	return ""
 }
@@ -1228,7 +1331,15 @@ type JwksSettings struct {
 	// How long an expired set may still be used when no newer one can be had. Default 24h.
 	MaxStale *durationpb.Duration `protobuf:"bytes,3,opt,name=max_stale,json=maxStale,proto3" json:"max_stale,omitempty"`
 	// Trusted roots for the JWKS server; empty: the system's.
-	CaPem         string `protobuf:"bytes,4,opt,name=ca_pem,json=caPem,proto3" json:"ca_pem,omitempty"`
+	CaPem string `protobuf:"bytes,4,opt,name=ca_pem,json=caPem,proto3" json:"ca_pem,omitempty"`
+	// Sent as Authorization: Bearer to the hosts of jwks_urls, issuer and metadata_url,
+	// which must be https. Read by who fetches, before each fetch: the control plane, or
+	// a node that serves from files.
+	BearerToken *Secret `protobuf:"bytes,5,opt,name=bearer_token,json=bearerToken,proto3" json:"bearer_token,omitempty"`
+	// The client certificate, with its chain, for these servers, in PEM.
+	ClientCertPem string `protobuf:"bytes,6,opt,name=client_cert_pem,json=clientCertPem,proto3" json:"client_cert_pem,omitempty"`
+	// Its private key in PEM. Read as bearer_token is.
+	ClientKey     *Secret `protobuf:"bytes,7,opt,name=client_key,json=clientKey,proto3" json:"client_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1289,6 +1400,27 @@ func (x *JwksSettings) GetCaPem() string {
 		return x.CaPem
 	}
 	return ""
+}
+
+func (x *JwksSettings) GetBearerToken() *Secret {
+	if x != nil {
+		return x.BearerToken
+	}
+	return nil
+}
+
+func (x *JwksSettings) GetClientCertPem() string {
+	if x != nil {
+		return x.ClientCertPem
+	}
+	return ""
+}
+
+func (x *JwksSettings) GetClientKey() *Secret {
+	if x != nil {
+		return x.ClientKey
+	}
+	return nil
 }
 
 // Introspection says how an issuer is asked about a token (RFC 7662).
@@ -1392,7 +1524,8 @@ func (x *Introspection) GetCaPem() string {
 	return ""
 }
 
-// Secret is a text that only gateways need to know.
+// Secret is a text that only the process which uses it needs to know: the gateway, if
+// its field does not say otherwise.
 type Secret struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Source:
@@ -1491,12 +1624,12 @@ type Secret_Value struct {
 }
 
 type Secret_Env struct {
-	// The name of an environment variable of the gateway.
+	// The name of an environment variable of that process.
 	Env string `protobuf:"bytes,2,opt,name=env,proto3,oneof"`
 }
 
 type Secret_File struct {
-	// A file on the gateway.
+	// A file of that process.
 	File string `protobuf:"bytes,3,opt,name=file,proto3,oneof"`
 }
 
@@ -3991,7 +4124,7 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\n" +
 	"updated_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\" \n" +
 	"\bByteSize\x12\x14\n" +
-	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\"\xf8\b\n" +
+	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\"\x8c\v\n" +
 	"\x06Issuer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -4015,13 +4148,23 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\tdiscovery\x18\x0f \x01(\bR\tdiscovery\x127\n" +
 	"\aprofile\x18\x10 \x01(\x0e2\x1d.portcullis.v1.Issuer.ProfileR\aprofile\x12B\n" +
 	"\rintrospection\x18\x11 \x01(\v2\x1c.portcullis.v1.IntrospectionR\rintrospection\x12-\n" +
-	"\x12subscription_claim\x18\x12 \x01(\tR\x11subscriptionClaim\x12=\n" +
+	"\x12subscription_claim\x18\x12 \x01(\tR\x11subscriptionClaim\x12!\n" +
+	"\tno_issuer\x18\x13 \x01(\bB\x04\x90\xe7\x18\x02R\bnoIssuer\x12\x1e\n" +
+	"\atenants\x18\x14 \x03(\tB\x04\x90\xe7\x18\x02R\atenants\x12#\n" +
+	"\n" +
+	"any_tenant\x18\x15 \x01(\bB\x04\x90\xe7\x18\x02R\tanyTenant\x12@\n" +
+	"\bmetadata\x18\x16 \x01(\x0e2\x1e.portcullis.v1.Issuer.MetadataB\x04\x90\xe7\x18\x02R\bmetadata\x12'\n" +
+	"\fmetadata_url\x18\x17 \x01(\tB\x04\x90\xe7\x18\x02R\vmetadataUrl\x12=\n" +
 	"\x06accept\x18\x1f \x03(\x0e2\x1f.portcullis.v1.Issuer.TokenKindB\x04\x90\xe7\x18\x02R\x06accept\x129\n" +
 	"\x16refuse_id_token_claims\x18  \x01(\bB\x04\x90\xe7\x18\x02R\x13refuseIdTokenClaims\x12'\n" +
 	"\x04meta\x18d \x01(\v2\x13.portcullis.v1.MetaR\x04meta\"\x1f\n" +
 	"\aProfile\x12\a\n" +
 	"\x03ANY\x10\x00\x12\v\n" +
-	"\aRFC9068\x10\x01\"r\n" +
+	"\aRFC9068\x10\x01\"?\n" +
+	"\bMetadata\x12\x10\n" +
+	"\x06EITHER\x10\x00\x1a\x04\x98\xe7\x18\x02\x12\x10\n" +
+	"\x06OPENID\x10\x01\x1a\x04\x98\xe7\x18\x02\x12\x0f\n" +
+	"\x05OAUTH\x10\x02\x1a\x04\x98\xe7\x18\x02\"r\n" +
 	"\tTokenKind\x12 \n" +
 	"\x16TOKEN_KIND_UNSPECIFIED\x10\x00\x1a\x04\x98\xe7\x18\x02\x12\x12\n" +
 	"\bID_TOKEN\x10\x01\x1a\x04\x98\xe7\x18\x02\x12\x17\n" +
@@ -4046,12 +4189,16 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\x03RAW\x10\x00\x12\n" +
 	"\n" +
 	"\x06BASE64\x10\x01B\b\n" +
-	"\x06source\"\xbf\x01\n" +
+	"\x06source\"\xe9\x02\n" +
 	"\fJwksSettings\x12+\n" +
 	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x126\n" +
 	"\tmax_stale\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bmaxStale\x12\x15\n" +
-	"\x06ca_pem\x18\x04 \x01(\tR\x05caPem\"\xbc\x02\n" +
+	"\x06ca_pem\x18\x04 \x01(\tR\x05caPem\x12>\n" +
+	"\fbearer_token\x18\x05 \x01(\v2\x15.portcullis.v1.SecretB\x04\x90\xe7\x18\x02R\vbearerToken\x12,\n" +
+	"\x0fclient_cert_pem\x18\x06 \x01(\tB\x04\x90\xe7\x18\x02R\rclientCertPem\x12:\n" +
+	"\n" +
+	"client_key\x18\a \x01(\v2\x15.portcullis.v1.SecretB\x04\x90\xe7\x18\x02R\tclientKey\"\xbc\x02\n" +
 	"\rIntrospection\x12\x16\n" +
 	"\x03url\x18\x01 \x01(\tB\x04\xa0\xe7\x18\x01R\x03url\x12\x1b\n" +
 	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12:\n" +
@@ -4352,156 +4499,160 @@ func file_portcullis_v1_resources_proto_rawDescGZIP() []byte {
 	return file_portcullis_v1_resources_proto_rawDescData
 }
 
-var file_portcullis_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 12)
+var file_portcullis_v1_resources_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
 var file_portcullis_v1_resources_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_portcullis_v1_resources_proto_goTypes = []any{
 	(Kind)(0),                     // 0: portcullis.v1.Kind
 	(Issuer_Profile)(0),           // 1: portcullis.v1.Issuer.Profile
-	(Issuer_TokenKind)(0),         // 2: portcullis.v1.Issuer.TokenKind
-	(HmacSecret_Encoding)(0),      // 3: portcullis.v1.HmacSecret.Encoding
-	(Api_Visibility)(0),           // 4: portcullis.v1.Api.Visibility
-	(Api_ErrorFormat)(0),          // 5: portcullis.v1.Api.ErrorFormat
-	(Api_PortalState)(0),          // 6: portcullis.v1.Api.PortalState
-	(Plan_Security)(0),            // 7: portcullis.v1.Plan.Security
-	(Plan_Status)(0),              // 8: portcullis.v1.Plan.Status
-	(Confirmation_Mode)(0),        // 9: portcullis.v1.Confirmation.Mode
-	(Client_Environment)(0),       // 10: portcullis.v1.Client.Environment
-	(Subscription_Status)(0),      // 11: portcullis.v1.Subscription.Status
-	(*Meta)(nil),                  // 12: portcullis.v1.Meta
-	(*ByteSize)(nil),              // 13: portcullis.v1.ByteSize
-	(*Issuer)(nil),                // 14: portcullis.v1.Issuer
-	(*Keys)(nil),                  // 15: portcullis.v1.Keys
-	(*HmacSecret)(nil),            // 16: portcullis.v1.HmacSecret
-	(*JwksSettings)(nil),          // 17: portcullis.v1.JwksSettings
-	(*Introspection)(nil),         // 18: portcullis.v1.Introspection
-	(*Secret)(nil),                // 19: portcullis.v1.Secret
-	(*ClaimMapping)(nil),          // 20: portcullis.v1.ClaimMapping
-	(*Api)(nil),                   // 21: portcullis.v1.Api
-	(*ProtectedResource)(nil),     // 22: portcullis.v1.ProtectedResource
-	(*Upstream)(nil),              // 23: portcullis.v1.Upstream
-	(*Target)(nil),                // 24: portcullis.v1.Target
-	(*UpstreamTls)(nil),           // 25: portcullis.v1.UpstreamTls
-	(*Plan)(nil),                  // 26: portcullis.v1.Plan
-	(*JwtSettings)(nil),           // 27: portcullis.v1.JwtSettings
-	(*Scopes)(nil),                // 28: portcullis.v1.Scopes
-	(*ClaimRule)(nil),             // 29: portcullis.v1.ClaimRule
-	(*ClaimHeader)(nil),           // 30: portcullis.v1.ClaimHeader
-	(*BackendJwt)(nil),            // 31: portcullis.v1.BackendJwt
-	(*SignedJwt)(nil),             // 32: portcullis.v1.SignedJwt
-	(*Confirmation)(nil),          // 33: portcullis.v1.Confirmation
-	(*ApiKeySettings)(nil),        // 34: portcullis.v1.ApiKeySettings
-	(*MtlsSettings)(nil),          // 35: portcullis.v1.MtlsSettings
-	(*Restrictions)(nil),          // 36: portcullis.v1.Restrictions
-	(*Limit)(nil),                 // 37: portcullis.v1.Limit
-	(*ResourceFilter)(nil),        // 38: portcullis.v1.ResourceFilter
-	(*ResourcePattern)(nil),       // 39: portcullis.v1.ResourcePattern
-	(*Application)(nil),           // 40: portcullis.v1.Application
-	(*Client)(nil),                // 41: portcullis.v1.Client
-	(*ApiKey)(nil),                // 42: portcullis.v1.ApiKey
-	(*Certificate)(nil),           // 43: portcullis.v1.Certificate
-	(*Subscription)(nil),          // 44: portcullis.v1.Subscription
-	(*Revocation)(nil),            // 45: portcullis.v1.Revocation
-	(*KeySet)(nil),                // 46: portcullis.v1.KeySet
-	(*Deployment)(nil),            // 47: portcullis.v1.Deployment
-	(*Member)(nil),                // 48: portcullis.v1.Member
-	(*KeySet_Source)(nil),         // 49: portcullis.v1.KeySet.Source
-	(*Deployment_Revision)(nil),   // 50: portcullis.v1.Deployment.Revision
-	(*timestamppb.Timestamp)(nil), // 51: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 52: google.protobuf.Duration
-	(*structpb.Struct)(nil),       // 53: google.protobuf.Struct
-	(*structpb.Value)(nil),        // 54: google.protobuf.Value
+	(Issuer_Metadata)(0),          // 2: portcullis.v1.Issuer.Metadata
+	(Issuer_TokenKind)(0),         // 3: portcullis.v1.Issuer.TokenKind
+	(HmacSecret_Encoding)(0),      // 4: portcullis.v1.HmacSecret.Encoding
+	(Api_Visibility)(0),           // 5: portcullis.v1.Api.Visibility
+	(Api_ErrorFormat)(0),          // 6: portcullis.v1.Api.ErrorFormat
+	(Api_PortalState)(0),          // 7: portcullis.v1.Api.PortalState
+	(Plan_Security)(0),            // 8: portcullis.v1.Plan.Security
+	(Plan_Status)(0),              // 9: portcullis.v1.Plan.Status
+	(Confirmation_Mode)(0),        // 10: portcullis.v1.Confirmation.Mode
+	(Client_Environment)(0),       // 11: portcullis.v1.Client.Environment
+	(Subscription_Status)(0),      // 12: portcullis.v1.Subscription.Status
+	(*Meta)(nil),                  // 13: portcullis.v1.Meta
+	(*ByteSize)(nil),              // 14: portcullis.v1.ByteSize
+	(*Issuer)(nil),                // 15: portcullis.v1.Issuer
+	(*Keys)(nil),                  // 16: portcullis.v1.Keys
+	(*HmacSecret)(nil),            // 17: portcullis.v1.HmacSecret
+	(*JwksSettings)(nil),          // 18: portcullis.v1.JwksSettings
+	(*Introspection)(nil),         // 19: portcullis.v1.Introspection
+	(*Secret)(nil),                // 20: portcullis.v1.Secret
+	(*ClaimMapping)(nil),          // 21: portcullis.v1.ClaimMapping
+	(*Api)(nil),                   // 22: portcullis.v1.Api
+	(*ProtectedResource)(nil),     // 23: portcullis.v1.ProtectedResource
+	(*Upstream)(nil),              // 24: portcullis.v1.Upstream
+	(*Target)(nil),                // 25: portcullis.v1.Target
+	(*UpstreamTls)(nil),           // 26: portcullis.v1.UpstreamTls
+	(*Plan)(nil),                  // 27: portcullis.v1.Plan
+	(*JwtSettings)(nil),           // 28: portcullis.v1.JwtSettings
+	(*Scopes)(nil),                // 29: portcullis.v1.Scopes
+	(*ClaimRule)(nil),             // 30: portcullis.v1.ClaimRule
+	(*ClaimHeader)(nil),           // 31: portcullis.v1.ClaimHeader
+	(*BackendJwt)(nil),            // 32: portcullis.v1.BackendJwt
+	(*SignedJwt)(nil),             // 33: portcullis.v1.SignedJwt
+	(*Confirmation)(nil),          // 34: portcullis.v1.Confirmation
+	(*ApiKeySettings)(nil),        // 35: portcullis.v1.ApiKeySettings
+	(*MtlsSettings)(nil),          // 36: portcullis.v1.MtlsSettings
+	(*Restrictions)(nil),          // 37: portcullis.v1.Restrictions
+	(*Limit)(nil),                 // 38: portcullis.v1.Limit
+	(*ResourceFilter)(nil),        // 39: portcullis.v1.ResourceFilter
+	(*ResourcePattern)(nil),       // 40: portcullis.v1.ResourcePattern
+	(*Application)(nil),           // 41: portcullis.v1.Application
+	(*Client)(nil),                // 42: portcullis.v1.Client
+	(*ApiKey)(nil),                // 43: portcullis.v1.ApiKey
+	(*Certificate)(nil),           // 44: portcullis.v1.Certificate
+	(*Subscription)(nil),          // 45: portcullis.v1.Subscription
+	(*Revocation)(nil),            // 46: portcullis.v1.Revocation
+	(*KeySet)(nil),                // 47: portcullis.v1.KeySet
+	(*Deployment)(nil),            // 48: portcullis.v1.Deployment
+	(*Member)(nil),                // 49: portcullis.v1.Member
+	(*KeySet_Source)(nil),         // 50: portcullis.v1.KeySet.Source
+	(*Deployment_Revision)(nil),   // 51: portcullis.v1.Deployment.Revision
+	(*timestamppb.Timestamp)(nil), // 52: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 53: google.protobuf.Duration
+	(*structpb.Struct)(nil),       // 54: google.protobuf.Struct
+	(*structpb.Value)(nil),        // 55: google.protobuf.Value
 }
 var file_portcullis_v1_resources_proto_depIdxs = []int32{
-	51, // 0: portcullis.v1.Meta.created_at:type_name -> google.protobuf.Timestamp
-	51, // 1: portcullis.v1.Meta.updated_at:type_name -> google.protobuf.Timestamp
-	15, // 2: portcullis.v1.Issuer.keys:type_name -> portcullis.v1.Keys
-	17, // 3: portcullis.v1.Issuer.jwks:type_name -> portcullis.v1.JwksSettings
-	52, // 4: portcullis.v1.Issuer.clock_skew:type_name -> google.protobuf.Duration
-	52, // 5: portcullis.v1.Issuer.max_lifetime:type_name -> google.protobuf.Duration
-	20, // 6: portcullis.v1.Issuer.claim_mappings:type_name -> portcullis.v1.ClaimMapping
+	52, // 0: portcullis.v1.Meta.created_at:type_name -> google.protobuf.Timestamp
+	52, // 1: portcullis.v1.Meta.updated_at:type_name -> google.protobuf.Timestamp
+	16, // 2: portcullis.v1.Issuer.keys:type_name -> portcullis.v1.Keys
+	18, // 3: portcullis.v1.Issuer.jwks:type_name -> portcullis.v1.JwksSettings
+	53, // 4: portcullis.v1.Issuer.clock_skew:type_name -> google.protobuf.Duration
+	53, // 5: portcullis.v1.Issuer.max_lifetime:type_name -> google.protobuf.Duration
+	21, // 6: portcullis.v1.Issuer.claim_mappings:type_name -> portcullis.v1.ClaimMapping
 	1,  // 7: portcullis.v1.Issuer.profile:type_name -> portcullis.v1.Issuer.Profile
-	18, // 8: portcullis.v1.Issuer.introspection:type_name -> portcullis.v1.Introspection
-	2,  // 9: portcullis.v1.Issuer.accept:type_name -> portcullis.v1.Issuer.TokenKind
-	12, // 10: portcullis.v1.Issuer.meta:type_name -> portcullis.v1.Meta
-	16, // 11: portcullis.v1.Keys.hmac_secrets:type_name -> portcullis.v1.HmacSecret
-	53, // 12: portcullis.v1.Keys.jwks:type_name -> google.protobuf.Struct
-	3,  // 13: portcullis.v1.HmacSecret.encoding:type_name -> portcullis.v1.HmacSecret.Encoding
-	52, // 14: portcullis.v1.JwksSettings.ttl:type_name -> google.protobuf.Duration
-	52, // 15: portcullis.v1.JwksSettings.timeout:type_name -> google.protobuf.Duration
-	52, // 16: portcullis.v1.JwksSettings.max_stale:type_name -> google.protobuf.Duration
-	19, // 17: portcullis.v1.Introspection.client_secret:type_name -> portcullis.v1.Secret
-	19, // 18: portcullis.v1.Introspection.private_key:type_name -> portcullis.v1.Secret
-	52, // 19: portcullis.v1.Introspection.timeout:type_name -> google.protobuf.Duration
-	52, // 20: portcullis.v1.Introspection.cache_ttl:type_name -> google.protobuf.Duration
-	4,  // 21: portcullis.v1.Api.visibility:type_name -> portcullis.v1.Api.Visibility
-	5,  // 22: portcullis.v1.Api.error_format:type_name -> portcullis.v1.Api.ErrorFormat
-	23, // 23: portcullis.v1.Api.upstream:type_name -> portcullis.v1.Upstream
-	6,  // 24: portcullis.v1.Api.portal_state:type_name -> portcullis.v1.Api.PortalState
-	22, // 25: portcullis.v1.Api.protected_resource:type_name -> portcullis.v1.ProtectedResource
-	12, // 26: portcullis.v1.Api.meta:type_name -> portcullis.v1.Meta
-	24, // 27: portcullis.v1.Upstream.targets:type_name -> portcullis.v1.Target
-	52, // 28: portcullis.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
-	52, // 29: portcullis.v1.Upstream.response_timeout:type_name -> google.protobuf.Duration
-	13, // 30: portcullis.v1.Upstream.max_request_body:type_name -> portcullis.v1.ByteSize
-	25, // 31: portcullis.v1.Upstream.tls:type_name -> portcullis.v1.UpstreamTls
-	24, // 32: portcullis.v1.Upstream.sandbox_targets:type_name -> portcullis.v1.Target
-	7,  // 33: portcullis.v1.Plan.security:type_name -> portcullis.v1.Plan.Security
-	8,  // 34: portcullis.v1.Plan.status:type_name -> portcullis.v1.Plan.Status
-	27, // 35: portcullis.v1.Plan.jwt:type_name -> portcullis.v1.JwtSettings
-	34, // 36: portcullis.v1.Plan.api_key:type_name -> portcullis.v1.ApiKeySettings
-	36, // 37: portcullis.v1.Plan.restrictions:type_name -> portcullis.v1.Restrictions
-	27, // 38: portcullis.v1.Plan.oauth2:type_name -> portcullis.v1.JwtSettings
-	35, // 39: portcullis.v1.Plan.mtls:type_name -> portcullis.v1.MtlsSettings
-	12, // 40: portcullis.v1.Plan.meta:type_name -> portcullis.v1.Meta
-	28, // 41: portcullis.v1.JwtSettings.scopes:type_name -> portcullis.v1.Scopes
-	29, // 42: portcullis.v1.JwtSettings.claim_rules:type_name -> portcullis.v1.ClaimRule
-	30, // 43: portcullis.v1.JwtSettings.claims_to_headers:type_name -> portcullis.v1.ClaimHeader
-	31, // 44: portcullis.v1.JwtSettings.backend_jwt:type_name -> portcullis.v1.BackendJwt
-	33, // 45: portcullis.v1.JwtSettings.confirmation:type_name -> portcullis.v1.Confirmation
-	32, // 46: portcullis.v1.JwtSettings.signed_jwt:type_name -> portcullis.v1.SignedJwt
-	54, // 47: portcullis.v1.ClaimRule.equals:type_name -> google.protobuf.Value
-	52, // 48: portcullis.v1.SignedJwt.lifetime:type_name -> google.protobuf.Duration
-	9,  // 49: portcullis.v1.Confirmation.mtls:type_name -> portcullis.v1.Confirmation.Mode
-	9,  // 50: portcullis.v1.Confirmation.dpop:type_name -> portcullis.v1.Confirmation.Mode
-	37, // 51: portcullis.v1.Restrictions.rate_limit:type_name -> portcullis.v1.Limit
-	37, // 52: portcullis.v1.Restrictions.quota:type_name -> portcullis.v1.Limit
-	37, // 53: portcullis.v1.Restrictions.spike_arrest:type_name -> portcullis.v1.Limit
-	38, // 54: portcullis.v1.Restrictions.resource_filter:type_name -> portcullis.v1.ResourceFilter
-	52, // 55: portcullis.v1.Limit.period:type_name -> google.protobuf.Duration
-	39, // 56: portcullis.v1.ResourceFilter.allow:type_name -> portcullis.v1.ResourcePattern
-	39, // 57: portcullis.v1.ResourceFilter.deny:type_name -> portcullis.v1.ResourcePattern
-	41, // 58: portcullis.v1.Application.clients:type_name -> portcullis.v1.Client
-	42, // 59: portcullis.v1.Application.api_keys:type_name -> portcullis.v1.ApiKey
-	43, // 60: portcullis.v1.Application.certificates:type_name -> portcullis.v1.Certificate
-	12, // 61: portcullis.v1.Application.meta:type_name -> portcullis.v1.Meta
-	10, // 62: portcullis.v1.Client.environment:type_name -> portcullis.v1.Client.Environment
-	51, // 63: portcullis.v1.ApiKey.expires_at:type_name -> google.protobuf.Timestamp
-	51, // 64: portcullis.v1.Certificate.expires_at:type_name -> google.protobuf.Timestamp
-	11, // 65: portcullis.v1.Subscription.status:type_name -> portcullis.v1.Subscription.Status
-	51, // 66: portcullis.v1.Subscription.starts_at:type_name -> google.protobuf.Timestamp
-	51, // 67: portcullis.v1.Subscription.ends_at:type_name -> google.protobuf.Timestamp
-	12, // 68: portcullis.v1.Subscription.meta:type_name -> portcullis.v1.Meta
-	51, // 69: portcullis.v1.Revocation.issued_before:type_name -> google.protobuf.Timestamp
-	51, // 70: portcullis.v1.Revocation.expires_at:type_name -> google.protobuf.Timestamp
-	12, // 71: portcullis.v1.Revocation.meta:type_name -> portcullis.v1.Meta
-	49, // 72: portcullis.v1.KeySet.sources:type_name -> portcullis.v1.KeySet.Source
-	12, // 73: portcullis.v1.KeySet.meta:type_name -> portcullis.v1.Meta
-	21, // 74: portcullis.v1.Deployment.api:type_name -> portcullis.v1.Api
-	51, // 75: portcullis.v1.Deployment.deployed_at:type_name -> google.protobuf.Timestamp
-	50, // 76: portcullis.v1.Deployment.previous:type_name -> portcullis.v1.Deployment.Revision
-	12, // 77: portcullis.v1.Deployment.meta:type_name -> portcullis.v1.Meta
-	51, // 78: portcullis.v1.Member.joined_at:type_name -> google.protobuf.Timestamp
-	51, // 79: portcullis.v1.Member.heard_at:type_name -> google.protobuf.Timestamp
-	12, // 80: portcullis.v1.Member.meta:type_name -> portcullis.v1.Meta
-	51, // 81: portcullis.v1.KeySet.Source.fetched_at:type_name -> google.protobuf.Timestamp
-	51, // 82: portcullis.v1.KeySet.Source.usable_until:type_name -> google.protobuf.Timestamp
-	21, // 83: portcullis.v1.Deployment.Revision.api:type_name -> portcullis.v1.Api
-	51, // 84: portcullis.v1.Deployment.Revision.deployed_at:type_name -> google.protobuf.Timestamp
-	85, // [85:85] is the sub-list for method output_type
-	85, // [85:85] is the sub-list for method input_type
-	85, // [85:85] is the sub-list for extension type_name
-	85, // [85:85] is the sub-list for extension extendee
-	0,  // [0:85] is the sub-list for field type_name
+	19, // 8: portcullis.v1.Issuer.introspection:type_name -> portcullis.v1.Introspection
+	2,  // 9: portcullis.v1.Issuer.metadata:type_name -> portcullis.v1.Issuer.Metadata
+	3,  // 10: portcullis.v1.Issuer.accept:type_name -> portcullis.v1.Issuer.TokenKind
+	13, // 11: portcullis.v1.Issuer.meta:type_name -> portcullis.v1.Meta
+	17, // 12: portcullis.v1.Keys.hmac_secrets:type_name -> portcullis.v1.HmacSecret
+	54, // 13: portcullis.v1.Keys.jwks:type_name -> google.protobuf.Struct
+	4,  // 14: portcullis.v1.HmacSecret.encoding:type_name -> portcullis.v1.HmacSecret.Encoding
+	53, // 15: portcullis.v1.JwksSettings.ttl:type_name -> google.protobuf.Duration
+	53, // 16: portcullis.v1.JwksSettings.timeout:type_name -> google.protobuf.Duration
+	53, // 17: portcullis.v1.JwksSettings.max_stale:type_name -> google.protobuf.Duration
+	20, // 18: portcullis.v1.JwksSettings.bearer_token:type_name -> portcullis.v1.Secret
+	20, // 19: portcullis.v1.JwksSettings.client_key:type_name -> portcullis.v1.Secret
+	20, // 20: portcullis.v1.Introspection.client_secret:type_name -> portcullis.v1.Secret
+	20, // 21: portcullis.v1.Introspection.private_key:type_name -> portcullis.v1.Secret
+	53, // 22: portcullis.v1.Introspection.timeout:type_name -> google.protobuf.Duration
+	53, // 23: portcullis.v1.Introspection.cache_ttl:type_name -> google.protobuf.Duration
+	5,  // 24: portcullis.v1.Api.visibility:type_name -> portcullis.v1.Api.Visibility
+	6,  // 25: portcullis.v1.Api.error_format:type_name -> portcullis.v1.Api.ErrorFormat
+	24, // 26: portcullis.v1.Api.upstream:type_name -> portcullis.v1.Upstream
+	7,  // 27: portcullis.v1.Api.portal_state:type_name -> portcullis.v1.Api.PortalState
+	23, // 28: portcullis.v1.Api.protected_resource:type_name -> portcullis.v1.ProtectedResource
+	13, // 29: portcullis.v1.Api.meta:type_name -> portcullis.v1.Meta
+	25, // 30: portcullis.v1.Upstream.targets:type_name -> portcullis.v1.Target
+	53, // 31: portcullis.v1.Upstream.connect_timeout:type_name -> google.protobuf.Duration
+	53, // 32: portcullis.v1.Upstream.response_timeout:type_name -> google.protobuf.Duration
+	14, // 33: portcullis.v1.Upstream.max_request_body:type_name -> portcullis.v1.ByteSize
+	26, // 34: portcullis.v1.Upstream.tls:type_name -> portcullis.v1.UpstreamTls
+	25, // 35: portcullis.v1.Upstream.sandbox_targets:type_name -> portcullis.v1.Target
+	8,  // 36: portcullis.v1.Plan.security:type_name -> portcullis.v1.Plan.Security
+	9,  // 37: portcullis.v1.Plan.status:type_name -> portcullis.v1.Plan.Status
+	28, // 38: portcullis.v1.Plan.jwt:type_name -> portcullis.v1.JwtSettings
+	35, // 39: portcullis.v1.Plan.api_key:type_name -> portcullis.v1.ApiKeySettings
+	37, // 40: portcullis.v1.Plan.restrictions:type_name -> portcullis.v1.Restrictions
+	28, // 41: portcullis.v1.Plan.oauth2:type_name -> portcullis.v1.JwtSettings
+	36, // 42: portcullis.v1.Plan.mtls:type_name -> portcullis.v1.MtlsSettings
+	13, // 43: portcullis.v1.Plan.meta:type_name -> portcullis.v1.Meta
+	29, // 44: portcullis.v1.JwtSettings.scopes:type_name -> portcullis.v1.Scopes
+	30, // 45: portcullis.v1.JwtSettings.claim_rules:type_name -> portcullis.v1.ClaimRule
+	31, // 46: portcullis.v1.JwtSettings.claims_to_headers:type_name -> portcullis.v1.ClaimHeader
+	32, // 47: portcullis.v1.JwtSettings.backend_jwt:type_name -> portcullis.v1.BackendJwt
+	34, // 48: portcullis.v1.JwtSettings.confirmation:type_name -> portcullis.v1.Confirmation
+	33, // 49: portcullis.v1.JwtSettings.signed_jwt:type_name -> portcullis.v1.SignedJwt
+	55, // 50: portcullis.v1.ClaimRule.equals:type_name -> google.protobuf.Value
+	53, // 51: portcullis.v1.SignedJwt.lifetime:type_name -> google.protobuf.Duration
+	10, // 52: portcullis.v1.Confirmation.mtls:type_name -> portcullis.v1.Confirmation.Mode
+	10, // 53: portcullis.v1.Confirmation.dpop:type_name -> portcullis.v1.Confirmation.Mode
+	38, // 54: portcullis.v1.Restrictions.rate_limit:type_name -> portcullis.v1.Limit
+	38, // 55: portcullis.v1.Restrictions.quota:type_name -> portcullis.v1.Limit
+	38, // 56: portcullis.v1.Restrictions.spike_arrest:type_name -> portcullis.v1.Limit
+	39, // 57: portcullis.v1.Restrictions.resource_filter:type_name -> portcullis.v1.ResourceFilter
+	53, // 58: portcullis.v1.Limit.period:type_name -> google.protobuf.Duration
+	40, // 59: portcullis.v1.ResourceFilter.allow:type_name -> portcullis.v1.ResourcePattern
+	40, // 60: portcullis.v1.ResourceFilter.deny:type_name -> portcullis.v1.ResourcePattern
+	42, // 61: portcullis.v1.Application.clients:type_name -> portcullis.v1.Client
+	43, // 62: portcullis.v1.Application.api_keys:type_name -> portcullis.v1.ApiKey
+	44, // 63: portcullis.v1.Application.certificates:type_name -> portcullis.v1.Certificate
+	13, // 64: portcullis.v1.Application.meta:type_name -> portcullis.v1.Meta
+	11, // 65: portcullis.v1.Client.environment:type_name -> portcullis.v1.Client.Environment
+	52, // 66: portcullis.v1.ApiKey.expires_at:type_name -> google.protobuf.Timestamp
+	52, // 67: portcullis.v1.Certificate.expires_at:type_name -> google.protobuf.Timestamp
+	12, // 68: portcullis.v1.Subscription.status:type_name -> portcullis.v1.Subscription.Status
+	52, // 69: portcullis.v1.Subscription.starts_at:type_name -> google.protobuf.Timestamp
+	52, // 70: portcullis.v1.Subscription.ends_at:type_name -> google.protobuf.Timestamp
+	13, // 71: portcullis.v1.Subscription.meta:type_name -> portcullis.v1.Meta
+	52, // 72: portcullis.v1.Revocation.issued_before:type_name -> google.protobuf.Timestamp
+	52, // 73: portcullis.v1.Revocation.expires_at:type_name -> google.protobuf.Timestamp
+	13, // 74: portcullis.v1.Revocation.meta:type_name -> portcullis.v1.Meta
+	50, // 75: portcullis.v1.KeySet.sources:type_name -> portcullis.v1.KeySet.Source
+	13, // 76: portcullis.v1.KeySet.meta:type_name -> portcullis.v1.Meta
+	22, // 77: portcullis.v1.Deployment.api:type_name -> portcullis.v1.Api
+	52, // 78: portcullis.v1.Deployment.deployed_at:type_name -> google.protobuf.Timestamp
+	51, // 79: portcullis.v1.Deployment.previous:type_name -> portcullis.v1.Deployment.Revision
+	13, // 80: portcullis.v1.Deployment.meta:type_name -> portcullis.v1.Meta
+	52, // 81: portcullis.v1.Member.joined_at:type_name -> google.protobuf.Timestamp
+	52, // 82: portcullis.v1.Member.heard_at:type_name -> google.protobuf.Timestamp
+	13, // 83: portcullis.v1.Member.meta:type_name -> portcullis.v1.Meta
+	52, // 84: portcullis.v1.KeySet.Source.fetched_at:type_name -> google.protobuf.Timestamp
+	52, // 85: portcullis.v1.KeySet.Source.usable_until:type_name -> google.protobuf.Timestamp
+	22, // 86: portcullis.v1.Deployment.Revision.api:type_name -> portcullis.v1.Api
+	52, // 87: portcullis.v1.Deployment.Revision.deployed_at:type_name -> google.protobuf.Timestamp
+	88, // [88:88] is the sub-list for method output_type
+	88, // [88:88] is the sub-list for method input_type
+	88, // [88:88] is the sub-list for extension type_name
+	88, // [88:88] is the sub-list for extension extendee
+	0,  // [0:88] is the sub-list for field type_name
 }
 
 func init() { file_portcullis_v1_resources_proto_init() }
@@ -4535,7 +4686,7 @@ func file_portcullis_v1_resources_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_portcullis_v1_resources_proto_rawDesc), len(file_portcullis_v1_resources_proto_rawDesc)),
-			NumEnums:      12,
+			NumEnums:      13,
 			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,

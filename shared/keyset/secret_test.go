@@ -1,4 +1,4 @@
-package gateway
+package keyset
 
 import (
 	"os"
@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A file that never ends, or never begins, must not stop a node.
-func TestReadSmall(t *testing.T) {
+// A file that never ends, or never begins, must not stop a process.
+func TestReadRegular(t *testing.T) {
 	dir := t.TempDir()
 	secret, large := filepath.Join(dir, "secret"), filepath.Join(dir, "large")
 	for path, size := range map[string]int{secret: 32, large: maxSecretFile + 1} {
@@ -16,13 +16,13 @@ func TestReadSmall(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if text, err := readSmall(secret); err != nil || len(text) != 32 {
+	if text, err := ReadRegular(secret); err != nil || len(text) != 32 {
 		t.Errorf("%d bytes, %v", len(text), err)
 	}
 	for path, want := range map[string]string{
 		dir: "is not a regular file", large: "more than", filepath.Join(dir, "none"): "none", os.DevNull: "is not a regular file",
 	} {
-		if _, err := readSmall(path); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := ReadRegular(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
 		}
 	}

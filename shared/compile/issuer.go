@@ -23,8 +23,10 @@ type Issuer struct {
 	// Settings are what it was compiled from.
 	Settings *pb.Issuer
 	ID       string
-	// Name is the exact `iss` of its tokens.
-	Name       string
+	// Name is the exact `iss` of its tokens, if there are no Tenants; empty: they have none.
+	Name string
+	// Tenants each have an iss of their own; nil: there are none.
+	Tenants    *Tenants
 	Keys       *keyset.Set
 	Algorithms keyset.Algorithms
 	// Audiences are those of which a token must name one; empty: any.
@@ -73,7 +75,7 @@ func NewIssuer(m *pb.Issuer, fetched *pb.KeySet, secrets keyset.Secrets) (*Issue
 		return nil, c.faults
 	}
 	i := &Issuer{
-		Settings: proto.CloneOf(m), ID: m.GetId(), Name: m.GetIssuer(), Keys: keys, Algorithms: algorithms,
+		Settings: proto.CloneOf(m), ID: m.GetId(), Name: m.GetIssuer(), Tenants: newTenants(m), Keys: keys, Algorithms: algorithms,
 		Audiences:            slices.Clone(m.GetAudiences()),
 		ClientIDClaims:       slices.Clone(m.GetClientIdClaims()),
 		ClockSkew:            clockSkew(m),
@@ -120,7 +122,7 @@ func wholeSeconds(d *durationpb.Duration) int64 {
 
 func (c *checker) issuer(m *pb.Issuer) {
 	c.text("name", m.GetName(), false)
-	c.text("issuer", m.GetIssuer(), true)
+	c.iss(m)
 	c.texts("audiences", m.GetAudiences())
 	c.texts("client_id_claims", m.GetClientIdClaims())
 	c.texts("token_types", m.GetTokenTypes())

@@ -71,7 +71,7 @@ type metadata struct {
 func (m *metadata) add(settings *pb.JwtSettings, find func(id string) *pb.Issuer) {
 	for _, id := range settings.GetIssuers() {
 		// Issuer identifiers are URLs (RFC 8414 section 2); an iss that is none leads nowhere.
-		if iss := find(id).GetIssuer(); isURL(iss) && !slices.Contains(m.AuthorizationServers, iss) {
+		if iss := find(id).GetIssuer(); isURL(iss) && !strings.Contains(iss, placeholder) && !slices.Contains(m.AuthorizationServers, iss) {
 			m.AuthorizationServers = append(m.AuthorizationServers, iss)
 		}
 	}

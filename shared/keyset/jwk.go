@@ -204,7 +204,7 @@ func readJWK(raw json.RawMessage) (jwk, error) {
 		}
 		k.has[name] = true
 		switch name {
-		case "kty", "use", "alg", "kid", "n", "e", "crv", "x", "y":
+		case "kty", "use", "alg", "kid", "n", "e", "crv", "x", "y", "issuer":
 			var text string
 			if err := json.Unmarshal(value, &text); err != nil {
 				problem = cmp.Or(problem, fmt.Errorf("its %s is not a string", name))
@@ -247,7 +247,7 @@ func (k jwk) key(allowed Algorithms) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	key.ID = k.text["kid"]
+	key.ID, key.Issuer = k.text["kid"], k.text["issuer"]
 	if k.has["alg"] {
 		alg, ok := ParseAlgorithm(k.text["alg"])
 		if !ok {

@@ -31,6 +31,9 @@ const (
 type Key struct {
 	// ID is the `kid`; empty if the key has none.
 	ID string
+	// Issuer is whose tokens the key signs, where a key set of several issuers says so
+	// in a member `issuer`; empty: it does not.
+	Issuer string
 	// Origin says where the key was configured or found, for people: "keys.pem[0]".
 	Origin string
 
@@ -86,7 +89,7 @@ func (k *Key) ValidAt(now int64) bool {
 // extends reports whether k is old, usable for at least as long.
 func (k *Key) extends(old *Key) bool {
 	longer := k.notAfter == 0 || old.notAfter != 0 && k.notAfter >= old.notAfter
-	return longer && k.notBefore == old.notBefore && k.ID == old.ID && k.Origin == old.Origin &&
+	return longer && k.notBefore == old.notBefore && k.ID == old.ID && k.Issuer == old.Issuer && k.Origin == old.Origin &&
 		k.algorithms == old.algorithms && k.declared == old.declared && k.sameMaterial(old)
 }
 

@@ -84,6 +84,21 @@ func (s *Set) Extends(old *Set) bool {
 	return slices.EqualFunc(s.keys, old.keys, (*Key).extends)
 }
 
+// Shares returns a key of s that other has, too, whatever its kid; nil: there is none.
+func (s *Set) Shares(other *Set) *Key {
+	for _, k := range s.keys {
+		if other.Holds(k) {
+			return k
+		}
+	}
+	return nil
+}
+
+// Holds reports whether s has a key with the same public key or secret.
+func (s *Set) Holds(key *Key) bool {
+	return slices.ContainsFunc(s.keys, func(k *Key) bool { return k.sameMaterial(key) })
+}
+
 // HasID reports whether a key of the set has this `kid`.
 func (s *Set) HasID(kid string) bool { _, ok := s.ids[kid]; return ok }
 
@@ -123,6 +138,9 @@ func (s *Set) JWKS() []byte {
 		if k.ID != "" {
 			jwk["kid"] = k.ID
 		}
+		if k.Issuer != "" {
+			jwk["issuer"] = k.Issuer
+		}
 		if k.declared != 0 {
 			jwk["alg"] = k.declared.String()
 		}
@@ -130,10 +148,10 @@ func (s *Set) JWKS() []byte {
 	}
 	slices.SortFunc(entries, func(a, b entry) int {
 		return cmp.Or(cmp.Compare(a.jwk["kid"], b.jwk["kid"]), cmp.Compare(a.jwk["alg"], b.jwk["alg"]),
-			cmp.Compare(a.thumbprint, b.thumbprint))
+			cmp.Compare(a.thumbprint, b.thumbprint), cmp.Compare(a.jwk["issuer"], b.jwk["issuer"]))
 	})
 	entries = slices.CompactFunc(entries, func(a, b entry) bool {
-		return a.thumbprint == b.thumbprint && a.jwk["kid"] == b.jwk["kid"] && a.jwk["alg"] == b.jwk["alg"]
+		return a.thumbprint == b.thumbprint && a.jwk["kid"] == b.jwk["kid"] && a.jwk["alg"] == b.jwk["alg"] && a.jwk["issuer"] == b.jwk["issuer"]
 	})
 	doc := struct {
 		Keys []map[string]string `json:"keys"`

@@ -2,11 +2,14 @@ package rules
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
+	"github.com/portcullis-gateway/portcullis/shared/keyset"
 )
 
 // checkTogether checks references and uniqueness in the picture that all
@@ -61,6 +64,10 @@ func (t *together) revocation(ref catalog.Ref, n *pb.Revocation) {
 
 func (t *together) issuer(ref catalog.Ref, n *pb.Issuer) {
 	t.keepsIntrospection(ref, n)
+	if n.GetNoIssuer() {
+		t.unnamed(ref, n)
+		return
+	}
 	if t.issuers == nil {
 		t.issuers = map[string]string{}
 		for r := range t.base.All(pb.Kind_KIND_ISSUER) {
@@ -76,6 +83,67 @@ func (t *together) issuer(ref catalog.Ref, n *pb.Issuer) {
 			"one Issuer holds all keys and settings of an iss")
 	}
 	t.issuers[n.GetIssuer()] = ref.ID
+}
+
+// maxUnnamed bounds the issuers without iss: a token that has none is tried with the
+// keys of each.
+const maxUnnamed = 8
+
+// unnamed checks that the issuers whose tokens have no iss can be told apart, which
+// only their keys do.
+func (t *together) unnamed(ref catalog.Ref, n *pb.Issuer) {
+	keys := ownKeys(n)
+	count := 1
+	for _, other := range t.othersUnnamed(ref) {
+		if count++; count > maxUnnamed {
+			t.problem(ref, "no_issuer", fault.Invalid, fmt.Sprintf("more than %d issuers have tokens without iss", maxUnnamed),
+				"each of them is tried with such a token")
+			return
+		}
+		for i, url := range n.GetKeys().GetJwksUrls() {
+			if slices.Contains(other.GetKeys().GetJwksUrls(), url) {
+				t.problem(ref, fmt.Sprintf("keys.jwks_urls[%d]", i), fault.Conflict, fmt.Sprintf("issuer %q has the same URL", other.GetId()),
+					"of tokens without iss only the key says whose they are")
+				return
+			}
+		}
+		if key := keys.Shares(ownKeys(other)); key != nil {
+			t.problem(ref, key.Origin, fault.Conflict, fmt.Sprintf("issuer %q has the same key", other.GetId()),
+				"of tokens without iss only the key says whose they are")
+			return
+		}
+	}
+}
+
+// othersUnnamed are the other issuers without iss, in the picture that the draft makes.
+func (t *together) othersUnnamed(self catalog.Ref) []*pb.Issuer {
+	ids := map[string]bool{}
+	for r := range t.base.All(self.Kind) {
+		ids[r.Ref().ID] = true
+	}
+	for ref := range t.puts {
+		if ref.Kind == self.Kind {
+			ids[ref.ID] = true
+		}
+	}
+	delete(ids, self.ID)
+	var others []*pb.Issuer
+	for _, id := range slices.Sorted(maps.Keys(ids)) {
+		if m, ok := get[*pb.Issuer](t.Draft, self.Kind, id); ok && m.GetNoIssuer() {
+			others = append(others, m)
+		}
+	}
+	return others
+}
+
+// ownKeys are the keys that an issuer's definition holds itself; those it names are
+// known to nodes only, which refuse a token whose key two of them have.
+func ownKeys(m *pb.Issuer) *keyset.Set {
+	compiled, faults := compile.NewIssuer(m, nil, keyset.Secrets{})
+	if len(faults) > 0 {
+		return keyset.NewSet(nil) // reported there
+	}
+	return compiled.Keys
 }
 
 // keepsIntrospection checks that no OAUTH2 plan is left without a server to ask.

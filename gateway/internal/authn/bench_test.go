@@ -160,7 +160,7 @@ func BenchmarkClaimed(b *testing.B) {
 	r, compact := ring(b), first().sign(b, nil, typical())
 	b.ReportAllocs()
 	for b.Loop() {
-		if r.Claimed(compact) == nil {
+		if r.Claimed(compact, now) == nil {
 			b.Fatal("nobody")
 		}
 	}

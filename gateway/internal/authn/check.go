@@ -34,6 +34,10 @@ type reason struct {
 var (
 	none              reason // nothing speaks against the token
 	reasonIssuer      = reason{cause.IssuerUnknown, "no configured issuer has the token's iss"}
+	reasonAmbiguous   = reason{cause.IssuerAmbiguous, "the token has no iss, and another issuer with no_issuer has the key that verified it"}
+	reasonTenant      = reason{cause.Tenant, "the tenant that iss names is not one of the issuer's tenants"}
+	reasonTenantID    = reason{cause.Tenant, "tid is not the tenant that iss names"}
+	reasonKeyIssuer   = reason{cause.KeyIssuer, "the key set binds the key that verified the token to another issuer"}
 	reasonAlgorithm   = reason{cause.Algorithm, "alg is not one of the issuer's algorithms"}
 	reasonType        = reason{cause.Type, "typ is not one of the issuer's token_types"}
 	reasonAudience    = reason{cause.Audience, "aud has none of the issuer's audiences"}
@@ -73,6 +77,7 @@ type draft struct {
 	claims     *token.Claims
 	registered token.Registered
 	clientID   string
+	tenant     string
 	binding    Binding
 }
 
@@ -89,11 +94,63 @@ func (a *Authenticator) check(ring *Keyring, compact []byte, now int64, signed *
 	if err != nil {
 		return nil, because(err).refuse(false)
 	}
+	if len(ring.unnamed) > 0 && !unverified.Claims.Has("iss") {
+		return a.checkUnnamed(ring, unverified, compact, now, signed)
+	}
 	issuer, ok := ring.Issuer(unverified.Registered.Issuer)
 	if !ok {
 		return nil, reasonIssuer.refuse(false)
 	}
+	return a.checkOf(issuer, unverified, compact, now, signed)
+}
+
+// checkUnnamed validates a token without iss: its key says whose it is. A key that
+// several issuers have says nothing.
+func (a *Authenticator) checkUnnamed(ring *Keyring, unverified *token.Unverified, compact []byte, now int64, signed *signature) (*Token, Failure) {
+	var refused Failure
+	for _, issuer := range ring.unnamed {
+		t, failure := a.checkOf(issuer, unverified, compact, now, signed)
+		switch {
+		case failure.Denial == nil && ring.ambiguous(issuer, t.key):
+			return nil, reasonAmbiguous.refuse(true)
+		case failure.Denial == nil || errors.Is(failure.Denial, denial.TokenExpired):
+			return t, failure
+		case failure.closer(refused):
+			refused = failure
+		}
+	}
+	return nil, refused
+}
+
+// closer reports whether f comes from an issuer that is more likely the token's
+// than other's: one whose keys were tried, or could not be.
+func (f Failure) closer(other Failure) bool {
+	rank := func(f Failure) int {
+		switch {
+		case f.Denial == nil:
+			return 0
+		case f.costly:
+			return 3
+		case errors.Is(f.Denial, denial.KeysUnavailable):
+			return 2
+		default:
+			return 1
+		}
+	}
+	return rank(f) > rank(other)
+}
+
+// ambiguous reports whether another issuer without iss has a key of issuer, too.
+func (r *Keyring) ambiguous(issuer *Issuer, key *keyset.Key) bool {
+	return slices.ContainsFunc(r.unnamed, func(other *Issuer) bool { return other != issuer && other.Keys().Holds(key) })
+}
+
+// checkOf validates a token as one of this issuer.
+func (a *Authenticator) checkOf(issuer *Issuer, unverified *token.Unverified, compact []byte, now int64, signed *signature) (*Token, Failure) {
 	d := draft{issuer: issuer, unverified: unverified, claims: unverified.Claims, registered: unverified.Registered}
+	if why := d.readTenant(); why != none {
+		return nil, why.refuse(false)
+	}
 	if why := d.readBinding(); why != none {
 		return nil, why.refuse(false)
 	}
@@ -117,11 +174,41 @@ func (a *Authenticator) check(ring *Keyring, compact []byte, now int64, signed *
 			return nil, failure
 		}
 	}
+	if d.bound(key) {
+		return nil, reasonKeyIssuer.refuse(true)
+	}
 	t := d.token(compact, key)
 	if t.state(now) == expired {
 		return nil, Failure{Denial: denial.TokenExpired, Reason: reasonExpired.text, costly: true}
 	}
 	return t, Failure{}
+}
+
+// readTenant finds the tenant whose token it is: the one that iss names, and tid as
+// well. It is read before claims are renamed.
+func (d *draft) readTenant() reason {
+	tenants := d.issuer.def.Tenants
+	if tenants == nil {
+		return none
+	}
+	tenant, ok := tenants.Of(d.registered.Issuer)
+	switch tid, text := d.claims.Text("tid"); {
+	case !ok:
+		return reasonIssuer
+	case !text || tid != tenant:
+		return reasonTenantID
+	case !tenants.Trusts(tenant):
+		return reasonTenant
+	}
+	d.tenant = tenant
+	return none
+}
+
+// bound reports whether the key set binds a key to another issuer than the token's.
+// Only providers with tenants, which have one key set for all, say such things.
+func (d *draft) bound(key *keyset.Key) bool {
+	tenants := d.issuer.def.Tenants
+	return tenants != nil && key.Issuer != "" && tenants.Fill(key.Issuer, d.tenant) != d.unverified.Registered.Issuer
 }
 
 // readClaims renames claims as the issuer's mappings say, and finds the client.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+
+	"github.com/portcullis-gateway/portcullis/shared/token"
 )
 
 // Claimed returns the issuer that a token says has made it: the issuer in force
@@ -12,7 +14,9 @@ import (
 //
 // It reads laxly on purpose. It serves to keep a token from being shown to
 // somebody else, and from being taken for an opaque one after its checks have failed.
-func (r *Keyring) Claimed(compact []byte) *Issuer {
+//
+// A token without iss has been made by the issuer whose key verifies it at now.
+func (r *Keyring) Claimed(compact []byte, now int64) *Issuer {
 	header, rest, ok := bytes.Cut(compact, []byte{'.'})
 	if !ok {
 		return nil
@@ -21,11 +25,33 @@ func (r *Keyring) Claimed(compact []byte) *Issuer {
 	if !ok || laxObject(header) == nil {
 		return nil
 	}
-	var iss string
-	if json.Unmarshal(laxObject(payload)["iss"], &iss) != nil {
+	var iss *string
+	claims := laxObject(payload)
+	if claims == nil || claims["iss"] != nil && json.Unmarshal(claims["iss"], &iss) != nil {
 		return nil
 	}
-	return r.byName[iss]
+	if iss == nil {
+		return r.maker(compact, now)
+	}
+	issuer, _ := r.Issuer(*iss)
+	return issuer
+}
+
+// maker returns the issuer without iss that has signed a token; nil: none has.
+func (r *Keyring) maker(compact []byte, now int64) *Issuer {
+	if len(r.unnamed) == 0 {
+		return nil
+	}
+	unverified, err := token.ParseLimit(compact, token.MaxSize)
+	if err != nil {
+		return nil
+	}
+	for _, issuer := range r.unnamed {
+		if _, err := unverified.Verify(issuer.Keys(), now); err == nil {
+			return issuer
+		}
+	}
+	return nil
 }
 
 // laxObject decodes a part of a JWT; nil: it is no JSON object.

@@ -130,7 +130,7 @@ func (a *Authenticator) ExplainIntrospection(ring *Keyring, issuer *Issuer, comp
 		return nil, because(err).refuse(false)
 	}
 	// A live token of one issuer is never shown to the server of another.
-	if maker := ring.Claimed(compact); maker != nil && maker != issuer {
+	if maker := ring.Claimed(compact, now); maker != nil && maker != issuer {
 		return nil, reasonElsewhere.refuse(false)
 	}
 	answer, err := a.servers.Client(issuer.def.Introspection).Ask(context.Background(), string(compact))
@@ -174,8 +174,11 @@ func (a *Authenticator) countOutcome(err error) {
 // is, nor when it expires; what it says must be right.
 func (d *draft) answered(now int64) reason {
 	i := d.issuer
-	if d.registered.Issuer != "" && d.registered.Issuer != i.def.Name {
+	if i.def.Tenants == nil && d.registered.Issuer != "" && d.registered.Issuer != i.def.Name {
 		return reasonOtherIssuer
+	}
+	if why := d.readTenant(); why != none {
+		return why
 	}
 	if why := i.refuseByClaims(d.claims); why != none {
 		return why

@@ -1,6 +1,8 @@
 package authn
 
 import (
+	"cmp"
+	"slices"
 	"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
@@ -47,7 +49,7 @@ func (i *Issuer) SameForApis(other *Issuer) bool {
 // ID is the Issuer's id, which plans name.
 func (i *Issuer) ID() string { return i.def.ID }
 
-// Name is the exact `iss` of its tokens.
+// Name is the exact `iss` of its tokens, or its pattern; empty: they have none.
 func (i *Issuer) Name() string { return i.def.Name }
 
 // ValidateSubscription reports whether its clients need subscriptions.
@@ -68,18 +70,26 @@ type Keyring struct {
 	byName  map[string]*Issuer
 	byID    map[string]*Issuer
 	members map[*Issuer]struct{}
+	tenants []*Issuer // those whose iss is a pattern, by id
+	unnamed []*Issuer // those whose tokens have no iss, by id
 }
 
 // NewKeyring makes a keyring. Of several issuers of one name, which the catalog
 // does not allow, the one with the least id counts.
 func NewKeyring(issuers []*Issuer) *Keyring {
 	r := &Keyring{byName: make(map[string]*Issuer, len(issuers)), byID: make(map[string]*Issuer, len(issuers)), members: make(map[*Issuer]struct{}, len(issuers))}
-	for _, issuer := range issuers {
-		if had := r.byName[issuer.def.Name]; had == nil || issuer.def.ID < had.def.ID {
+	byID := slices.SortedFunc(slices.Values(issuers), func(a, b *Issuer) int { return cmp.Compare(a.def.ID, b.def.ID) })
+	for _, issuer := range byID {
+		switch {
+		case issuer.def.Name == "":
+			r.unnamed = append(r.unnamed, issuer)
+		case issuer.def.Tenants != nil:
+			r.tenants = append(r.tenants, issuer)
+		case r.byName[issuer.def.Name] != nil:
+			continue
+		default:
 			r.byName[issuer.def.Name] = issuer
 		}
-	}
-	for _, issuer := range r.byName {
 		r.members[issuer] = struct{}{}
 		r.byID[issuer.def.ID] = issuer
 	}
@@ -92,10 +102,18 @@ func (r *Keyring) ByID(id string) (*Issuer, bool) {
 	return issuer, ok
 }
 
-// Issuer finds an issuer by the exact `iss` of its tokens.
+// Issuer finds an issuer by the exact `iss` of its tokens, or else the one whose
+// pattern iss has, whether it trusts that tenant or not.
 func (r *Keyring) Issuer(iss string) (*Issuer, bool) {
-	issuer, ok := r.byName[iss]
-	return issuer, ok
+	if issuer, ok := r.byName[iss]; ok {
+		return issuer, true
+	}
+	for _, issuer := range r.tenants {
+		if _, ok := issuer.def.Tenants.Of(iss); ok {
+			return issuer, true
+		}
+	}
+	return nil, false
 }
 
 // has reports whether exactly this compiled issuer is in force.

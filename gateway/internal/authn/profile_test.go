@@ -83,7 +83,7 @@ func TestClaimed(t *testing.T) {
 		"":   false,
 		"..": false,
 	} {
-		if got := r.Claimed([]byte(token)); (got != nil) != want {
+		if got := r.Claimed([]byte(token), now); (got != nil) != want {
 			t.Errorf("%s: %v", token, got)
 		}
 	}

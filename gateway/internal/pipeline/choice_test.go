@@ -201,6 +201,21 @@ func TestBearerThatNoPlanTakes(t *testing.T) {
 	}
 }
 
+// Tokens without iss are for plans that name their issuer, and for no other.
+func TestTokensWithoutIssuer(t *testing.T) {
+	bare := "kind: Issuer\nid: bare\nno_issuer: true\nkeys: {hmac_secrets: [{value: " + secret + "}]}\n---\n" +
+		"kind: Application\nid: legacy\nname: Legacy\nclients: [{issuer: bare, client_id: mobile-app}]\n---\n"
+	without := bearer(`"iss":null`)
+	w := newWorld(t, common, bare, api, plan("jwt", "JWT", acme), subscribed("mobile", "jwt"), subscribed("legacy", "jwt"))
+	w.expect("a plan of another issuer", get("/orders", without), deny(denial.InvalidToken))
+	w.expect("its own", get("/orders", bearer()), allow("jwt", "mobile"))
+
+	w = newWorld(t, common, bare, api, plan("jwt", "JWT", "jwt: {issuers: [bare]}"), subscribed("legacy", "jwt"))
+	w.expect("its plan", get("/orders", without), allow("jwt", "legacy"))
+	w.expect("again", get("/orders", without), allow("jwt", "legacy"))
+	w.expect("with an iss", get("/orders", bearer()), deny(denial.InvalidToken))
+}
+
 func TestPlanOrder(t *testing.T) {
 	tests := []struct {
 		name  string

@@ -59,7 +59,7 @@ func (p *Pipeline) authenticate(v *View, r *request.Request, d *Decision, plan *
 	if !d.Api.def.Introspects || errors.Is(d.failed, denial.TokenTooLong) {
 		return true, d.failed
 	}
-	maker := v.Keyring.Claimed(d.credential.value)
+	maker := v.Keyring.Claimed(d.credential.value, r.Now)
 	if maker != nil && plan.Rules.Trusts(maker.ID()) {
 		return true, d.failed
 	}

@@ -65,6 +65,8 @@ const (
 	IssuerUnknown
 	IssuerUntrusted
 	IssuerMismatch
+	IssuerAmbiguous
+	Tenant
 	IssuerNotInForce
 	Audience
 	PlanAudience
@@ -75,6 +77,7 @@ const (
 	Lifetime
 	KeyUnknown
 	KeyOutdated
+	KeyIssuer
 	KeysUnavailable
 	Signature
 	Revoked
@@ -226,6 +229,8 @@ var texts = [Count]struct{ word, meaning string }{
 	IssuerUnknown:    {"issuer_unknown", "no issuer in force has the token's iss"},
 	IssuerUntrusted:  {"issuer_untrusted", "the plan does not trust the token's issuer"},
 	IssuerMismatch:   {"issuer_mismatch", "the token says that another issuer has made it than the one that was asked about it"},
+	IssuerAmbiguous:  {"issuer_ambiguous", "the token has no iss, and several issuers have the key that verified it"},
+	Tenant:           {"tenant", "the token is of a tenant that the issuer does not name, or its iss and tid name different ones"},
 	IssuerNotInForce: {"issuer_not_in_force", "the plan's issuer is not in force on this node"},
 	Audience:         {"audience", "aud has none of the issuer's audiences"},
 	PlanAudience:     {"plan_audience", "aud has none of the plan's audiences"},
@@ -236,6 +241,7 @@ var texts = [Count]struct{ word, meaning string }{
 	Lifetime:         {"lifetime", "the token lives longer than the issuer's max_lifetime"},
 	KeyUnknown:       {"key_unknown", "no key of the issuer fits the token's kid and alg"},
 	KeyOutdated:      {"key_outdated", "the key that fits is outside its dates, or its key set is too old"},
+	KeyIssuer:        {"key_issuer", "the key set binds the key that verified the token to another issuer"},
 	KeysUnavailable:  {"keys_unavailable", "no keys were fetched yet for the issuer with its present settings"},
 	Signature:        {"signature", "the signature is wrong, empty or of the wrong length"},
 	Revoked:          {"revoked", "a revocation names the token, its client, its subject or its issuer"},

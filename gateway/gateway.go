@@ -70,7 +70,8 @@ type Config struct {
 	TLSCert          string        `setting:"tls-cert" check:"file" help:"PEM file with the server's certificate and chain; with tls-key: API consumers speak TLS. Read again when it changes"`
 	TLSKey           string        `setting:"tls-key" check:"file" help:"PEM file with its private key"`
 	TrustedProxies   []string      `setting:"trusted-proxies" help:"addresses or CIDR blocks of proxies whose X-Forwarded-For and -Proto count"`
-	ClientCertHeader string        `setting:"client-cert-header" help:"field in which they pass on client certificates, as RFC 9440: Client-Cert; empty: they do not"`
+	ClientCertHeader string        `setting:"client-cert-header" help:"field in which they pass on client certificates, such as Client-Cert; empty: they do not"`
+	ClientCertForm   string        `setting:"client-cert-form" enum:"rfc9440,pem,xfcc,traefik" help:"how: as RFC 9440; as escaped PEM (nginx, AWS ALB); as X-Forwarded-Client-Cert (Envoy); as base64 without armour (Traefik)"`
 	SigningKey       string        `setting:"signing-key" check:"file" help:"PEM file with the private key for signed_jwt, the same on all nodes; more keys in it are only published; default: one made in data-dir"`
 
 	Pprof bool `setting:"pprof" help:"offer profiles of the process under /debug/pprof/ of the admin address"`
@@ -104,7 +105,7 @@ func DefaultConfig() Config {
 		Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:9090",
 		Control: []string{"http://127.0.0.1:8081"}, NATS: []string{"nats://127.0.0.1:4222"},
 		DataDir: "data/gateway", TokenCacheEntries: 100_000, TokenCacheSize: 256 << 20,
-		MaxTokenSize: token.DefaultSize, LimitKeys: 1_000_000,
+		MaxTokenSize: token.DefaultSize, ClientCertForm: string(front.CertRFC9440), LimitKeys: 1_000_000,
 		MaxHeader: config.Size(e.MaxHeader), MaxConns: e.MaxConns, ReadTimeout: e.ReadTimeout,
 		WriteTimeout: e.WriteTimeout, IdleTimeout: e.IdleTimeout, DrainTimeout: e.DrainTimeout,
 		ExplainRefusals: 1000, AccessLog: "refused", LogShare: 1, LogRate: e.LogRate,
@@ -301,7 +302,7 @@ func (n *node) frontConfig(cfg *Config, decider *pipeline.Pipeline, pair *front.
 		MaxHeader: int(cfg.MaxHeader), MaxConns: cfg.MaxConns, MaxConnsPerIP: cfg.MaxConnsPerIP,
 		ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
 		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, AccessLog: cfg.accessLog(), LogShare: float64(cfg.LogShare), LogRate: cfg.LogRate, Refusals: n.refusals,
-		TLS: pair, Trusted: proxies, ClientCertHeader: cfg.ClientCertHeader, Pages: pages(signer),
+		TLS: pair, Trusted: proxies, ClientCertHeader: cfg.ClientCertHeader, ClientCertForm: front.CertForm(cfg.ClientCertForm), Pages: pages(signer),
 	}
 }
 

@@ -14,7 +14,7 @@ const prefix = "PORTCULLIS_"
 // several of them: what another program knows is not a mistake. The test of the
 // reference pages keeps the list complete.
 const everyName = `
-	access-log access-log-refused-rate access-log-share admin-listen admin-token admin-token-file client-cert-header config control control-listen data-dir demo
+	access-log access-log-refused-rate access-log-share admin-listen admin-token admin-token-file client-cert-form client-cert-header config control control-listen data-dir demo
 	demo-issuer-listen demo-upstream-listen drain-delay drain-timeout explain-refusals forget-nodes-after gateway-admin-listen gateway-listen
 	idle-timeout limit-keys listen log-format log-level log-replicas log-requests max-conns max-conns-per-ip
 	max-downloads max-header max-token-size nats nats-credentials nats-listen nats-token node-id node-token

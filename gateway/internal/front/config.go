@@ -61,9 +61,10 @@ type Config struct {
 	// Trusted are the proxies in front of this one whose X-Forwarded-For,
 	// X-Forwarded-Proto and ClientCertHeader count. Nobody else's do.
 	Trusted []netip.Prefix
-	// ClientCertHeader is the field in which they pass on the client's certificate
-	// as RFC 9440 has it; empty: they do not.
+	// ClientCertHeader is the field in which they pass on the client's certificate;
+	// empty: they do not. ClientCertForm is how; empty: CertRFC9440.
 	ClientCertHeader string
+	ClientCertForm   CertForm
 	// TLS is the server's certificate; nil: the listener speaks no TLS. Clients are
 	// asked for a certificate, and may have none.
 	TLS *Keypair
@@ -120,7 +121,7 @@ type Core struct {
 // NewCore makes a Core, and registers its metrics.
 func NewCore(config Config) (*Core, error) {
 	fill(&config)
-	p, err := newProxies(config.Trusted, config.ClientCertHeader)
+	p, err := newProxies(config.Trusted, config.ClientCertHeader, config.ClientCertForm)
 	if err != nil {
 		return nil, err
 	}

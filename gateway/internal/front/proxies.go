@@ -2,8 +2,8 @@ package front
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"hash/maphash"
 	"net/netip"
@@ -29,22 +29,23 @@ const (
 type proxies struct {
 	trusted    []netip.Prefix
 	certHeader string // canonical; empty: certificates come by TLS only
+	certForm   CertForm
 	seed       maphash.Seed
 	certs      *lru.Cache[uint64, parsedCert]
 }
 
 // parsedCert keeps the text, too: two of one hash are never taken for each other.
 type parsedCert struct {
-	text string
-	cert *x509.Certificate
+	text  string
+	certs []*x509.Certificate
 }
 
-func newProxies(trusted []netip.Prefix, certHeader string) (*proxies, error) {
+func newProxies(trusted []netip.Prefix, certHeader string, form CertForm) (*proxies, error) {
 	certs, err := lru.New[uint64, parsedCert](certCacheSize)
 	if err != nil {
 		return nil, err
 	}
-	return &proxies{trusted: trusted, certHeader: header.Canonical(certHeader), seed: maphash.MakeSeed(), certs: certs}, nil
+	return &proxies{trusted: trusted, certHeader: header.Canonical(certHeader), certForm: cmp.Or(form, CertRFC9440), seed: maphash.MakeSeed(), certs: certs}, nil
 }
 
 func (p *proxies) trusts(a netip.Addr) bool {
@@ -136,8 +137,8 @@ func secure(b *request.Block, direct bool) bool {
 
 var errClientCert = errors.New("a trusted proxy's client certificate cannot be read")
 
-// certificate reads the client's certificate from a trusted proxy's fields
-// (RFC 9440). Nil: the client brought none.
+// certificate reads the client's certificate from a trusted proxy's fields. Nil: the
+// client brought none.
 func (p *proxies) certificate(b *request.Block) (leaf *x509.Certificate, chain []*x509.Certificate, err error) {
 	value, count := b.Get(p.certHeader)
 	switch {
@@ -146,42 +147,45 @@ func (p *proxies) certificate(b *request.Block) (leaf *x509.Certificate, chain [
 	case count > 1:
 		return nil, nil, errClientCert
 	}
-	if leaf, err = p.parse(value); err != nil {
+	all, err := p.parse(value)
+	if err != nil {
 		return nil, nil, err
 	}
+	if p.certForm != CertRFC9440 {
+		return all[0], all[1:], nil
+	}
+	chain, err = p.chain(b)
+	return all[0], chain, err
+}
+
+// chain reads the certificates behind the client's from their own field (RFC 9440 section 2.3).
+func (p *proxies) chain(b *request.Block) (chain []*x509.Certificate, err error) {
 	list, count := b.Get(p.chainHeader())
 	if count > 1 {
-		return nil, nil, errClientCert
+		return nil, errClientCert
 	}
 	for len(list) > 0 {
 		var element []byte
 		element, list, _ = bytes.Cut(list, []byte{','})
 		c, err := p.parse(bytes.Trim(element, " \t"))
 		if err != nil || len(chain) == maxChain {
-			return nil, nil, errClientCert
+			return nil, errClientCert
 		}
-		chain = append(chain, c)
+		chain = append(chain, c[0])
 	}
-	return leaf, chain, nil
+	return chain, nil
 }
 
-// parse reads one certificate: its DER encoding as a byte sequence of RFC 8941.
-func (p *proxies) parse(text []byte) (*x509.Certificate, error) {
+// parse reads what one field has, or remembers it. It has at least one certificate.
+func (p *proxies) parse(text []byte) ([]*x509.Certificate, error) {
 	hash := maphash.Bytes(p.seed, text)
 	if known, ok := p.certs.Get(hash); ok && known.text == string(text) {
-		return known.cert, nil
+		return known.certs, nil
 	}
-	if len(text) < 2 || text[0] != ':' || text[len(text)-1] != ':' {
-		return nil, errClientCert
-	}
-	der, err := base64.StdEncoding.Strict().DecodeString(string(text[1 : len(text)-1]))
+	certs, err := p.certForm.read(string(text))
 	if err != nil {
-		return nil, errClientCert
+		return nil, err
 	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, errClientCert
-	}
-	p.certs.Add(hash, parsedCert{string(text), cert})
-	return cert, nil
+	p.certs.Add(hash, parsedCert{string(text), certs})
+	return certs, nil
 }

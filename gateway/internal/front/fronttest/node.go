@@ -80,6 +80,7 @@ func Run(t *testing.T, open func(front.Config) (Front, error)) {
 		{"handshakes end in time", s.handshakesEndInTime},
 		{"trusted proxies", s.trustedProxies},
 		{"client certificate in a field", s.clientCertHeader},
+		{"client certificate in the forms of proxies", s.clientCertForms},
 		{"client certificate in a field, of others", s.clientCertHeaderOfOthers},
 		{"a proxy's own certificate", s.proxysOwnCertificate},
 	} {

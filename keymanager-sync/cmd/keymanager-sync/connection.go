@@ -30,12 +30,12 @@ func (c *connection) client() (*api.Client, error) {
 	if token == "" && c.AdminTokenFile != "" {
 		text, err := os.ReadFile(c.AdminTokenFile)
 		if err != nil {
-			return nil, fmt.Errorf("admin token: %w", err)
+			return nil, cli.Misused("admin-token-file: %v", err)
 		}
 		token = strings.TrimSpace(string(text))
 	}
 	if token == "" {
-		return nil, errors.New("no admin token (hint: set PORTCULLIS_ADMIN_TOKEN, or give --admin-token-file)")
+		return nil, cli.Misused("no admin token (hint: set PORTCULLIS_ADMIN_TOKEN, or give --admin-token-file)")
 	}
 	return api.New(api.Config{Addresses: strings.Split(c.Control, ","), Token: token})
 }

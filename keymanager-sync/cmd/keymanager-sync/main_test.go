@@ -271,7 +271,7 @@ func TestUsage(t *testing.T) {
 	contains(t, s.ok("serve", "--version"), "")
 	contains(t, s.fails(cli.Failed, "get", "plans"), "127.0.0.1:1")
 	s.env = map[string]string{"PORTCULLIS_ADMIN_TOKEN": ""}
-	contains(t, s.fails(cli.Failed, "get", "plans"), "PORTCULLIS_ADMIN_TOKEN")
+	contains(t, s.fails(cli.Usage, "get", "plans"), "PORTCULLIS_ADMIN_TOKEN")
 	contains(t, s.fails(cli.Usage, "get", "plains"), `did you mean "plans"?`)
 	s.control = "ftp://x"
 	contains(t, s.fails(cli.Usage, "get", "plans"), "PORTCULLIS_CONTROL", "http://host:port")

@@ -85,15 +85,6 @@ type Result struct {
 	State *catalog.State
 }
 
-// Version is the version of a resource after the command; 0: it does not exist.
-func (r Result) Version(ref catalog.Ref) uint64 {
-	record, ok := r.State.Get(ref.Kind, ref.ID)
-	if !ok {
-		return 0
-	}
-	return record.Version()
-}
-
 // Ledger appends. It is safe for concurrent use.
 type Ledger struct {
 	cfg     Config

@@ -105,8 +105,8 @@ func TestSubmitAnswersWhenDurable(t *testing.T) {
 	server, dir := streamtest.New(t), t.TempDir()
 	r := start(t, server, dir, "a")
 	result := r.must(t, command.Create{Resource: issuer()})
-	ref := catalog.Ref{Kind: pb.Kind_KIND_ISSUER, ID: "idp"}
-	if result.Sequence != 1 || result.Epoch != 1 || result.Version(ref) != 1 || len(result.Changes) != 1 {
+	written, _ := result.State.Get(pb.Kind_KIND_ISSUER, "idp")
+	if result.Sequence != 1 || result.Epoch != 1 || written.Version() != 1 || len(result.Changes) != 1 {
 		t.Errorf("first write: %+v", result)
 	}
 	again := r.must(t, command.Replace{Resource: issuer()})

@@ -2,14 +2,10 @@ package token
 
 import (
 	"bytes"
-	"crypto/elliptic"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"math/big"
 	"strings"
-
-	"github.com/portcullis-gateway/portcullis/shared/keyset"
 )
 
 // Twin returns the SHA-256 of the one other compact serialisation that is as good
@@ -18,10 +14,11 @@ import (
 // else that Parse and Verify accept has one spelling only.
 func (u *Unverified) Twin() (sum [sha256.Size]byte, ok bool) {
 	order := orderOf(u.Algorithm.String())
-	if order == nil {
+	if order == "" {
 		return sum, false
 	}
-	mirrored, ok := mirror(u.signature, order)
+	var room [longestSignature]byte
+	mirrored, ok := mirror(room[:], u.signature, order)
 	if !ok {
 		return sum, false
 	}
@@ -50,19 +47,23 @@ func OtherSpellings(compact []byte) ([][sha256.Size]byte, error) {
 		}
 	}
 	order := orderOf(header.Algorithm)
-	if order == nil || len(parts) != 3 {
+	if order == "" || len(parts) != 3 {
 		return nil, nil
 	}
-	mirrored, ok := mirror(buf[:last], order)
+	mirrored, ok := mirror(nil, buf[:last], order)
 	if !ok {
 		return nil, ErrSpelling
 	}
 	return [][sha256.Size]byte{sumOf(compact[:bytes.LastIndexByte(compact, '.')], mirrored)}, nil
 }
 
-func sumOf(signed, signature []byte) [sha256.Size]byte {
-	text := append(bytes.Clone(signed), '.')
-	return sha256.Sum256(base64.RawURLEncoding.AppendEncode(text, signature))
+func sumOf(signed, signature []byte) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	h.Write(signed)
+	var room [1 + (longestSignature*8+5)/6]byte
+	h.Write(base64.RawURLEncoding.AppendEncode(append(room[:0], '.'), signature))
+	h.Sum(sum[:0])
+	return sum
 }
 
 // paddings are the sums of an opaque token in the other spellings of base64.
@@ -110,35 +111,45 @@ func laxHeader(compact []byte) (header jwtHeader, ok bool) {
 	return header, true
 }
 
-// orderOf is the order of the curve of an algorithm of RFC 7518 or RFC 8812; nil:
-// it is no ECDSA.
-func orderOf(algorithm string) *big.Int {
+// orderOf is the order of the curve of an algorithm of RFC 7518 or RFC 8812, in as
+// many bytes as a half of its signatures has; empty: it is no ECDSA.
+func orderOf(algorithm string) string {
 	switch algorithm {
-	case keyset.ES256.String():
-		return elliptic.P256().Params().N
-	case keyset.ES384.String():
-		return elliptic.P384().Params().N
-	case keyset.ES512.String():
-		return elliptic.P521().Params().N
-	case keyset.ES256K.String():
-		n, _ := new(big.Int).SetString("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141", 16)
-		return n
+	case "ES256":
+		return "\xff\xff\xff\xff\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xbc\xe6\xfa\xad\xa7\x17\x9e\x84\xf3\xb9\xca\xc2\xfc\x63\x25\x51"
+	case "ES384":
+		return "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff" +
+			"\xc7\x63\x4d\x81\xf4\x37\x2d\xdf\x58\x1a\x0d\xb2\x48\xb0\xa7\x7a\xec\xec\x19\x6a\xcc\xc5\x29\x73"
+	case "ES512":
+		return "\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfa" +
+			"\x51\x86\x87\x83\xbf\x2f\x96\x6b\x7f\xcc\x01\x48\xf7\x09\xa5\xd0\x3b\xb5\xc9\xb8\x89\x9c\x47\xae\xbb\x6f\xb7\x1e\x91\x38\x64\x09"
+	case "ES256K":
+		return "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xba\xae\xdc\xe6\xaf\x48\xa0\x3b\xbf\xd2\x5e\x8c\xd0\x36\x41\x41"
 	}
-	return nil
+	return ""
 }
 
-// mirror returns (r, n-s) for (r, s), each of the curve's length (RFC 7518 section
-// 3.4); false: the signature is not of that form.
-func mirror(signature []byte, n *big.Int) ([]byte, bool) {
-	size := (n.BitLen() + 7) / 8
-	if len(signature) != 2*size {
+// mirror writes (r, n-s) for (r, s) into dst, each of the curve's length (RFC 7518
+// section 3.4); false: the signature is not of that form. n is not empty.
+func mirror(dst, signature []byte, n string) ([]byte, bool) {
+	size := len(n)
+	if len(signature) != 2*size || !within(signature[:size], n) || !within(signature[size:], n) {
 		return nil, false
 	}
-	r, s := new(big.Int).SetBytes(signature[:size]), new(big.Int).SetBytes(signature[size:])
-	if r.Sign() == 0 || s.Sign() == 0 || r.Cmp(n) >= 0 || s.Cmp(n) >= 0 {
-		return nil, false
+	dst = append(dst[:0], signature...)
+	borrow := 0
+	for i := size - 1; i >= 0; i-- {
+		difference := int(n[i]) - int(dst[size+i]) - borrow
+		borrow = difference >> 8 & 1
+		dst[size+i] = byte(difference)
 	}
-	mirrored := bytes.Clone(signature)
-	s.Sub(n, s).FillBytes(mirrored[size:])
-	return mirrored, true
+	return dst, true
 }
+
+// within reports whether a number is neither 0 nor as large as n.
+func within(number []byte, n string) bool {
+	return strings.Trim(string(number), "\x00") != "" && string(number) < n
+}
+
+// longestSignature is that of ES512.
+const longestSignature = 132

@@ -27,7 +27,10 @@ func TestOrders(t *testing.T) {
 			{last, last, one},
 			{one, new(big.Int).Rsh(want, 1), new(big.Int).Sub(want, new(big.Int).Rsh(want, 1))},
 			{one, big.NewInt(0x1_0000), new(big.Int).Sub(want, big.NewInt(0x1_0000))},
-			{new(big.Int), one, nil}, {one, new(big.Int), nil}, {want, one, nil}, {one, want, nil},
+			{new(big.Int), one, nil},
+			{one, new(big.Int), nil},
+			{want, one, nil},
+			{one, want, nil},
 		} {
 			got, ok := mirror(nil, append(number(c.r), number(c.s)...), order)
 			switch {

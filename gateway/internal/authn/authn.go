@@ -56,6 +56,7 @@ type Authenticator struct {
 	negative  *cache[refused]
 	flights   singleflight.Group
 	verifying chan struct{} // a place for each signature check at work
+	verified  func()        // gives one back; made once
 
 	asked     *cache[*Token]   // introspected tokens
 	inactive  *cache[inactive] // and refused ones
@@ -112,6 +113,7 @@ func New(cfg Config) *Authenticator {
 		unknown:   map[string]int64{},
 	}
 	a.positive.evicted = a.newcomers.keepSignature
+	a.verified = func() { <-a.verifying }
 	return a
 }
 

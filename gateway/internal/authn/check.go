@@ -300,12 +300,23 @@ func (d *draft) shortLived(now int64) bool {
 	return d.registered.ExpiresAt != token.Absent && d.registered.ExpiresAt-from <= d.issuer.def.MaxLifetime
 }
 
+// signedBy checks the signature when it is its turn.
+func (a *Authenticator) signedBy(d *draft, keys *keyset.Set, now int64) (*keyset.Key, error) {
+	defer a.verification()()
+	return d.unverified.Verify(keys, now)
+}
+
+// verification waits for a place among the signature checks. The place must be given
+// back also if a check panics: else there would be one less for good.
+func (a *Authenticator) verification() (done func()) {
+	a.verifying <- struct{}{}
+	return a.verified
+}
+
 // verify checks the signature, a bounded number at a time.
 func (a *Authenticator) verify(d *draft, now int64) (*keyset.Key, Failure) {
-	a.verifying <- struct{}{}
 	keys := d.issuer.Keys()
-	key, err := d.unverified.Verify(keys, now)
-	<-a.verifying
+	key, err := a.signedBy(d, keys, now)
 	if err == nil {
 		return key, Failure{}
 	}
@@ -329,7 +340,8 @@ func (d *draft) token(compact []byte, key *keyset.Key) *Token {
 		SHA256: sha256.Sum256(compact), KeyID: d.unverified.KeyID, Type: d.unverified.Type, Key: key.Origin, key: key, keyUntil: until,
 	}
 	if twin, ok := d.unverified.Twin(); ok {
-		t.OtherSHA256 = [][sha256.Size]byte{twin}
+		t.twin[0] = twin
+		t.OtherSHA256 = t.twin[:]
 	}
 	return t
 }

@@ -79,9 +79,7 @@ func (a *Authenticator) Prove(t *Token, r *request.Request, compact []byte, reco
 	case a.proofs.Used(proof.Thumbprint, proof.ID, r.Now):
 		return badProof(inProof(dpop.ErrReplayed))
 	}
-	a.verifying <- struct{}{}
-	err = proof.Verify(r.Now)
-	<-a.verifying
+	err = a.signed(proof, r.Now)
 	if err == nil && record {
 		err = a.proofs.Use(proof.Thumbprint, proof.ID, r.Now, proof.IssuedAt+skew)
 	}
@@ -98,6 +96,12 @@ func (a *Authenticator) Prove(t *Token, r *request.Request, compact []byte, reco
 // inDates checks exp and nbf, which a proof may have like any JWT (RFC 9449 section 4.2).
 func inDates(proof *dpop.Proof, now, skew int64) bool {
 	return (proof.ExpiresAt == token.Absent || now < proof.ExpiresAt+skew) && proof.NotBefore <= now+skew
+}
+
+// signed checks the proof's signature when it is its turn.
+func (a *Authenticator) signed(proof *dpop.Proof, now int64) error {
+	defer a.verification()()
+	return proof.Verify(now)
 }
 
 // sameURL holds htu against the request without query and fragment, both normalised as

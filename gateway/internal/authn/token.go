@@ -22,6 +22,7 @@ type Token struct {
 	// OtherSHA256 are of the other spellings that are as good: a revocation of one
 	// is one of the token.
 	OtherSHA256 [][32]byte
+	twin        [1][32]byte // room for the one that most have
 	// KeyID and Type are the header's kid and typ; Key says which key verified it.
 	KeyID, Type, Key string
 

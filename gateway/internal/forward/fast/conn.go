@@ -29,6 +29,7 @@ type conn struct {
 	broken bool
 	// dropped: it is closed, and counts no longer.
 	dropped bool
+	kept    uint // how often it became idle; guarded by target.mu
 }
 
 // dial connects to a target within timeout, TLS handshake included.

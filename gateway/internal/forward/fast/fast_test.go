@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/portcullis-gateway/portcullis/gateway/internal/exchange"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/forward/forwardtest"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 )
 
@@ -138,6 +140,38 @@ func TestConnectionCount(t *testing.T) {
 	target.mu.Lock()
 	defer target.mu.Unlock()
 	if target.open != len(target.idle) {
+		t.Errorf("%d open, %d idle", target.open, len(target.idle))
+	}
+}
+
+// clumsy is an answer whose front panics.
+type clumsy struct{ exchange.Answer }
+
+func (clumsy) Head(*exchange.Head) { panic("clumsy") }
+
+// A panic on the way leaves no connection behind that counts.
+func TestPanicsLeaveNoConnections(t *testing.T) {
+	url, _ := forwardtest.Echo(t)
+	u, g := open(t, NewPool(), url)
+	g.Get(t, get) // which leaves one idle connection
+	for range 3 {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			x := &exchange.Exchange{
+				Request: request.Request{Method: []byte("GET"), Path: []byte("/"), Header: new(request.Block)},
+				Fields:  new(request.Block), Protocol: exchange.HTTP11, Length: exchange.NoBody, Answer: clumsy{},
+			}
+			_ = u.Send(x, &exchange.Forward{To: u, Path: []byte("/")})
+		}()
+	}
+	target := u.production.Targets()[0].target
+	target.mu.Lock()
+	defer target.mu.Unlock()
+	if target.open != 0 || len(target.idle) != 0 {
 		t.Errorf("%d open, %d idle", target.open, len(target.idle))
 	}
 }

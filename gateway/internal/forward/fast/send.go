@@ -97,7 +97,7 @@ func (u *Upstream) try(m *scratch, s *server, x *exchange.Exchange) error {
 				return forward.Unreachable(err)
 			}
 		}
-		err := u.once(m, s, c, x)
+		err := u.guarded(m, s, c, x)
 		if err == nil {
 			return nil
 		}
@@ -106,6 +106,19 @@ func (u *Upstream) try(m *scratch, s *server, x *exchange.Exchange) error {
 			return err
 		}
 	}
+}
+
+// guarded is once. Should it panic, the connection is closed and counts no longer.
+func (u *Upstream) guarded(m *scratch, s *server, c *conn, x *exchange.Exchange) error {
+	kept, returned := c.kept, false
+	defer func() {
+		if !returned {
+			s.abandon(c, kept)
+		}
+	}()
+	err := u.once(m, s, c, x)
+	returned = true
+	return err
 }
 
 // once sends the request over c and answers it. On success the connection is kept

@@ -61,11 +61,16 @@ func (t *target) dial() (*conn, error) {
 	}
 	t.open++
 	t.mu.Unlock()
+	opened := false
+	defer func() {
+		if !opened { // also if it panics
+			t.mu.Lock()
+			t.open--
+			t.mu.Unlock()
+		}
+	}()
 	c, err := dial(t.address, t.tls, t.connectTimeout)
-	if err != nil {
-		t.mu.Lock()
-		t.open--
-		t.mu.Unlock()
+	if opened = err == nil; !opened {
 		until := time.Now().Add(downTime)
 		t.downUntil.Store(&until)
 		return nil, fmt.Errorf("connect to %s: %w", t.address, err)
@@ -76,6 +81,7 @@ func (t *target) dial() (*conn, error) {
 // keep makes c idle, which counts from the beginning of its last exchange.
 func (t *target) keep(c *conn) {
 	t.mu.Lock()
+	c.kept++
 	t.idle = append(t.idle, c)
 	if !t.sweep {
 		t.sweep = true
@@ -94,6 +100,17 @@ func (t *target) drop(c *conn) {
 	t.open--
 	t.mu.Unlock()
 	_ = c.Close()
+}
+
+// abandon drops c after a panic, unless it was kept since: then it may be another
+// exchange's by now.
+func (t *target) abandon(c *conn, kept uint) {
+	t.mu.Lock()
+	ours := c.kept == kept
+	t.mu.Unlock()
+	if ours {
+		t.drop(c)
+	}
 }
 
 // closeIdle closes connections that have been idle for too long, and comes

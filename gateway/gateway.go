@@ -25,6 +25,7 @@ import (
 	fastforward "github.com/portcullis-gateway/portcullis/gateway/internal/forward/fast"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/front"
 	fastfront "github.com/portcullis-gateway/portcullis/gateway/internal/front/fast"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/otlp"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	"github.com/portcullis-gateway/portcullis/shared/config"
@@ -83,6 +84,12 @@ type Config struct {
 	LogRate     int          `setting:"access-log-refused-rate" min:"0" help:"lines about refused and failed requests in a second for each Api and cause; 0: no bound"`
 	LogRequests bool         `setting:"log-requests" help:"older name of access-log all"`
 
+	OTLPEndpoint     string        `setting:"otlp-endpoint" check:"url http https" help:"base URL of an OpenTelemetry collector that takes OTLP over HTTP: http://127.0.0.1:4318; empty: nothing is sent"`
+	OTLPHeaders      []string      `setting:"otlp-headers" secret:"true" help:"fields that go with every request to it, as name=value"`
+	OTLPTraceShare   config.Share  `setting:"otlp-trace-share" help:"share of the requests to trace, between 0 and 1; a trusted proxy's sampled flag goes before it"`
+	OTLPMetricsEvery time.Duration `setting:"otlp-metrics-interval" min:"0s" help:"between two sendings of metrics; 0s: none are sent"`
+	OTLPAttributes   []string      `setting:"otlp-attributes" help:"resource attributes of all that is sent, as name=value: service.name=edge,deployment.environment.name=prod"`
+
 	Logger   *slog.Logger         `setting:"-"`
 	Registry *prometheus.Registry `setting:"-"`
 	// Listening is called with the two addresses once both listen; may be nil.
@@ -108,6 +115,7 @@ func DefaultConfig() Config {
 		MaxTokenSize: token.DefaultSize, ClientCertForm: string(front.CertRFC9440), LimitKeys: 1_000_000,
 		MaxHeader: config.Size(e.MaxHeader), MaxConns: e.MaxConns, ReadTimeout: e.ReadTimeout,
 		WriteTimeout: e.WriteTimeout, IdleTimeout: e.IdleTimeout, DrainTimeout: e.DrainTimeout,
+		OTLPTraceShare: 0.01, OTLPMetricsEvery: time.Minute,
 		ExplainRefusals: 1000, AccessLog: "refused", LogShare: 1, LogRate: e.LogRate,
 		Logger: slog.New(slog.DiscardHandler), Version: "devel",
 		ReadFile: keyset.ReadRegular,
@@ -142,6 +150,7 @@ func (c *Config) Validate() error {
 	if c.LogRequests && c.AccessLog == "off" {
 		ps = append(ps, fault.Fault{Field: "log-requests", Message: "asks for what access-log off turns off", Hint: "leave it out"})
 	}
+	ps = append(ps, c.checkOTLP()...)
 	if c.LogShare <= 0 {
 		ps = append(ps, fault.Fault{Field: "access-log-share", Message: "is 0", Hint: "access-log refused logs refused and failed requests only"})
 	}
@@ -205,6 +214,7 @@ type node struct {
 	feed      *feed.Feed
 	front     *fastfront.Server
 	refusals  *front.Refusals
+	otlp      *otlp.Exporter // nil: nothing is sent
 	admin     admin.Config
 }
 
@@ -229,6 +239,12 @@ func (n *node) run(ctx context.Context, consumers, back net.Listener) error {
 		return n.feed.Run(feeding)
 	})
 	g.Go(func() error { return admin.Run(watch, back, n.admin) })
+	if n.otlp != nil {
+		g.Go(func() error {
+			n.otlp.Run(watch)
+			return nil
+		})
+	}
 	return g.Wait()
 }
 
@@ -276,6 +292,9 @@ func build(cfg Config, addr string) (*node, error) {
 	registerTokenCache(cfg.Registry, tokens)
 	limits := restrict.NewStore(cfg.LimitKeys)
 	decider := pipeline.New(tokens, limits)
+	if n.otlp, err = openOTLP(&cfg); err != nil {
+		return nil, err
+	}
 	n.front, err = fastfront.New(n.frontConfig(&cfg, decider, pair, proxies, signer))
 	if err != nil {
 		return nil, err
@@ -301,7 +320,7 @@ func (n *node) frontConfig(cfg *Config, decider *pipeline.Pipeline, pair *front.
 		Logger: cfg.Logger, Registry: cfg.Registry, Draining: n.feed.Drain,
 		MaxHeader: int(cfg.MaxHeader), MaxConns: cfg.MaxConns, MaxConnsPerIP: cfg.MaxConnsPerIP,
 		ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
-		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, AccessLog: cfg.accessLog(), LogShare: float64(cfg.LogShare), LogRate: cfg.LogRate, Refusals: n.refusals,
+		DrainDelay: cfg.DrainDelay, DrainTimeout: cfg.DrainTimeout, AccessLog: cfg.accessLog(), LogShare: float64(cfg.LogShare), LogRate: cfg.LogRate, Refusals: n.refusals, Tracing: n.tracing(cfg),
 		TLS: pair, Trusted: proxies, ClientCertHeader: cfg.ClientCertHeader, ClientCertForm: front.CertForm(cfg.ClientCertForm), Pages: pages(signer),
 	}
 }

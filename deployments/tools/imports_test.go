@@ -68,6 +68,11 @@ var walls = []struct {
 	{"gateway/internal/authn", transports, "decisions do not know the HTTP stack"},
 	{"gateway/internal/assertion", transports, "decisions do not know the HTTP stack"},
 	{"gateway/internal/pipeline", transports, "decisions do not know the HTTP stack"},
+	{"shared/...", telemetry, "gateway/internal/otlp is the only package that knows OpenTelemetry"},
+	{"keymanager-sync/...", telemetry, "the control plane sends no traces"},
+	{"gateway/internal/pipeline", telemetry, "decisions do not know who is told of them"},
+	{"gateway/internal/front/...", telemetry, "fronts hand records on, to whomever"},
+	{"gateway/internal/forward/...", telemetry, "forwarders note what they did, and no more"},
 	{"shared/catalog/...", transports, "the domain is pure"},
 	{"shared/rules", transports, "the domain is pure"},
 	{"shared/catalog/internal/heap", []string{module + "...", "google.golang.org/protobuf/..."}, "it knows bytes and addresses only"},
@@ -76,6 +81,9 @@ var walls = []struct {
 	{"shared/token", transports, "the domain is pure"},
 	{"shared/keyset", transports, "key sets are parsed here and fetched in shared/jwks"},
 }
+
+// telemetry is what sends to collectors.
+var telemetry = []string{"go.opentelemetry.io/..."}
 
 // The standard library's net/http is linked wherever a status has a name; that the
 // decisions do not import it themselves is checked by depguard.

@@ -18,7 +18,7 @@ const everyName = `
 	demo-issuer-listen demo-upstream-listen drain-delay drain-timeout explain-refusals forget-nodes-after gateway-admin-listen gateway-listen
 	idle-timeout limit-keys listen log-format log-level log-replicas log-requests max-conns max-conns-per-ip
 	max-downloads max-header max-token-size nats nats-credentials nats-listen nats-token node-id node-token
-	node-token-file peers port-offset pprof read-timeout replica-id resources shutdown-grace signing-key tls-cert
+	node-token-file otlp-attributes otlp-endpoint otlp-headers otlp-metrics-interval otlp-trace-share peers port-offset pprof read-timeout replica-id resources shutdown-grace signing-key tls-cert
 	tls-key token-cache-entries token-cache-size trusted-proxies write-timeout
 `
 

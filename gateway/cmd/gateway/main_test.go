@@ -31,6 +31,7 @@ func TestEverySettingIsChecked(t *testing.T) {
 		"limit-keys": "-1", "max-header": "100", "max-conns": "0", "max-conns-per-ip": "-1", "read-timeout": "0s",
 		"write-timeout": "30", "idle-timeout": "-1s", "drain-delay": "-1s", "drain-timeout": "0s", "tls-cert": "absent.pem",
 		"tls-key": "absent.pem", "trusted-proxies": "10.0.0.1/8", "client-cert-header": "Host", "client-cert-form": "der", "signing-key": "absent.pem",
+		"otlp-endpoint": "collector:4318", "otlp-headers": "x", "otlp-trace-share": "2", "otlp-metrics-interval": "-1s", "otlp-attributes": "=x",
 		"pprof": "maybe", "log-requests": "2", "access-log": "some", "access-log-share": "1.5", "explain-refusals": "100001", "access-log-refused-rate": "-1", "log-format": "xml", "log-level": "inform",
 	}
 	for _, name := range config.Names(&node{Config: gateway.DefaultConfig(), Log: telemetry.DefaultLog()}) {

@@ -2,6 +2,7 @@ package front
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"math/rand/v2"
 	"net/http"
@@ -37,19 +38,30 @@ func (c *Core) Answered(call *Call, status int, length int64, refused *denial.De
 	if refused != nil {
 		c.Config.Refusals.add(call, status, refused)
 	}
-	if c.logs(call, status, refused) {
-		r := newRecord(call, status, length, refused, err, now)
-		call.body.whenDone(func(sent int64, at time.Time) {
-			if !at.IsZero() {
-				r.AnswerBytes, r.Took = sent, at.Sub(r.Began)
-			}
-			c.log(r)
-		})
+	logged := c.logs(call, status, refused)
+	traced := call.Exchange.Traceparent != nil && call.trace.sampled
+	if !logged && !traced {
+		return
 	}
+	r := newRecord(call, status, length, refused, err, now)
+	call.body.whenDone(func(sent int64, at time.Time) {
+		if !at.IsZero() {
+			r.AnswerBytes, r.Took = sent, at.Sub(r.Began)
+		}
+		if logged {
+			c.log(r)
+		}
+		if traced {
+			c.Config.Tracing.Record(r)
+		}
+	})
 }
 
 // logs reports whether an answer has its line in the log.
 func (c *Core) logs(call *Call, status int, refused *denial.Denial) bool {
+	if !c.Config.Logger.Enabled(context.Background(), levelOf(status)) {
+		return false
+	}
 	switch c.Config.AccessLog {
 	case LogNone:
 		return false

@@ -35,6 +35,7 @@ type Call struct {
 	via     []netip.Addr
 	decided bool
 	own     ownHead
+	trace   trace
 	body    *streamed // of the answer; nil: it has none that is streamed
 }
 
@@ -106,6 +107,9 @@ func (c *Core) Parse(call *Call, raw *Raw) error {
 	}
 	call.adoptID()
 	x.ID = call.id
+	if c.Config.Tracing != nil {
+		c.Config.Tracing.begin(call)
+	}
 	return nil
 }
 

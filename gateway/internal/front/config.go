@@ -70,6 +70,9 @@ type Config struct {
 	TLS *Keypair
 	// AccessLog says which requests are logged.
 	AccessLog AccessLog
+	// Tracing is how requests are traced; nil: they are not, and what clients and proxies
+	// say of their traces goes on as it came.
+	Tracing *Tracing
 	// Refusals keeps the last refused requests; nil: nothing does.
 	Refusals *Refusals
 	// LogShare is the share of the requests that were let through which LogAll logs, above 0. 0: all.

@@ -43,6 +43,8 @@ type Record struct {
 	Fault string
 	// TraceID is that of the trace that the request is a part of, in hexadecimal; empty: of none.
 	TraceID string
+	// Spans are the ids of its spans; nil: the request is not recorded in a trace.
+	Spans *Spans
 }
 
 func newRecord(call *Call, status int, length int64, refused *denial.Denial, err error, now time.Time) *Record {
@@ -53,7 +55,7 @@ func newRecord(call *Call, status int, length int64, refused *denial.Denial, err
 		Method: string(x.Request.Method), Host: string(x.Request.Host), Path: string(x.Request.Path), Protocol: protocol(x.Protocol),
 		Client: x.Request.Address, Secure: x.Request.Secure, Status: status, AnswerBytes: max(length, 0), RequestBytes: max(x.Length, 0),
 		API: api, Plan: plan, Application: string([]byte(call.Decision.Application)), Refused: refused,
-		Target: x.Asked.Target, Asked: x.Asked.At, TraceID: call.traceID(),
+		Target: x.Asked.Target, Asked: x.Asked.At, TraceID: call.traceID(), Spans: call.spans(),
 	}
 	if x.Asked.Target != "" {
 		r.Waited = now.Sub(x.Asked.At)
@@ -80,16 +82,15 @@ func protocol(p exchange.Protocol) string {
 	return ""
 }
 
+func levelOf(status int) slog.Level {
+	if status >= http.StatusInternalServerError {
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
 // log writes the one line of a request.
 func (c *Core) log(r *Record) {
-	level := slog.LevelInfo
-	if r.Status >= http.StatusInternalServerError {
-		level = slog.LevelWarn
-	}
-	logger := c.Config.Logger
-	if !logger.Enabled(context.Background(), level) {
-		return
-	}
 	attrs := make([]slog.Attr, 0, maxAttrs)
 	attrs = append(attrs, slog.String("request_id", r.ID), slog.Int("status", r.Status))
 	text := func(name, value string) {
@@ -118,7 +119,7 @@ func (c *Core) log(r *Record) {
 	}
 	text("trace_id", r.TraceID)
 	text("error", r.Fault)
-	logger.LogAttrs(context.Background(), level, "request", attrs...)
+	c.Config.Logger.LogAttrs(context.Background(), levelOf(r.Status), "request", attrs...)
 }
 
 // maxAttrs is the most that a line says.

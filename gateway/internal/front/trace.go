@@ -2,6 +2,9 @@ package front
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"math/rand/v2"
 
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 )
@@ -62,12 +65,94 @@ func stateOf(b *request.Block) []byte {
 	return state
 }
 
+// Tracing lets requests be traced.
+type Tracing struct {
+	// Share is the share of the requests that are traced, if no trusted proxy has decided
+	// that before: then its flag counts.
+	Share float64
+	// Record takes a traced request when it was answered. It must not block.
+	Record func(*Record)
+}
+
+// Spans are the ids of a traced request's two spans.
+type Spans struct {
+	Trace [16]byte
+	// Server is the span of the request, Client that of its way upstream.
+	Server, Client [8]byte
+	// Parent is the trusted proxy's span; zero: the trace begins here.
+	Parent [8]byte
+	// State is the tracestate that came with it.
+	State string
+}
+
+// trace is what a call knows of its trace. The zero trace: nothing.
+type trace struct {
+	spans   Spans
+	state   []byte
+	sampled bool
+	text    [parentLength]byte
+}
+
+// begin makes the call a part of a trusted proxy's trace, or of a new one: a client's
+// own would let it decide what is recorded, and join what does not belong together.
+// Upstream goes the id of our span, whether it is recorded or not.
+func (t *Tracing) begin(call *Call) {
+	ids := &call.trace.spans
+	*ids = Spans{}
+	randomise(ids.Server[:])
+	randomise(ids.Client[:])
+	call.trace.state = nil
+	known, ok := parent{}, false
+	if call.trusted {
+		known, ok = parentOf(&call.block)
+	}
+	if ok {
+		_, _ = hex.Decode(ids.Trace[:], known.traceID) // which isHex has looked at
+		_, _ = hex.Decode(ids.Parent[:], known.spanID)
+		call.trace.sampled, call.trace.state = known.sampled(), stateOf(&call.block)
+	} else {
+		randomise(ids.Trace[:])
+		call.trace.sampled = t.Share > 0 && (t.Share >= 1 || rand.Float64() < t.Share) //nolint:gosec // a sample
+	}
+	text := append(call.trace.text[:0], "00-"...)
+	text = append(hex.AppendEncode(text, ids.Trace[:]), '-')
+	text = append(hex.AppendEncode(text, ids.Client[:]), "-00"...)
+	if call.trace.sampled {
+		text[len(text)-1] = '1'
+	}
+	call.Exchange.Traceparent, call.Exchange.Tracestate = text, call.trace.state
+}
+
+// randomise fills an id of 8 or 16 bytes, which is unique and not secret, and never zero.
+func randomise(id []byte) {
+	for ; len(id) > 0; id = id[8:] {
+		binary.LittleEndian.PutUint64(id, rand.Uint64()|1) //nolint:gosec // not secret
+	}
+}
+
 // traceID is that of the trace which the request is a part of; empty: of none.
 func (call *Call) traceID() string {
-	if p, ok := parentOf(&call.block); ok && call.Exchange.Fields != nil {
-		return string(p.traceID)
+	if call.Exchange.Traceparent != nil {
+		return hex.EncodeToString(call.trace.spans.Trace[:])
 	}
-	return ""
+	if call.Exchange.Fields == nil {
+		return ""
+	}
+	known, ok := parentOf(&call.block)
+	if !ok {
+		return ""
+	}
+	return string(known.traceID)
+}
+
+// spans are the ids of the request's spans if it is recorded; nil: it is not.
+func (call *Call) spans() *Spans {
+	if call.Exchange.Traceparent == nil || !call.trace.sampled {
+		return nil
+	}
+	recorded := call.trace.spans
+	recorded.State = string(call.trace.state)
+	return &recorded
 }
 
 func isHex(text []byte) bool {

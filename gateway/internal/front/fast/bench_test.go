@@ -3,12 +3,16 @@ package fast
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,6 +27,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/feed"
 	forwardfast "github.com/portcullis-gateway/portcullis/gateway/internal/forward/fast"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/front"
+	"github.com/portcullis-gateway/portcullis/gateway/internal/otlp"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
@@ -54,9 +59,10 @@ func BenchmarkForward(b *testing.B) {
 			ctx.Response.SetBodyString(benchAnswer)
 		},
 	})
-	for _, kind := range []string{"bare", "ours", "token"} {
+	collector := listen(b, &fasthttp.Server{Handler: func(*fasthttp.RequestCtx) {}})
+	for _, kind := range []string{"bare", "ours", "token", "traced/0", "traced/0.01", "traced/1"} {
 		b.Run(kind, func(b *testing.B) {
-			p := start(b, kind, upstream)
+			p := start(b, kind, upstream+" "+collector)
 			clients := dial(b, p.address)
 			before := p.spent(b)
 			flood(b, clients)
@@ -77,14 +83,18 @@ const benchEnv = "PORTCULLIS_BENCH"
 // TestServeForBenchmark is the process of a proxy in BenchmarkForward. It tells
 // what it has spent for each line that it reads.
 func TestServeForBenchmark(t *testing.T) {
-	kind, upstream, ok := strings.Cut(os.Getenv(benchEnv), " ")
-	if !ok {
+	asked := strings.Fields(os.Getenv(benchEnv))
+	if len(asked) != 3 {
 		t.Skip("only as a part of BenchmarkForward")
 	}
+	kind, upstream := asked[0], asked[1]
 	if kind == "bare" {
 		fmt.Println(listen(t, bareProxy(upstream)))
 	} else {
-		s := benchServer(t, "http://"+upstream, kind == "token")
+		s := benchServer(t, "http://"+upstream, kind != "ours")
+		if share, ok := strings.CutPrefix(kind, "traced/"); ok {
+			s.core.Config.Tracing = tracing(t, asked[2], share)
+		}
 		fmt.Println(listen(t, s.http, func(ln net.Listener) net.Listener { return s.core.Listen(ln) }))
 	}
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
@@ -183,6 +193,26 @@ func benchServer(t testing.TB, upstream string, decide bool) *Server {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// tracing sends to a collector, until the test ends, the share of requests that is written so.
+func tracing(t *testing.T, collector, share string) *front.Tracing {
+	t.Helper()
+	part, err := strconv.ParseFloat(share, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := otlp.New(t.Context(), otlp.Config{
+		Endpoint: &url.URL{Scheme: "http", Host: collector}, Attributes: map[string]string{"service.name": "bench"}, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { e.Run(ctx); close(done) }()
+	t.Cleanup(func() { end(); <-done })
+	return &front.Tracing{Share: part, Record: e.Record}
 }
 
 func passing(t testing.TB, pool *forwardfast.Pool, upstream string) func(*request.Request, *pipeline.Decision) error {

@@ -32,8 +32,9 @@ const (
 	NoSecret     Outcome = "no_secret"     // bearer_token or client_key cannot be read or used
 )
 
-// Config is what a Fetcher works with. Callbacks may be nil; they are called
-// from several goroutines, for one issuer one after another, and must not block long.
+// Config is what a Fetcher works with. Its Logger is told of failures and, once, of each key
+// that cannot be used. Callbacks may be nil; they are called from several goroutines, for
+// one issuer one after another, and must not block long.
 type Config struct {
 	Logger *slog.Logger
 	// Update gets an issuer's sources, all of them, after every successful fetch.
@@ -46,9 +47,6 @@ type Config struct {
 	// Fetched counts a fetch. One that several issuers share counts once, for the
 	// one who needed it first.
 	Fetched func(issuerID string, outcome Outcome)
-	// Skipped gets the keys that were left out of a new set, when they are others than
-	// before. They have been logged.
-	Skipped func(issuerID string, skipped []keyset.Skipped)
 	// Secrets reads what issuers name for their key servers, before each fetch.
 	Secrets keyset.Secrets
 
@@ -90,9 +88,6 @@ func New(cfg Config) *Fetcher {
 	}
 	if cfg.Fetched == nil {
 		cfg.Fetched = func(string, Outcome) {}
-	}
-	if cfg.Skipped == nil {
-		cfg.Skipped = func(string, []keyset.Skipped) {}
 	}
 	return &Fetcher{
 		cfg: cfg, wake: make(chan struct{}, 1),

@@ -317,7 +317,6 @@ func (w *worker) take(ctx context.Context, p *endpoint, f *flight) {
 	p.source = source
 	if skipped := f.answer.skipped; !slices.Equal(skipped, p.skipped) {
 		p.skipped = skipped
-		w.cfg.Skipped(w.issuer.GetId(), skipped)
 		logSkipped(ctx, w.cfg.Logger, w.issuer.GetId(), source.GetUrl(), skipped)
 	}
 	w.cfg.Update(w.issuer.GetId(), w.sources(), changed)

@@ -155,6 +155,42 @@ func TestES256KEdges(t *testing.T) {
 	}
 }
 
+// A number is not taken modulo the order. Hardly any signature has r or s so small that
+// r+n or s+n still has 32 bytes: here the public key is made for one that has.
+func TestES256KNumbersAreBelowTheOrder(t *testing.T) {
+	curve, params := secp256k1.S256(), secp256k1.Params() //nolint:staticcheck // as above
+	message := []byte("message")
+	digest := sha256.Sum256(message)
+	// R is the point with the least x. Of (r, s) by R the public key is (s·R - e·G) / r.
+	x := big.NewInt(1)
+	var y *big.Int
+	for y == nil {
+		square := new(big.Int).Exp(x, big.NewInt(3), params.P)
+		if y = new(big.Int).ModSqrt(square.Add(square, big.NewInt(7)), params.P); y == nil {
+			x.Add(x, big.NewInt(1))
+		}
+	}
+	s := big.NewInt(4711)
+	rx, ry := curve.ScalarMult(x, y, s.Bytes()) //nolint:staticcheck // as above
+	e := new(big.Int).SetBytes(digest[:])
+	gx, gy := curve.ScalarBaseMult(new(big.Int).Mod(new(big.Int).Neg(e), params.N).Bytes()) //nolint:staticcheck // as above
+	qx, qy := curve.Add(rx, ry, gx, gy)                                                     //nolint:staticcheck // as above
+	qx, qy = curve.ScalarMult(qx, qy, new(big.Int).ModInverse(x, params.N).Bytes())         //nolint:staticcheck // as above
+	k, err := NewSecp256k1(append([]byte{4}, concat(qx, qy)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !k.Verify(message, concat(x, s)) {
+		t.Fatal("the signature is refused")
+	}
+	plus := func(a *big.Int) *big.Int { return new(big.Int).Add(a, params.N) }
+	for name, sig := range map[string][]byte{"r+n": concat(plus(x), s), "s+n": concat(x, plus(s)), "both": concat(plus(x), plus(s))} {
+		if k.Verify(message, sig) {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
 func TestSecp256k1KeysThatAreNone(t *testing.T) {
 	k, _ := secp(t, 4711)
 	point := k.Point()

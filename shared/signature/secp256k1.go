@@ -35,14 +35,15 @@ func NewSecp256k1(point []byte) (*Secp256k1, error) {
 }
 
 // Verify reports whether signature, which is r and s of 32 bytes each, is that by ES256K
-// of the message signed. A number that is 0 or not below the curve's order is refused;
+// of the message signed. A number that is 0 or not below the curve's order is refused
+// (decred's package sees to the former);
 // of s and n-s both are good, as RFC 8812 has no rule about that.
 func (k *Secp256k1) Verify(signed, signature []byte) bool {
 	if len(signature) != Secp256k1Size {
 		return false
 	}
 	var r, s secp256k1.ModNScalar
-	if r.SetByteSlice(signature[:halfSize]) || s.SetByteSlice(signature[halfSize:]) || r.IsZero() || s.IsZero() {
+	if r.SetByteSlice(signature[:halfSize]) || s.SetByteSlice(signature[halfSize:]) {
 		return false
 	}
 	digest := sha256.Sum256(signed)

@@ -240,24 +240,13 @@ func (d *draft) refusal(now int64) reason {
 	case len(i.def.TokenTypes) > 0 && !slices.Contains(i.def.TokenTypes, token.MediaType(d.unverified.Type)):
 		return reasonType
 	}
-	if why := d.refuseByKind(); why != none {
+	if why := i.refuseByKind(d.unverified); why != none {
 		return why
 	}
 	if i.def.RequireExpiry && d.registered.ExpiresAt == token.Absent {
 		return reasonNoExpiry
 	}
 	return d.refuseByAudienceAndDates(now)
-}
-
-// refuseByKind returns why the token is no access token; none: it is, or nobody can tell.
-// A type that the issuer's token_types name is good, whatever it is.
-func (d *draft) refuseByKind() reason {
-	if len(d.issuer.def.TokenTypes) == 0 {
-		if why := d.issuer.refuseKind(kindOfType(token.MediaType(d.unverified.Type))); why != none {
-			return why
-		}
-	}
-	return d.issuer.refuseByClaims(d.unverified.Claims)
 }
 
 // refuseByAudienceAndDates returns why the token is refused by its audience or its

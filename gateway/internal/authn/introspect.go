@@ -117,21 +117,15 @@ func (a *Authenticator) inquire(ring *Keyring, issuer *Issuer, hash uint64, comp
 
 // ExplainIntrospection is Introspect without any cache, and says why a token is refused.
 func (a *Authenticator) ExplainIntrospection(ring *Keyring, issuer *Issuer, compact []byte, now int64) (*Token, Failure) {
-	switch {
-	case issuer.def.Introspection == nil:
-		return nil, reasonNoIntrospection.refuse(false)
-	case len(compact) > a.cfg.MaxTokenBytes:
+	if issuer.def.Introspection != nil && len(compact) > a.cfg.MaxTokenBytes {
 		return nil, tooLong()
-	case !isToken(compact):
-		return nil, reasonNoToken.refuse(false)
+	}
+	if why := a.refuseToAsk(ring, issuer, compact, now); why != none {
+		return nil, why.refuse(false)
 	}
 	others, err := token.OtherSpellings(compact)
 	if err != nil {
 		return nil, because(err).refuse(false)
-	}
-	// A live token of one issuer is never shown to the server of another.
-	if maker := ring.Claimed(compact, now); maker != nil && maker != issuer {
-		return nil, reasonElsewhere.refuse(false)
 	}
 	answer, err := a.servers.Client(issuer.def.Introspection).Ask(context.Background(), string(compact))
 	a.countOutcome(err)
@@ -154,6 +148,25 @@ func (a *Authenticator) ExplainIntrospection(ring *Keyring, issuer *Issuer, comp
 		return nil, Failure{Denial: denial.TokenExpired, Reason: reasonExpired.text, costly: true}
 	}
 	return t, Failure{}
+}
+
+// refuseToAsk returns why an issuer's server is not asked about a token; none: it is.
+func (a *Authenticator) refuseToAsk(ring *Keyring, issuer *Issuer, compact []byte, now int64) reason {
+	switch {
+	case issuer.def.Introspection == nil:
+		return reasonNoIntrospection
+	case !isToken(compact):
+		return reasonNoToken
+	}
+	// A live token of one issuer is never shown to the server of another.
+	if maker := ring.Claimed(compact, now); maker != nil && maker != issuer {
+		return reasonElsewhere
+	}
+	// Servers call identity and refresh tokens active, too, and some do not say what they are.
+	if jwt, err := token.ParseLimit(compact, a.cfg.MaxTokenBytes); err == nil {
+		return issuer.refuseByKind(jwt)
+	}
+	return none
 }
 
 func (a *Authenticator) countOutcome(err error) {

@@ -60,6 +60,17 @@ func (i *Issuer) refuseKind(k kind) reason {
 	return reasonForeign
 }
 
+// refuseByKind returns why a JWT is no access token; none: it is, or nobody can tell. A
+// type that the issuer's token_types name is good, whatever it is.
+func (i *Issuer) refuseByKind(u *token.Unverified) reason {
+	if len(i.def.TokenTypes) == 0 {
+		if why := i.refuseKind(kindOfType(token.MediaType(u.Type))); why != none {
+			return why
+		}
+	}
+	return i.refuseByClaims(u.Claims)
+}
+
 // refuseByClaims returns why a token is none that the issuer takes, by claims that tell
 // kinds apart, before any mapping.
 func (i *Issuer) refuseByClaims(claims *token.Claims) reason {

@@ -436,6 +436,7 @@ func TestJWTAndOAuth2(t *testing.T) {
 		{"a JWT from elsewhere", elsewhere, true, allow("oauth", "web"), 1},
 		{"a JWT of the OAUTH2 issuer", ofOpaque, true, allow("oauth", "web"), 1},
 		{"the same, not active", tokenOf("https://opaque.test", "opaque-app", `"jti":"2"`), false, deny(denial.InvalidToken), 1},
+		{"an identity token, of which the server does not say so", tokenOf("https://opaque.test", "opaque-app", `"typ":"ID"`), true, deny(denial.InvalidToken), 0},
 		{"a JWT of a third issuer is not shown around", ofPartner, true, deny(denial.InvalidToken), 0},
 		{"a JWT without subscription is not shown around", tokenOf("https://acme.test", "desktop-app"), true, deny(denial.SubscriptionNotFound), 0},
 	}
@@ -457,6 +458,8 @@ func TestJWTAndOAuth2(t *testing.T) {
 			t.Errorf("%s: a secret is in %s", tt.name, text)
 		}
 	}
+	lenient := strings.Replace(strings.Join(world, "\n---\n"), "issuer: https://opaque.test", "issuer: https://opaque.test\naccept: [ID_TOKEN]", 1)
+	newWorld(t, lenient).expect("an identity token that the issuer accepts", get("/orders", bear(tokenOf("https://opaque.test", "opaque-app", `"typ":"ID"`))), allow("oauth", "web"))
 	// One issuer for both plans: what its keys have not signed is not asked about.
 	w := newWorld(t, append(world, plan("same", "JWT", "jwt: {issuers: [opaque]}"), subscribed("web", "same"))...)
 	bad := strings.Join(append(strings.Split(ofOpaque, ".")[:2], encode(make([]byte, 32))), ".")

@@ -31,7 +31,7 @@ func registerIntrospection(r prometheus.Registerer, tokens *authn.Authenticator)
 		open:          desc("introspection_circuits_open", "Introspection servers that are not asked at present because they fail."),
 		openings:      desc("introspection_circuit_openings_total", "How often an introspection server was given up for a while."),
 		proofs:        desc("dpop_proofs", "DPoP proofs that are remembered as used."),
-		proofsRefused: desc("dpop_proofs_refused_total", "DPoP proofs that were refused because the memory of used ones was full."),
+		proofsRefused: desc("dpop_proofs_refused_total", "DPoP proofs that were refused because the memory of used ones, or the client's share of it, was full."),
 	})
 }
 

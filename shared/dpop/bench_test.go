@@ -58,7 +58,7 @@ func BenchmarkProof(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			i++
-			if err := replays.Use(proof.Thumbprint, strconv.FormatInt(i, 36), now+i/1000, now+i/1000+60); err != nil {
+			if err := replays.Use("owner", proof.Thumbprint, strconv.FormatInt(i, 36), now+i/1000, now+i/1000+60); err != nil {
 				b.Fatal(err)
 			}
 		}

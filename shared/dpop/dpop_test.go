@@ -157,7 +157,7 @@ func TestOtherKeys(t *testing.T) {
 
 func TestReplays(t *testing.T) {
 	r := dpop.NewReplays(0)
-	use := func(key, jti string, at, until int64) error { return r.Use(key, jti, at, until) }
+	use := func(key, jti string, at, until int64) error { return r.Use("o", key, jti, at, until) }
 	if err := use("k", "j", now, now+60); err != nil {
 		t.Fatal(err)
 	}
@@ -179,20 +179,20 @@ func TestReplays(t *testing.T) {
 func TestReplaysForgetOnlyWhatHasExpired(t *testing.T) {
 	r := dpop.NewReplays(64 * 10)
 	kept := map[string]bool{}
-	for i := range 2000 {
+	for i := range 4000 { // each of its own owner, so that the whole memory is filled
 		jti := fmt.Sprint(i)
-		if err := r.Use("k", jti, now, now+60); err == nil {
+		if err := r.Use(jti, "k", jti, now, now+60); err == nil {
 			kept[jti] = true
 		} else if !errors.Is(err, dpop.ErrFull) {
 			t.Fatal(err)
 		}
 	}
 	entries, refused := r.Size()
-	if entries != len(kept) || entries > 640 || refused != uint64(2000-len(kept)) {
+	if entries != len(kept) || entries != 640 || refused != uint64(4000-len(kept)) {
 		t.Errorf("%d entries, %d refused, %d kept", entries, refused, len(kept))
 	}
 	for i := range 200 { // sweeps all shards
-		if err := r.Use("k2", fmt.Sprint(i), now+30, now+90); !errors.Is(err, dpop.ErrFull) {
+		if err := r.Use("other", "k2", fmt.Sprint(i), now+30, now+90); !errors.Is(err, dpop.ErrFull) {
 			t.Fatalf("room was made for another: %v", err)
 		}
 	}
@@ -201,8 +201,47 @@ func TestReplaysForgetOnlyWhatHasExpired(t *testing.T) {
 			t.Fatal("a fresh proof was forgotten")
 		}
 	}
-	if err := r.Use("k", "late", now+61, now+120); err != nil {
+	if err := r.Use("other", "k", "late", now+61, now+120); err != nil {
 		t.Error(err)
+	}
+}
+
+// Who uses proofs without measure leaves room for others, whatever keys they are of.
+func TestReplaysAreSharedFairly(t *testing.T) {
+	const most = 64 * 100
+	r := dpop.NewReplays(most)
+	flood := func(owner string, at int64) (kept int) {
+		for i := range 2 * most {
+			err := r.Use(owner, fmt.Sprint("key", i), fmt.Sprint(owner, at, i), at, at+60)
+			switch {
+			case err == nil:
+				kept++
+			case !errors.Is(err, dpop.ErrShare):
+				t.Fatalf("%s: %v", owner, err)
+			}
+		}
+		return kept
+	}
+	near := func(what string, got, want int) {
+		t.Helper()
+		if got < want*9/10 || got > want*11/10 {
+			t.Errorf("%s: %d, want about %d", what, got, want)
+		}
+	}
+	near("the first", flood("first", now), most/2)
+	near("the second finds what is left", flood("second", now), most/4)
+	for i := range 200 {
+		if err := r.Use("good", "k", fmt.Sprint(i), now, now+60); err != nil {
+			t.Fatalf("proof %d of one who needs little: %v", i, err)
+		}
+	}
+	if err := r.Use("first", "k", "one more", now, now+60); !errors.Is(err, dpop.ErrShare) {
+		t.Errorf("the first goes on: %v", err)
+	}
+	// What has expired is its owner's no more.
+	near("the first, a minute later", flood("first", now+61), most/2)
+	if entries, _ := r.Size(); entries > most {
+		t.Errorf("%d proofs in a memory for %d", entries, most)
 	}
 }
 
@@ -212,7 +251,7 @@ func TestOneOfManySimultaneousUsesWins(t *testing.T) {
 	var uses sync.WaitGroup
 	for range 100 {
 		uses.Go(func() {
-			if r.Use("k", "j", now, now+60) == nil {
+			if r.Use("o", "k", "j", now, now+60) == nil {
 				won.Add(1)
 			}
 		})

@@ -45,6 +45,8 @@ func (e Error) Cause() cause.Cause {
 		return cause.ProofReplayed
 	case ErrFull:
 		return cause.ProofMemory
+	case ErrShare:
+		return cause.ProofShare
 	}
 	return cause.ProofMalformed
 }
@@ -59,6 +61,7 @@ const (
 	ErrSignature Error = "the proof's signature is wrong"
 	ErrReplayed  Error = "the proof was used before"
 	ErrFull      Error = "too many fresh proofs to remember one more"
+	ErrShare     Error = "the token's client has more fresh proofs remembered than there is room for others"
 )
 
 // Proof is a well-formed proof whose signature has not been checked.

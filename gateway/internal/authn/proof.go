@@ -81,16 +81,26 @@ func (a *Authenticator) Prove(t *Token, r *request.Request, compact []byte, reco
 	}
 	err = a.signed(proof, r.Now)
 	if err == nil && record {
-		err = a.proofs.Use(proof.Thumbprint, proof.ID, r.Now, proof.IssuedAt+skew)
+		err = a.proofs.Use(ownerOf(t), proof.Thumbprint, proof.ID, r.Now, proof.IssuedAt+skew)
 	}
 	switch {
 	case err == nil:
 		return Failure{}
-	case errors.Is(err, dpop.ErrFull):
-		return Failure{Denial: denial.ProofsUnavailable, Reason: err.Error()}
+	case errors.Is(err, dpop.ErrFull), errors.Is(err, dpop.ErrShare):
+		no := inProof(err)
+		return Failure{Denial: denial.ProofsUnavailable.Because(no.cause), Reason: no.text}
 	default:
 		return badProof(inProof(err))
 	}
+}
+
+// ownerOf is who answers for the proofs of a token: its issuer's client. Keys and
+// tokens are free to make for whoever has one; a subject counts only if there is no client.
+func ownerOf(t *Token) string {
+	if t.ClientID != "" {
+		return t.Issuer.def.ID + " client " + t.ClientID
+	}
+	return t.Issuer.def.ID + " subject " + t.Subject
 }
 
 // inDates checks exp and nbf, which a proof may have like any JWT (RFC 9449 section 4.2).

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
+	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 	"github.com/portcullis-gateway/portcullis/shared/policy/restrict"
 )
 
@@ -375,7 +377,7 @@ func TestDPoPChallengesAndForwarding(t *testing.T) {
 func TestDPoPMemoryIsBounded(t *testing.T) {
 	me := newProver(t)
 	bound := token(`"cnf":{"jkt":"` + me.jkt() + `"}`)
-	tokens := authn.New(authn.Config{Proofs: 1}) // one in each of its shards
+	tokens := authn.New(authn.Config{Proofs: 1})
 	w := newWorld(t, common, api, confirmed("dpop: REQUIRED"), subscribed("mobile", "jwt"))
 	w.pipeline = pipeline.New(tokens, restrict.NewStore(0))
 	first := get("/orders", "Authorization: DPoP "+bound, "DPoP: "+me.proof(bound, nil, nil))
@@ -389,13 +391,48 @@ func TestDPoPMemoryIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if stats := tokens.Stats(); full < 100 || stats.Proofs > 64 || stats.ProofsRefused != uint64(full) {
+	if stats := tokens.Stats(); full != 200 || stats.Proofs != 1 || stats.ProofsRefused != uint64(full) {
 		t.Errorf("%d refused, %+v", full, stats)
 	}
 	w.expect("still remembered", first, deny(denial.InvalidProof))
 	late := get("/orders", "Authorization: DPoP "+bound, "DPoP: "+me.proof(bound, nil, members{"iat": now + 61}))
 	late.Now += 61
 	w.expect("room again", late, allow("jwt", "mobile"))
+}
+
+// A client that uses proofs without measure, with as many keys as it likes, keeps no
+// other client from its own.
+func TestDPoPMemoryIsShared(t *testing.T) {
+	tokens := authn.New(authn.Config{Proofs: 60})
+	w := newWorld(t, common, api, confirmed("dpop: REQUIRED"), subscribed("mobile", "jwt"), "kind: Subscription\nid: d\napplication: desktop\nplan: jwt\nstatus: ACCEPTED")
+	w.pipeline = pipeline.New(tokens, restrict.NewStore(0))
+	ask := func(client string, key *prover) error {
+		bound := tokenOf("https://acme.test", client, `"cnf":{"jkt":"`+key.jkt()+`"}`)
+		_, err := w.decide(get("/orders", "Authorization: DPoP "+bound, "DPoP: "+key.proof(bound, nil, nil)))
+		return err
+	}
+	passed := 0
+	for range 10 {
+		key := newProver(t)
+		for range 10 {
+			err := ask("mobile-app", key)
+			switch d, refused := errors.AsType[*denial.Denial](err); {
+			case err == nil:
+				passed++
+			case !refused || d.Reason() != denial.ProofsUnavailable.Reason() || d.Cause() != cause.ProofShare:
+				t.Fatalf("refused for another reason: %v", err)
+			}
+		}
+	}
+	if passed != 30 {
+		t.Errorf("%d of the flood passed, want half of the memory", passed)
+	}
+	good := newProver(t)
+	for i := range 10 {
+		if err := ask("desktop-app", good); err != nil {
+			t.Errorf("proof %d of another client: %v", i, err)
+		}
+	}
 }
 
 // Introspected tokens are bound in the same way (RFC 9449 section 6.2).

@@ -117,6 +117,7 @@ const (
 	ProofSignature
 	ProofReplayed
 	ProofMemory
+	ProofShare
 
 	// Of keys and certificates of applications.
 
@@ -277,6 +278,7 @@ var texts = [Count]struct{ word, meaning string }{
 	ProofSignature:     {"proof_signature", "the proof's signature is wrong"},
 	ProofReplayed:      {"proof_replayed", "the proof was used before"},
 	ProofMemory:        {"proof_memory", "there is no room to remember one more proof as used"},
+	ProofShare:         {"proof_share", "the token's client has used so many proofs that the room is for others"},
 
 	APIKeyUnknown:        {"api_key_unknown", "no application has this API key"},
 	APIKeyExpired:        {"api_key_expired", "the API key has expired"},

@@ -77,7 +77,7 @@ func (c *Client) discoverAt(ctx context.Context, address string) (found server, 
 	body, err := c.do(request, metadataOf, token.MaxObject)
 	if err != nil {
 		failure, ok := errors.AsType[*Error](err)
-		return server{}, ok && failure.Outcome == BadStatus && !failure.counts, fault(Undiscovered, err.Error())
+		return server{}, ok && (failure.Outcome == BadStatus && !failure.counts || failure.Outcome == Unauthorized), fault(Undiscovered, err.Error())
 	}
 	found, err = c.readMetadata(body)
 	return found, false, err

@@ -248,6 +248,50 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
+// Where a server has no OpenID document, it may have that of RFC 8414. One that is
+// away has not said so.
+func TestDiscoveryOfRFC8414(t *testing.T) {
+	var base string
+	var first atomic.Int64
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch r.URL.Path {
+		case "/.well-known/oauth-authorization-server/tenant":
+			_, _ = io.WriteString(w, `{"issuer":"`+base+`/tenant","introspection_endpoint":"`+base+`/ask"}`)
+		case "/ask":
+			active(w)
+		default:
+			w.WriteHeader(int(first.Load()))
+		}
+	})
+	base = s.URL
+	ask := func(change func(*pb.Issuer)) error {
+		i := issuer(func(i *pb.Introspection) { i.Url = "" })
+		i.Issuer, i.Discovery = base+"/tenant", true
+		change(i)
+		_, err := introspect.NewClient(compile(t, i)).Ask(t.Context(), "t")
+		return err
+	}
+	for status, good := range map[int64]bool{404: true, 401: true, 503: false, 429: false} {
+		first.Store(status)
+		if err := ask(func(*pb.Issuer) {}); (err == nil) != good {
+			t.Errorf("after %d: %v", status, err)
+		}
+	}
+	first.Store(http.StatusNotFound)
+	for name, change := range map[string]func(*pb.Issuer){
+		"by name": func(i *pb.Issuer) { i.Metadata = pb.Issuer_OAUTH },
+		"written": func(i *pb.Issuer) { i.MetadataUrl = base + "/.well-known/oauth-authorization-server/tenant" },
+	} {
+		if err := ask(change); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := ask(func(i *pb.Issuer) { i.Metadata = pb.Issuer_OPENID }); err == nil {
+		t.Error("asked for OpenID only, it looked elsewhere")
+	}
+}
+
 // An https issuer's metadata cannot send live tokens over plain HTTP.
 func TestDiscoveryDoesNotLeaveTLS(t *testing.T) {
 	plain := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("asked over plain HTTP") })

@@ -57,6 +57,12 @@ func TestMetadataOfRFC8414(t *testing.T) {
 			claimed(w, s.URL+"/tenant")
 		case "/.well-known/oauth-authorization-server/stranger":
 			claimed(w, s.URL+"/stranger")
+		case "/.well-known/oauth-authorization-server/large", "/.well-known/oauth-authorization-server/down":
+			claimed(w, s.URL+strings.TrimPrefix(r.URL.Path, "/.well-known/oauth-authorization-server"))
+		case "/large/.well-known/openid-configuration":
+			_, _ = w.Write(make([]byte, 65<<10))
+		case "/down/.well-known/openid-configuration":
+			w.WriteHeader(http.StatusServiceUnavailable)
 		case "/stranger/.well-known/openid-configuration":
 			claimed(w, "https://other.test")
 		case "/keys":
@@ -77,7 +83,7 @@ func TestMetadataOfRFC8414(t *testing.T) {
 		of("oauth", "/tenant", func(i *pb.Issuer) { i.Metadata = pb.Issuer_OAUTH }),
 		of("written", "/tenant", func(i *pb.Issuer) { i.MetadataUrl = s.URL + "/elsewhere" }),
 		of("openid", "/tenant", func(i *pb.Issuer) { i.Metadata = pb.Issuer_OPENID }),
-		of("forged", "/forged", nil), of("stranger", "/stranger", nil))
+		of("forged", "/forged", nil), of("stranger", "/stranger", nil), of("large", "/large", nil), of("down", "/down", nil))
 	for _, id := range []string{"either", "oauth", "written"} {
 		eventually(t, id, func() bool { return w.kids(id) == "a" })
 	}
@@ -88,8 +94,12 @@ func TestMetadataOfRFC8414(t *testing.T) {
 			t.Errorf("%s: another issuer's metadata count", id)
 		}
 	}
-	if _, ok := asked.Load("/.well-known/oauth-authorization-server/stranger"); ok {
-		t.Error("the next document was asked for although there was one, of another issuer")
+	eventually(t, "too large", func() bool { return w.outcome("large", jwks.TooLarge) > 0 })
+	eventually(t, "down", func() bool { return w.outcome("down", jwks.BadStatus) > 0 })
+	for _, id := range []string{"stranger", "large", "down"} {
+		if _, ok := asked.Load("/.well-known/oauth-authorization-server/" + id); ok {
+			t.Errorf("%s: the next document was asked for although it was not said that there is none before it", id)
+		}
 	}
 }
 

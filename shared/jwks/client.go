@@ -30,13 +30,14 @@ const (
 type failure struct {
 	outcome Outcome
 	err     error
+	absent  bool // the server is there and does not have what was asked for
 }
 
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
 func failed(outcome Outcome, format string, args ...any) error {
-	return &failure{outcome, fmt.Errorf(format, args...)}
+	return &failure{outcome: outcome, err: fmt.Errorf(format, args...)}
 }
 
 // answer is a good answer.
@@ -115,7 +116,7 @@ func (c *client) keySet(ctx context.Context, address, etag string) (*answer, err
 	}
 	set, skipped, err := keyset.ParseJWKS(reply.body, keyset.Options{})
 	if err != nil {
-		return nil, &failure{Invalid, err}
+		return nil, &failure{outcome: Invalid, err: err}
 	}
 	if set.Len() == 0 {
 		reason := "it is empty"
@@ -167,7 +168,11 @@ func (c *client) get(ctx context.Context, address, etag string, limit int64) (*r
 	case response.StatusCode == http.StatusNotModified && etag != "":
 		return &reply{header: response.Header, unchanged: true}, nil
 	case response.StatusCode != http.StatusOK:
-		return nil, failed(BadStatus, "%s answered %d", mask.URL(address), response.StatusCode)
+		code := response.StatusCode
+		return nil, &failure{
+			outcome: BadStatus, err: fmt.Errorf("%s answered %d", mask.URL(address), code),
+			absent: code >= 400 && code < 500 && code != http.StatusTooManyRequests,
+		}
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
 	switch {
@@ -187,9 +192,9 @@ func classify(err error) error {
 		at.URL = mask.URL(at.URL)
 	}
 	if timeout, ok := errors.AsType[net.Error](err); errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout() {
-		return &failure{Timeout, err}
+		return &failure{outcome: Timeout, err: err}
 	}
-	return &failure{Unreachable, err}
+	return &failure{outcome: Unreachable, err: err}
 }
 
 // discover asks the issuer's metadata for its JWKS URL (OpenID Connect Discovery 1.0
@@ -203,7 +208,7 @@ func (c *client) discover(ctx context.Context, issuer *pb.Issuer) (keys string, 
 		if err == nil {
 			return keysURL(address, issuer.GetIssuer(), metadata.body)
 		}
-		if outcomeOf(err) != BadStatus {
+		if f, ok := errors.AsType[*failure](err); !ok || !f.absent {
 			break
 		}
 	}

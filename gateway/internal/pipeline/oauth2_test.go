@@ -185,6 +185,41 @@ func TestIntrospection(t *testing.T) {
 }
 
 // What introspected tokens need not say, an issuer can ask for.
+// That a token is too long is the answer whatever other plans say.
+func TestTooLongTokenBeforeOtherPlans(t *testing.T) {
+	s := newIDP(t)
+	w := newWorld(t, common, api, opaqueApp, s.issuer("opaque"), plan("jwt", "JWT", acme), plan("oauth", "OAUTH2", "oauth2: {issuers: [opaque]}"),
+		subscribed("mobile", "jwt"), subscribed("web", "oauth"))
+	for _, long := range []string{strings.Repeat("x", 16<<10+1), token(`"pad":"` + strings.Repeat("x", 16<<10) + `"`)} {
+		w.expect("too long", get("/orders", bear(long)), deny(denial.TokenTooLong))
+	}
+	if s.calls.Load() != 0 {
+		t.Error("the server was asked")
+	}
+}
+
+// Of a provider with tenants an answer must say of which the token is.
+func TestIntrospectedTokensOfTenants(t *testing.T) {
+	s := newIDP(t)
+	issuer := strings.Replace(s.issuer("opaque", "tenants: [ours]"), "https://opaque.test", "https://opaque.test/{tenantid}/v2", 1)
+	w := newWorld(t, common, api, opaqueApp, issuer, plan("oauth", "OAUTH2", "oauth2: {issuers: [opaque]}"), subscribed("web", "oauth"))
+	for name, tt := range map[string]struct {
+		answer string
+		want   outcome
+	}{
+		"ours":        {answer(`"iss":"https://opaque.test/ours/v2","tid":"ours"`), allow("oauth", "web")},
+		"theirs":      {answer(`"iss":"https://opaque.test/theirs/v2","tid":"theirs"`), deny(denial.InvalidToken)},
+		"tid alone":   {answer(`"tid":"ours"`), deny(denial.InvalidToken)},
+		"iss alone":   {answer(`"iss":"https://opaque.test/ours/v2"`), deny(denial.InvalidToken)},
+		"neither":     {answer(), deny(denial.InvalidToken)},
+		"another tid": {answer(`"iss":"https://opaque.test/ours/v2","tid":"theirs"`), deny(denial.InvalidToken)},
+	} {
+		opaque := strings.ReplaceAll(name, " ", "-")
+		s.knows(opaque, tt.answer)
+		w.expect(name, get("/orders", bear(opaque)), tt.want)
+	}
+}
+
 func TestIntrospectedTokensOfStricterIssuers(t *testing.T) {
 	s := newIDP(t)
 	for setting, answers := range map[string]map[string]outcome{

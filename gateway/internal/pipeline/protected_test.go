@@ -37,11 +37,17 @@ id: odd
 issuer: not-a-url
 keys: {hmac_secrets: [{value: ` + secret + `}]}
 ---
+kind: Issuer
+id: many
+issuer: https://login.test/{tenantid}/v2.0
+any_tenant: true
+keys: {hmac_secrets: [{value: ` + secret + `}]}
+---
 `
 
 func TestProtectedResource(t *testing.T) {
 	w := newWorld(t, common, described,
-		`{kind: Plan, id: one, api: orders, security: JWT, status: PUBLISHED, jwt: {issuers: [acme, odd], scopes: {all: [write], any: [read, admin]}}}`,
+		`{kind: Plan, id: one, api: orders, security: JWT, status: PUBLISHED, jwt: {issuers: [acme, odd, many], scopes: {all: [write], any: [read, admin]}}}`,
 		`{kind: Plan, id: two, api: orders, security: JWT, status: DEPRECATED, order: 1, jwt: {issuers: [acme, partner], scopes: {all: [read]}, token_from: "request.headers['x-t']"}}`,
 		`{kind: Plan, id: staged, api: orders, security: JWT, status: STAGING, jwt: {issuers: [open], scopes: {all: [later]}}}`,
 		`{kind: Plan, id: key, api: orders, security: API_KEY, status: PUBLISHED}`)

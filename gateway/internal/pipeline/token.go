@@ -56,7 +56,7 @@ func (p *Pipeline) authenticate(v *View, r *request.Request, d *Decision, plan *
 	if d.failed == nil {
 		return false, nil
 	}
-	if !d.Api.def.Introspects || errors.Is(d.failed, denial.TokenTooLong) {
+	if !d.Api.def.Introspects {
 		return true, d.failed
 	}
 	maker := v.Keyring.Claimed(d.credential.value, r.Now)
@@ -125,7 +125,7 @@ func (p *Pipeline) introspect(v *View, r *request.Request, d *Decision, plan *Pl
 		d.asked = issuer
 	}
 	d.note(stepToken, plan, err)
-	return errors.Is(err, denial.TokenExpired) || errors.Is(err, denial.TokenRevoked) || errors.Is(err, denial.TokenTooLong), err
+	return errors.Is(err, denial.TokenExpired) || errors.Is(err, denial.TokenRevoked), err
 }
 
 func (p *Pipeline) inquire(v *View, r *request.Request, d *Decision, issuer *authn.Issuer) (*authn.Token, error) {

@@ -44,7 +44,7 @@ type Options struct {
 // wrong with them, are left out and named; the set may turn out empty. The error says
 // that the document as a whole is not a JWK set, or too large.
 func ParseJWKS(data []byte, opts Options) (*Set, []Skipped, error) {
-	jwks, err := readJWKS(data)
+	jwks, clean, err := readJWKS(data)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read JWK set: %w", err)
 	}
@@ -55,6 +55,9 @@ func ParseJWKS(data []byte, opts Options) (*Set, []Skipped, error) {
 	var skipped []Skipped
 	for i, raw := range jwks {
 		jwk, err := readJWK(raw)
+		if !clean {
+			err = cmp.Or(checkText(raw), err)
+		}
 		var key *Key
 		if err == nil {
 			key, err = jwk.key(opts.Algorithms)
@@ -77,46 +80,65 @@ func shorten(kid string) string {
 	return kid
 }
 
-// readJWKS finds the keys in a document. Inside of them nothing is looked at but the
-// syntax of JSON: what is wrong with one must not take the others away.
-func readJWKS(data []byte) ([]json.RawMessage, error) {
+// readJWKS finds the keys in a document. If the document is not clean, what its keys are
+// like must be looked at one by one: what is wrong with one must not take the others away.
+func readJWKS(data []byte) (jwks []json.RawMessage, clean bool, err error) {
 	if len(data) > MaxJWKSBytes {
-		return nil, fmt.Errorf("it has %d bytes; at most %d are accepted", len(data), MaxJWKSBytes)
+		return nil, false, fmt.Errorf("it has %d bytes; at most %d are accepted", len(data), MaxJWKSBytes)
 	}
 	if !json.Valid(data) {
-		return nil, errors.New("it is not JSON")
+		return nil, false, errors.New("it is not JSON")
 	}
-	keys, err := membersNamed(data, "keys")
-	if err != nil {
-		return nil, err
-	}
-	var jwks []json.RawMessage
+	clean = checkText(data) == nil
+	keys, err := keysOf(data, clean)
 	switch {
-	case len(keys) > 1: // readers disagree which one counts
-		return nil, errors.New("it has a member \"keys\" twice")
-	case len(keys) == 0 || json.Unmarshal(keys[0], &jwks) != nil || jwks == nil:
-		return nil, errors.New("it has no list `keys`")
+	case err != nil:
+		return nil, false, err
+	case json.Unmarshal(keys, &jwks) != nil || jwks == nil:
+		return nil, false, errors.New("it has no list `keys`")
 	case len(jwks) > MaxJWKSKeys:
-		return nil, fmt.Errorf("it has %d keys; at most %d are accepted", len(jwks), MaxJWKSKeys)
+		return nil, false, fmt.Errorf("it has %d keys; at most %d are accepted", len(jwks), MaxJWKSKeys)
 	}
-	return jwks, nil
+	return jwks, clean, nil
+}
+
+// keysOf returns the value of `keys`; nil: there is none.
+func keysOf(data []byte, clean bool) (json.RawMessage, error) {
+	if clean {
+		// A map, because struct fields match members in any case.
+		var doc map[string]json.RawMessage
+		if json.Unmarshal(data, &doc) != nil || doc == nil {
+			return nil, errNoObject
+		}
+		return doc["keys"], nil
+	}
+	found, err := membersNamed(data, "keys")
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found) > 1: // readers disagree which one counts
+		return nil, errors.New("it has a member \"keys\" twice")
+	case len(found) == 1:
+		return found[0], nil
+	}
+	return nil, nil
 }
 
 // membersNamed returns all members of a JSON object that have exactly this name.
 func membersNamed(object []byte, name string) ([]json.RawMessage, error) {
 	dec := json.NewDecoder(bytes.NewReader(object))
 	if token, err := dec.Token(); err != nil || token != json.Delim('{') {
-		return nil, errors.New("it is not a JSON object")
+		return nil, errNoObject
 	}
 	var found []json.RawMessage
 	for dec.More() {
 		member, err := dec.Token()
 		if err != nil {
-			return nil, errors.New("it is not a JSON object")
+			return nil, errNoObject
 		}
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {
-			return nil, errors.New("it is not a JSON object")
+			return nil, errNoObject
 		}
 		if member == name {
 			found = append(found, value)
@@ -197,7 +219,7 @@ func readJWK(raw json.RawMessage) (jwk, error) {
 	if err := json.Unmarshal(raw, &members); err != nil || members == nil {
 		return k, errors.New("it is not an object")
 	}
-	problem := checkText(raw)
+	var problem error
 	for name, value := range members {
 		if isEmpty(value) {
 			continue

@@ -208,7 +208,7 @@ func TestJWKSkippedWhateverItIs(t *testing.T) {
 		`{}`: "has no kty", `{"kty":null}`: "has no kty", `{"kty":7}`: "kty is not a string",
 		`{"kty":"RSA","kty":"oct"}`:                                           "has a member \"kty\" twice",
 		`{"kty":"OKP","crv":"Ed25519","x":"AA","y":{"a":1,"a":2}}`:            "has a member \"a\" twice",
-		strings.Repeat("[", 20) + strings.Repeat("]", 20):                     "not an object",
+		strings.Repeat("[", 20) + strings.Repeat("]", 20):                     "nested too deeply",
 		`{"x5c":` + strings.Repeat("[", 20) + strings.Repeat("]", 20) + `}`:   "nested too deeply",
 		"{\"kty\":\"RSA\",\"kid\":\"\xff\"}":                                  "not UTF-8",
 		`{"kty":"RSA","use":"enc","kid":"e","n":"AQAB","e":"AQAB"}`:           "its use is \"enc\"",

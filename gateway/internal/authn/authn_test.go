@@ -2,11 +2,13 @@ package authn_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -195,6 +197,41 @@ func TestBadSignature(t *testing.T) {
 	} {
 		if _, err := a.Token(ring(t), compact, now); !errors.Is(err, denial.InvalidToken) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A token without kid is tried with so many keys and no more; who asks why is told, and it
+// is not done again at once.
+func TestMoreKeysThanAreTried(t *testing.T) {
+	pairs := make([]pair, keyset.MaxCandidates+1)
+	for i := range pairs {
+		pairs[i] = newPair("ES256", "")
+	}
+	i := compile(t, issuer(), fetched(t, now+1000, pairs...))
+	r, keys := authn.NewKeyring([]*authn.Issuer{i}), i.Keys().Keys()
+	for name, want := range map[string]bool{"the last that is tried": true, "the first that is not": false} {
+		key := keys[keyset.MaxCandidates]
+		if want {
+			key = keys[keyset.MaxCandidates-1]
+		}
+		p := pairs[slices.IndexFunc(pairs, func(p pair) bool {
+			private, ok := p.private.(*ecdsa.PrivateKey)
+			return ok && private.PublicKey.Equal(key.Material())
+		})]
+		a := authn.New(authn.Config{})
+		compact := p.sign(t, nil, claims())
+		if _, err := a.Token(r, compact, now); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+		if want {
+			continue
+		}
+		if _, failure := a.Explain(r, compact, now); !strings.Contains(failure.Reason, "first 100 keys") {
+			t.Errorf("explained as %q", failure.Reason)
+		}
+		if _, err := a.Token(r, compact, now); err == nil || a.Stats().NegativeHits != 1 {
+			t.Errorf("it was tried again: %v, %+v", err, a.Stats())
 		}
 	}
 }

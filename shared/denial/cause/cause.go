@@ -135,8 +135,6 @@ const (
 	SubscriptionUnlisted
 	SubscriptionPending
 	SubscriptionPaused
-	SubscriptionRejected
-	SubscriptionClosed
 	SubscriptionNotBegun
 	SubscriptionEnded
 	NoSandbox
@@ -288,12 +286,10 @@ var texts = [Count]struct{ word, meaning string }{
 	CertificateUntrusted: {"certificate_untrusted", "the client certificate does not chain to an authority of the plan"},
 
 	ApplicationUnknown:   {"application_unknown", "no application has this client id with this issuer"},
-	SubscriptionMissing:  {"subscription_missing", "the application has no subscription to the plan"},
+	SubscriptionMissing:  {"subscription_missing", "the application has no subscription to the plan, or none that is not rejected or closed"},
 	SubscriptionUnlisted: {"subscription_unlisted", "the token's list of subscriptions does not have the Api"},
 	SubscriptionPending:  {"subscription_pending", "the subscription waits to be accepted"},
 	SubscriptionPaused:   {"subscription_paused", "the subscription is paused"},
-	SubscriptionRejected: {"subscription_rejected", "the subscription was rejected"},
-	SubscriptionClosed:   {"subscription_closed", "the subscription is closed"},
 	SubscriptionNotBegun: {"subscription_not_begun", "the subscription's starts_at is in the future"},
 	SubscriptionEnded:    {"subscription_ended", "the subscription's ends_at has passed"},
 	NoSandbox:            {"no_sandbox", "the client belongs to the sandbox, which the Api does not have"},

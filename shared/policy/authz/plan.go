@@ -218,13 +218,9 @@ func inactivity(grant catalog.Grant, now int64) cause.Cause {
 	switch grant.Status {
 	case pb.Subscription_PENDING, pb.Subscription_STATUS_UNSPECIFIED:
 		return cause.SubscriptionPending
-	case pb.Subscription_REJECTED:
-		return cause.SubscriptionRejected
 	case pb.Subscription_PAUSED:
 		return cause.SubscriptionPaused
-	case pb.Subscription_CLOSED:
-		return cause.SubscriptionClosed
-	case pb.Subscription_ACCEPTED:
+	case pb.Subscription_ACCEPTED, pb.Subscription_REJECTED, pb.Subscription_CLOSED: // the latter two grant nothing to begin with
 	}
 	if now < grant.StartsAt {
 		return cause.SubscriptionNotBegun

@@ -1,7 +1,7 @@
 package introspect
 
 import (
-	"errors"
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -75,19 +75,78 @@ func TestBreakerPausesAreBounded(t *testing.T) {
 	}
 }
 
-// When enough questions wait already, the next is refused at once.
+// Turns that are given up come back, whether they were at work or waited; and whose
+// turn it is next is who has the fewest at work.
+func TestTurnsComeBack(t *testing.T) {
+	var ts turns
+	one, two, three := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.3")
+	var working []*caller
+	for range maxAtATime - 1 {
+		turn, ready := ts.join(one)
+		if ready != nil {
+			t.Fatal("there are places, and one has to wait")
+		}
+		working = append(working, turn.of)
+	}
+	other, _ := ts.join(two)
+	working = append(working, other.of)
+	first, firstReady := ts.join(one)
+	second, secondReady := ts.join(two)
+	third, thirdReady := ts.join(three)
+	if firstReady == nil || secondReady == nil || thirdReady == nil {
+		t.Fatal("more than there are places")
+	}
+	isReady := func(ready chan struct{}) bool {
+		select {
+		case <-ready:
+			return true
+		default:
+			return false
+		}
+	}
+	ts.done(working[0])
+	if !isReady(thirdReady) || isReady(firstReady) || isReady(secondReady) {
+		t.Error("it is not the turn of who has nothing at work")
+	}
+	ts.leave(second) // it waits
+	ts.leave(third)  // its turn has come at the same moment
+	if !isReady(firstReady) {
+		t.Error("the place of a question that was given up is lost")
+	}
+	ts.done(first.of)
+	for _, c := range working[1:] {
+		ts.done(c)
+	}
+	if ts.atWork != 0 || len(ts.waiting) != 0 || len(ts.callers) != 0 {
+		t.Errorf("%d at work, %d wait, %d callers", ts.atWork, len(ts.waiting), len(ts.callers))
+	}
+}
+
+// Of the room for waiting nobody has more than is left for others.
 func TestWaitingIsBounded(t *testing.T) {
-	c := NewClient(&Settings{timeout: time.Minute})
-	for range maxAtATime {
-		c.slots <- struct{}{}
+	var ts turns
+	join := func(address string, times int) (let int) {
+		for range times {
+			if one, _ := ts.join(network(netip.MustParseAddr(address))); one != nil {
+				let++
+			}
+		}
+		return let
 	}
-	c.waiting.Store(maxWaiting)
-	start := time.Now()
-	_, err := c.Ask(t.Context(), "t")
-	if failure, ok := errors.AsType[*Error](err); !ok || failure.Outcome != Busy || time.Since(start) > 10*time.Second {
-		t.Errorf("%v after %s", err, time.Since(start))
+	join("192.0.2.1", maxAtATime)
+	for _, c := range []struct {
+		address string
+		want    int
+	}{{"192.0.2.1", 512}, {"2001:db8::1", 256}, {"2001:db8::2", 0}, {"192.0.2.2", 128}, {"2001:db8:0:1::1", 64}} {
+		if got := join(c.address, maxWaiting); got != c.want {
+			t.Errorf("%s: %d may wait, want %d", c.address, got, c.want)
+		}
 	}
-	if n := c.waiting.Load(); n != maxWaiting {
-		t.Errorf("%d wait", n)
+	// Nothing is kept of who was turned away.
+	for i := range 1000 {
+		ts.join(netip.AddrFrom4([4]byte{10, 0, byte(i / 256), byte(i)}))
+	}
+	if len(ts.callers) > 70 {
+		t.Errorf("%d callers", len(ts.callers))
 	}
 }

@@ -8,19 +8,13 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/portcullis-gateway/portcullis/shared/token"
-)
-
-// Bounds of one server's work.
-const (
-	maxAtATime = 64
-	maxWaiting = 1024
 )
 
 // Client asks one issuer's server. It is safe for concurrent use.
@@ -29,8 +23,7 @@ type Client struct {
 	http     *http.Client
 	breaker  breaker
 	metadata metadata
-	slots    chan struct{} // one for each question at work
-	waiting  atomic.Int64
+	turns    turns
 }
 
 // NewClient makes a Client. It starts nothing.
@@ -48,7 +41,7 @@ func NewClient(s *Settings) *Client {
 		ForceAttemptHTTP2:      true,
 	}
 	return &Client{
-		settings: s, slots: make(chan struct{}, maxAtATime),
+		settings: s,
 		http: &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -63,15 +56,16 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 func (c *Client) Circuit() (open bool, openings uint64) { return c.breaker.state() }
 
 // Ask asks about a token, which must consist of characters that RFC 6750 section
-// 2.1 allows. The error is ErrInactive or an *Error; it takes no longer than the
-// settings' timeout.
-func (c *Client) Ask(ctx context.Context, compact string) (*Answer, error) {
+// 2.1 allows, for a caller at this address, who gets its turn beside others. The
+// error is ErrInactive or an *Error; it takes no longer than the settings' timeout.
+func (c *Client) Ask(ctx context.Context, caller netip.Addr, compact string) (*Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.settings.timeout)
 	defer cancel()
-	if err := c.take(ctx); err != nil {
-		return nil, err
+	turn, ok := c.turns.take(ctx, caller)
+	if !ok {
+		return nil, &Error{Outcome: Busy, message: "too many tokens wait for the introspection server"}
 	}
-	defer func() { <-c.slots }()
+	defer c.turns.done(turn)
 	// Asked only now: the server may have failed while this question waited.
 	if !c.breaker.allow(time.Now()) {
 		return nil, &Error{Outcome: Open, message: "the introspection server has failed too often and is not asked for a while"}
@@ -82,27 +76,6 @@ func (c *Client) Ask(ctx context.Context, compact string) (*Answer, error) {
 	failure, failed := errors.AsType[*Error](err)
 	well = !failed || !failure.counts
 	return answer, err
-}
-
-// take waits for a slot.
-func (c *Client) take(ctx context.Context) error {
-	select {
-	case c.slots <- struct{}{}:
-		return nil
-	default:
-	}
-	busy := &Error{Outcome: Busy, message: "too many tokens wait for the introspection server"}
-	if c.waiting.Add(1) > maxWaiting {
-		c.waiting.Add(-1)
-		return busy
-	}
-	defer c.waiting.Add(-1)
-	select {
-	case c.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return busy
-	}
 }
 
 func (c *Client) ask(ctx context.Context, compact string) (*Answer, error) {

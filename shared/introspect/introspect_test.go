@@ -15,6 +15,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -29,6 +30,9 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/introspect"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
 )
+
+// somebody is who asks, where that does not matter.
+var somebody = netip.MustParseAddr("192.0.2.1")
 
 func issuer(change func(*pb.Introspection)) *pb.Issuer {
 	i := &pb.Issuer{Id: "idp", Issuer: "https://idp.test", Introspection: &pb.Introspection{
@@ -156,7 +160,7 @@ func TestSecretPlaces(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := introspect.NewClient(settings).Ask(t.Context(), "t"); err != nil || got.Load() != want {
+		if _, err := introspect.NewClient(settings).Ask(t.Context(), somebody, "t"); err != nil || got.Load() != want {
 			t.Errorf("got %v, %v; want %s", got.Load(), err, want)
 		}
 	}
@@ -189,7 +193,7 @@ func TestPrivateKeyJWT(t *testing.T) {
 			i.Url, i.ClientSecret, i.PrivateKey = s.URL, nil, &pb.Secret{Source: &pb.Secret_Value{Value: privatePEM(t, key)}}
 		})))
 		for range 2 {
-			if _, err := c.Ask(t.Context(), "t"); err != nil {
+			if _, err := c.Ask(t.Context(), somebody, "t"); err != nil {
 				t.Errorf("%s: %v", alg, err)
 			}
 		}
@@ -222,7 +226,7 @@ func TestDiscovery(t *testing.T) {
 	metadata.Store(`{"issuer":"BASE","introspection_endpoint":"BASE/ask"}`)
 	c := client()
 	for range 3 {
-		if _, err := c.Ask(t.Context(), "t"); err != nil {
+		if _, err := c.Ask(t.Context(), somebody, "t"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -239,7 +243,7 @@ func TestDiscovery(t *testing.T) {
 		"with a user in it": `{"issuer":"BASE","introspection_endpoint":"http://a:b@` + strings.TrimPrefix(s.URL, "http://") + `/ask"}`,
 	} {
 		metadata.Store(text)
-		if _, err := client().Ask(t.Context(), "t"); outcome(t, err) != introspect.Undiscovered {
+		if _, err := client().Ask(t.Context(), somebody, "t"); outcome(t, err) != introspect.Undiscovered {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -269,7 +273,7 @@ func TestDiscoveryOfRFC8414(t *testing.T) {
 		i := issuer(func(i *pb.Introspection) { i.Url = "" })
 		i.Issuer, i.Discovery = base+"/tenant", true
 		change(i)
-		_, err := introspect.NewClient(compile(t, i)).Ask(t.Context(), "t")
+		_, err := introspect.NewClient(compile(t, i)).Ask(t.Context(), somebody, "t")
 		return err
 	}
 	for status, good := range map[int64]bool{404: true, 401: true, 503: false, 429: false} {
@@ -305,7 +309,7 @@ func TestDiscoveryDoesNotLeaveTLS(t *testing.T) {
 	i := issuer(func(i *pb.Introspection) { i.Url = "" })
 	i.Issuer, i.Discovery = base, true
 	i.Jwks = &pb.JwksSettings{CaPem: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))}
-	_, err := introspect.NewClient(compile(t, i)).Ask(t.Context(), "t")
+	_, err := introspect.NewClient(compile(t, i)).Ask(t.Context(), somebody, "t")
 	if outcome(t, err) != introspect.Undiscovered || !strings.Contains(err.Error(), "https") {
 		t.Error(err)
 	}
@@ -316,13 +320,13 @@ func TestTLS(t *testing.T) {
 	t.Cleanup(s.Close)
 	s.Config.ErrorLog = nil
 	unknown := introspect.NewClient(compile(t, issuer(func(i *pb.Introspection) { i.Url = s.URL })))
-	if _, err := unknown.Ask(t.Context(), "t"); outcome(t, err) != introspect.Unreachable {
+	if _, err := unknown.Ask(t.Context(), somebody, "t"); outcome(t, err) != introspect.Unreachable {
 		t.Error(err)
 	}
 	known := introspect.NewClient(compile(t, issuer(func(i *pb.Introspection) {
 		i.Url, i.CaPem = s.URL, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
 	})))
-	if _, err := known.Ask(t.Context(), "t"); err != nil {
+	if _, err := known.Ask(t.Context(), somebody, "t"); err != nil {
 		t.Error(err)
 	}
 }
@@ -342,7 +346,7 @@ func TestBreakerCountsTheServersFaultsOnly(t *testing.T) {
 	c := introspect.NewClient(compile(t, issuer(func(i *pb.Introspection) { i.Url = s.URL })))
 	status.Store(400)
 	for range 50 {
-		if _, err := c.Ask(t.Context(), "t"); outcome(t, err) != introspect.BadStatus {
+		if _, err := c.Ask(t.Context(), somebody, "t"); outcome(t, err) != introspect.BadStatus {
 			t.Fatal(err)
 		}
 	}
@@ -351,16 +355,16 @@ func TestBreakerCountsTheServersFaultsOnly(t *testing.T) {
 	}
 	status.Store(500)
 	for range 5 {
-		_, _ = c.Ask(t.Context(), "t")
+		_, _ = c.Ask(t.Context(), somebody, "t")
 	}
 	calls.Store(0)
-	if _, err := c.Ask(t.Context(), "t"); outcome(t, err) != introspect.Open || calls.Load() != 0 {
+	if _, err := c.Ask(t.Context(), somebody, "t"); outcome(t, err) != introspect.Open || calls.Load() != 0 {
 		t.Error(err)
 	}
 	status.Store(200)
 	deadline := time.Now().Add(5 * time.Second)
 	for {
-		if _, err := c.Ask(t.Context(), "t"); err == nil {
+		if _, err := c.Ask(t.Context(), somebody, "t"); err == nil {
 			break
 		} else if time.Now().After(deadline) {
 			t.Fatal("the circuit does not close")
@@ -387,7 +391,7 @@ func TestQuestionsAreBounded(t *testing.T) {
 	var questions sync.WaitGroup
 	for range 64 {
 		questions.Go(func() {
-			if _, err := c.Ask(t.Context(), "t"); err != nil {
+			if _, err := c.Ask(t.Context(), somebody, "t"); err != nil {
 				t.Error(err)
 			}
 		})
@@ -397,7 +401,7 @@ func TestQuestionsAreBounded(t *testing.T) {
 	}
 	for range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		if _, err := c.Ask(ctx, "t"); outcome(t, err) != introspect.Busy {
+		if _, err := c.Ask(ctx, somebody, "t"); outcome(t, err) != introspect.Busy {
 			t.Error(err)
 		}
 		cancel()
@@ -439,7 +443,7 @@ func TestTooLarge(t *testing.T) {
 		_, _ = io.WriteString(w, `{"active":true}`+strings.Repeat(" ", 64<<10))
 	})
 	c := introspect.NewClient(compile(t, issuer(func(i *pb.Introspection) { i.Url = s.URL })))
-	if _, err := c.Ask(t.Context(), "t"); outcome(t, err) != introspect.TooLarge {
+	if _, err := c.Ask(t.Context(), somebody, "t"); outcome(t, err) != introspect.TooLarge {
 		t.Error(err)
 	}
 }

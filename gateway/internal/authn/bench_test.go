@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
@@ -142,13 +143,13 @@ func BenchmarkIntrospect(b *testing.B) {
 	defer s.Close()
 	i := compile(b, &pb.Issuer{Id: "idp", Issuer: iss, Introspection: &pb.Introspection{Url: s.URL, ClientId: "gateway", ClientSecret: &pb.Secret{Source: &pb.Secret_Value{Value: "secret"}}}}, nil)
 	a, r, compact := authn.New(authn.Config{}), authn.NewKeyring([]*authn.Issuer{i}), []byte("0paque-7f9c2b6e11aa4fd3")
-	if _, err := a.Introspect(r, i, compact, now); err != nil {
+	if _, err := a.Introspect(r, i, netip.Addr{}, compact, now); err != nil {
 		b.Fatal(err)
 	}
 	b.Run("remembered", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := a.Introspect(r, i, compact, now); err != nil {
+			if _, err := a.Introspect(r, i, netip.Addr{}, compact, now); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"math/bits"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -36,11 +37,12 @@ type inactive struct {
 // Introspect validates a token by asking the introspection server of issuer,
 // which is one of ring, at now (seconds since 1970). The error is a
 // *denial.Denial: InvalidToken, TokenTooLong, TokenExpired or IntrospectionUnavailable. For a
-// token that is remembered it does not allocate. compact is not kept.
+// token that is remembered it does not allocate. compact is not kept. caller is the
+// address of who sent the token, and gets its turn among others who have the server asked.
 //
 // What is remembered holds for this very *Issuer, and so for nothing once its
 // settings or keys change: for cache_ttl what is active, for a few seconds what is not.
-func (a *Authenticator) Introspect(ring *Keyring, issuer *Issuer, compact []byte, now int64) (*Token, error) {
+func (a *Authenticator) Introspect(ring *Keyring, issuer *Issuer, caller netip.Addr, compact []byte, now int64) (*Token, error) {
 	if len(compact) > a.cfg.MaxTokenBytes {
 		return nil, denial.TokenTooLong.Because(cause.TooLong)
 	}
@@ -65,7 +67,7 @@ func (a *Authenticator) Introspect(ring *Keyring, issuer *Issuer, compact []byte
 		return nil, d
 	}
 	a.askedMisses.Add(1)
-	return a.inquire(ring, issuer, hash, compact, now)
+	return a.inquire(ring, issuer, caller, hash, compact, now)
 }
 
 func (a *Authenticator) knownInactive(issuer *Issuer, hash uint64, compact []byte, now int64) *denial.Denial {
@@ -85,7 +87,7 @@ type inquiry struct {
 
 // inquire asks about a token that is not remembered. Requests that carry it at
 // the same moment share the answer, unless they see different settings.
-func (a *Authenticator) inquire(ring *Keyring, issuer *Issuer, hash uint64, compact []byte, now int64) (*Token, error) {
+func (a *Authenticator) inquire(ring *Keyring, issuer *Issuer, caller netip.Addr, hash uint64, compact []byte, now int64) (*Token, error) {
 	own := string(compact) // outlives the request
 	shared, _, _ := a.inquiries.Do(issuer.def.ID+"\x00"+own, func() (any, error) {
 		// Another flight may have landed after this request looked.
@@ -95,7 +97,7 @@ func (a *Authenticator) inquire(ring *Keyring, issuer *Issuer, hash uint64, comp
 		if known := a.knownInactive(issuer, hash, compact, now); known != nil {
 			return inquiry{issuer: issuer, fail: Failure{Denial: known}}, nil //nolint:nilerr // the refusal is the result
 		}
-		t, fail := a.ExplainIntrospection(ring, issuer, compact, now)
+		t, fail := a.ExplainIntrospection(ring, issuer, caller, compact, now)
 		switch {
 		case fail.Denial == nil && t.askAgain > now:
 			a.asked.put(hash, own, t, t.size(len(compact)))
@@ -106,7 +108,7 @@ func (a *Authenticator) inquire(ring *Keyring, issuer *Issuer, hash uint64, comp
 	})
 	done, ok := shared.(inquiry)
 	if !ok || done.issuer != issuer {
-		t, fail := a.ExplainIntrospection(ring, issuer, compact, now)
+		t, fail := a.ExplainIntrospection(ring, issuer, caller, compact, now)
 		done = inquiry{issuer, t, fail}
 	}
 	if done.fail.Denial != nil {
@@ -116,7 +118,7 @@ func (a *Authenticator) inquire(ring *Keyring, issuer *Issuer, hash uint64, comp
 }
 
 // ExplainIntrospection is Introspect without any cache, and says why a token is refused.
-func (a *Authenticator) ExplainIntrospection(ring *Keyring, issuer *Issuer, compact []byte, now int64) (*Token, Failure) {
+func (a *Authenticator) ExplainIntrospection(ring *Keyring, issuer *Issuer, caller netip.Addr, compact []byte, now int64) (*Token, Failure) {
 	if issuer.def.Introspection != nil && len(compact) > a.cfg.MaxTokenBytes {
 		return nil, tooLong()
 	}
@@ -127,7 +129,7 @@ func (a *Authenticator) ExplainIntrospection(ring *Keyring, issuer *Issuer, comp
 	if err != nil {
 		return nil, because(err).refuse(false)
 	}
-	answer, err := a.servers.Client(issuer.def.Introspection).Ask(context.Background(), string(compact))
+	answer, err := a.servers.Client(issuer.def.Introspection).Ask(context.Background(), caller, string(compact))
 	a.countOutcome(err)
 	if err != nil {
 		if failure, ok := errors.AsType[*introspect.Error](err); ok {

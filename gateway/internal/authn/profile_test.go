@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -95,7 +96,7 @@ func TestIssuerWithoutIntrospectionIsNotAsked(t *testing.T) {
 	if !ok {
 		t.Fatal("the issuer is not found by its id")
 	}
-	if _, err := authn.New(authn.Config{}).Introspect(r, i, []byte("opaque"), now); !errors.Is(err, denial.InvalidToken) {
+	if _, err := authn.New(authn.Config{}).Introspect(r, i, netip.Addr{}, []byte("opaque"), now); !errors.Is(err, denial.InvalidToken) {
 		t.Error(err)
 	}
 	if _, ok := r.ByID("nobody"); ok {

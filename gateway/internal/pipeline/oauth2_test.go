@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -548,4 +549,53 @@ func TestIntrospectionIsSharedAndBroken(t *testing.T) {
 		t.Errorf("%+v", stats)
 	}
 	w.expect("what is remembered goes on", get("/orders", bear("t")), allow("oauth", "web"))
+}
+
+// A flood of made-up tokens from one address does not keep those of others waiting.
+func TestIntrospectionTakesTurnsByAddress(t *testing.T) {
+	const atATime, waiting = 64, 100
+	s := newIDP(t)
+	permits := make(chan struct{})
+	open := sync.OnceFunc(func() { close(permits) })
+	t.Cleanup(open) // before the server closes
+	s.responds(func(w http.ResponseWriter, _ *http.Request) {
+		<-permits
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, answer())
+	})
+	w := newWorld(t, common, api, opaqueApp, strings.Replace(s.issuer("opaque"), "0.5s", "30s", 1), plan("oauth", "OAUTH2", oauth), subscribed("web", "oauth"))
+	tokens := authn.New(authn.Config{})
+	w.pipeline = pipeline.New(tokens, restrict.NewStore(0))
+	var flood sync.WaitGroup
+	for i := range atATime + waiting {
+		flood.Go(func() { _, _ = w.decide(get("/orders", bear(fmt.Sprint("made-up", i)))) })
+	}
+	for tokens.Stats().Introspected.Misses < atATime+waiting || s.calls.Load() < atATime {
+		time.Sleep(time.Millisecond)
+	}
+	good := make(chan error, 1)
+	go func() {
+		r := get("/orders", bear("good"))
+		r.Address = netip.MustParseAddr("198.51.100.1")
+		_, err := w.decide(r)
+		good <- err
+	}()
+	answered := 0
+	for done := false; !done; {
+		select {
+		case err := <-good:
+			if err != nil {
+				t.Error(err)
+			}
+			done = true
+		case permits <- struct{}{}:
+			answered++
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	if answered > atATime+20 {
+		t.Errorf("%d of the flood were answered first", answered)
+	}
+	open()
+	flood.Wait()
 }

@@ -130,9 +130,9 @@ func (p *Pipeline) introspect(v *View, r *request.Request, d *Decision, plan *Pl
 
 func (p *Pipeline) inquire(v *View, r *request.Request, d *Decision, issuer *authn.Issuer) (*authn.Token, error) {
 	if d.trace == nil {
-		return p.tokens.Introspect(v.Keyring, issuer, d.credential.value, r.Now)
+		return p.tokens.Introspect(v.Keyring, issuer, r.Address, d.credential.value, r.Now)
 	}
-	token, failure := p.tokens.ExplainIntrospection(v.Keyring, issuer, d.credential.value, r.Now)
+	token, failure := p.tokens.ExplainIntrospection(v.Keyring, issuer, r.Address, d.credential.value, r.Now)
 	if failure.Denial != nil {
 		d.trace.reason = failure.Reason
 		return nil, failure.Denial

@@ -81,6 +81,29 @@ func TestApply(t *testing.T) {
 	contains(t, c.apply("", edit).actions(), "update deployment/orders")
 }
 
+// Whoever pastes a key set is told of keys in it that are not used, and so is the log, also
+// when the answer is the resource alone.
+func TestKeysThatAreNotUsed(t *testing.T) {
+	t.Parallel()
+	log := new(record)
+	c := start(t, options{log: log})
+	keys := "keys: {jwks: {keys: [{kty: OKP, crv: Ed25519, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo}, {kid: enc, kty: RSA, use: enc}]}}\n"
+	const want = `keys.jwks.keys[1] is not used: its use is "enc", not "sig" (kid "enc")`
+	for name, query := range map[string]string{"rehearsed": "?dry_run=true", "applied": ""} {
+		done := c.apply(query, "kind: Issuer\nid: keycloak\nissuer: https://sso.test\n"+keys)
+		if len(done.Notes) != 1 || done.Notes[0].Ref != "issuer/keycloak" || done.Notes[0].Text != want {
+			t.Errorf("%s: %+v", name, done.Notes)
+		}
+		contains(t, done.Text, want)
+	}
+	c.must(http.StatusCreated, "POST", "/v1/issuers", "kind: Issuer\nid: other\nissuer: https://other.test\n"+keys, asYAML)
+	for _, ref := range []string{"issuer/keycloak", "issuer/other"} {
+		if n := strings.Count(log.String(), `"resource":"`+ref+`","note":"keys.jwks.keys[1] is not used`); n != 1 {
+			t.Errorf("%s: logged %d times:\n%s", ref, n, log)
+		}
+	}
+}
+
 func TestDryRun(t *testing.T) {
 	t.Parallel()
 	c := start(t, options{})

@@ -106,7 +106,11 @@ func kindOfClaim(text string) kind {
 	case "initialaccesstoken", "registrationaccesstoken": // of Keycloak's client registration
 		return other
 	}
-	return kindOfType(token.MediaType(text))
+	// As a claim, other words than media types may mean anything.
+	if strings.HasSuffix(text, "+jwt") {
+		return kindOfType(token.MediaType(text))
+	}
+	return access
 }
 
 // kindOfType reads a media type as typ has it. RFC 8725 section 3.11 asks for such types,

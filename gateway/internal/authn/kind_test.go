@@ -44,6 +44,7 @@ func TestKinds(t *testing.T) {
 		{"typ null", nil, object{"typ": json.RawMessage("null")}, "", none},
 		{"typ not text", nil, object{"typ": 7}, "", none},
 		{"an own typ", nil, object{"typ": "Identity"}, "", none},
+		{"a word that is a media type only in the header", nil, object{"typ": "passport"}, "", none},
 		{"a media type as a claim", nil, object{"typ": "application/secevent+jwt"}, "another kind", none},
 
 		{"OpenID Connect Back-Channel Logout section 2.4, typ", object{"typ": "logout+jwt"}, nil, "logout token", logout},

@@ -217,20 +217,21 @@ func (c *client) discover(ctx context.Context, issuer *pb.Issuer) (keys string, 
 
 // keysURL takes the JWKS URL out of a provider's metadata, if they are the issuer's.
 func keysURL(address, issuer string, body []byte) (string, error) {
+	shown := mask.URL(address)
 	var metadata map[string]json.RawMessage
 	if err := json.Unmarshal(body, &metadata); err != nil {
-		return "", failed(BadDiscovery, "%s is not a JSON object", address)
+		return "", failed(BadDiscovery, "%s is not a JSON object", shown)
 	}
 	var claimed, keys string
 	if json.Unmarshal(metadata["issuer"], &claimed) != nil || claimed != issuer {
-		return "", failed(BadDiscovery, "%s speaks for issuer %q, not %q", address, shorten(claimed), issuer)
+		return "", failed(BadDiscovery, "%s speaks for issuer %q, not %q", shown, shorten(claimed), issuer)
 	}
 	if json.Unmarshal(metadata["jwks_uri"], &keys) != nil {
-		return "", failed(BadDiscovery, "%s has no jwks_uri", address)
+		return "", failed(BadDiscovery, "%s has no jwks_uri", shown)
 	}
 	found, err := url.Parse(keys)
 	if err != nil || found.Host == "" || found.User != nil || found.Scheme != "https" && (found.Scheme != "http" || strings.HasPrefix(issuer, "https:") || strings.HasPrefix(address, "https:")) {
-		return "", failed(BadDiscovery, "%s has a jwks_uri that is not an https URL", address)
+		return "", failed(BadDiscovery, "%s has a jwks_uri that is not an https URL", shown)
 	}
 	return keys, nil
 }

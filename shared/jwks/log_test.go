@@ -47,4 +47,15 @@ func TestFailuresAreLoggedWithoutCredentials(t *testing.T) {
 			t.Errorf("%s", log.String())
 		}
 	}
+	for _, metadata := range []string{"[]", "{}", `{"issuer":"x"}`, `{"issuer":"https://i.test"}`, `{"issuer":"https://i.test","jwks_uri":"ftp://x"}`} {
+		s := newServer(t, body(metadata))
+		i := issuer("i")
+		i.Discovery, i.MetadataUrl = true, s.URL+query
+		var log lines
+		run(t, func(c *jwks.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) }, i)
+		eventually(t, "a failure of "+metadata, func() bool { return strings.Contains(log.String(), "fetching a key set failed") })
+		if strings.Contains(log.String(), "pl4nted") || !strings.Contains(log.String(), "bad_discovery") {
+			t.Errorf("%s: %s", metadata, log.String())
+		}
+	}
 }

@@ -101,6 +101,9 @@ func FetchedUnder(issuer *pb.Issuer, discovered bool) string {
 	if at := issuer.GetMetadataUrl(); discovered && at != "" {
 		text = fmt.Appendf(text, " %q", at)
 	}
+	if which := issuer.GetMetadata(); discovered && which != pb.Issuer_EITHER {
+		text = fmt.Appendf(text, " %d", which)
+	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:16])
 }

@@ -4124,7 +4124,7 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\n" +
 	"updated_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\" \n" +
 	"\bByteSize\x12\x14\n" +
-	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\"\x8c\v\n" +
+	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\"\x90\v\n" +
 	"\x06Issuer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -4153,8 +4153,8 @@ const file_portcullis_v1_resources_proto_rawDesc = "" +
 	"\atenants\x18\x14 \x03(\tB\x04\x90\xe7\x18\x02R\atenants\x12#\n" +
 	"\n" +
 	"any_tenant\x18\x15 \x01(\bB\x04\x90\xe7\x18\x02R\tanyTenant\x12@\n" +
-	"\bmetadata\x18\x16 \x01(\x0e2\x1e.portcullis.v1.Issuer.MetadataB\x04\x90\xe7\x18\x02R\bmetadata\x12'\n" +
-	"\fmetadata_url\x18\x17 \x01(\tB\x04\x90\xe7\x18\x02R\vmetadataUrl\x12=\n" +
+	"\bmetadata\x18\x16 \x01(\x0e2\x1e.portcullis.v1.Issuer.MetadataB\x04\x90\xe7\x18\x02R\bmetadata\x12+\n" +
+	"\fmetadata_url\x18\x17 \x01(\tB\b\x90\xe7\x18\x02\xa0\xe7\x18\x01R\vmetadataUrl\x12=\n" +
 	"\x06accept\x18\x1f \x03(\x0e2\x1f.portcullis.v1.Issuer.TokenKindB\x04\x90\xe7\x18\x02R\x06accept\x129\n" +
 	"\x16refuse_id_token_claims\x18  \x01(\bB\x04\x90\xe7\x18\x02R\x13refuseIdTokenClaims\x12'\n" +
 	"\x04meta\x18d \x01(\v2\x13.portcullis.v1.MetaR\x04meta\"\x1f\n" +

@@ -33,11 +33,21 @@ func TestCountedRefusalsAreBounded(t *testing.T) {
 }
 
 func TestCountedApisAreBounded(t *testing.T) {
-	m := newMetrics(prometheus.NewRegistry())
+	registry := prometheus.NewRegistry()
+	m := newMetrics(registry)
 	ids := make([]byte, 0, 8)
 	for i := range maxCountedApis + 100 {
 		ids = append(ids[:0], byte('a'+i%26), byte('a'+i/26%26), byte('a'+i/676%26), byte('a'+i/17576))
 		m.answered(&pipeline.Api{ID: string(ids)}, 200, 0)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if n := len(f.GetMetric()); f.GetName() == "portcullis_request_duration_seconds" && n != maxTimedApis+1 {
+			t.Errorf("%d histograms", n)
+		}
 	}
 	if len(m.apis) > maxCountedApis+1 {
 		t.Errorf("%d Apis have counters", len(m.apis))

@@ -158,10 +158,10 @@ func BenchmarkIntrospect(b *testing.B) {
 
 // BenchmarkClaimed finds out who seems to have made a token that was refused.
 func BenchmarkClaimed(b *testing.B) {
-	r, compact := ring(b), first().sign(b, nil, typical())
+	a, r, compact := authn.New(authn.Config{}), ring(b), first().sign(b, nil, typical())
 	b.ReportAllocs()
 	for b.Loop() {
-		if r.Claimed(compact, now) == nil {
+		if a.Claimed(r, compact, now) == nil {
 			b.Fatal("nobody")
 		}
 	}

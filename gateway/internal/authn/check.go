@@ -290,9 +290,9 @@ func (d *draft) shortLived(now int64) bool {
 }
 
 // signedBy checks the signature when it is its turn.
-func (a *Authenticator) signedBy(d *draft, keys *keyset.Set, now int64) (*keyset.Key, error) {
+func (a *Authenticator) signedBy(unverified *token.Unverified, keys *keyset.Set, now int64) (*keyset.Key, error) {
 	defer a.verification()()
-	return d.unverified.Verify(keys, now)
+	return unverified.Verify(keys, now)
 }
 
 // verification waits for a place among the signature checks. The place must be given
@@ -305,7 +305,7 @@ func (a *Authenticator) verification() (done func()) {
 // verify checks the signature, a bounded number at a time.
 func (a *Authenticator) verify(d *draft, now int64) (*keyset.Key, Failure) {
 	keys := d.issuer.Keys()
-	key, err := a.signedBy(d, keys, now)
+	key, err := a.signedBy(d.unverified, keys, now)
 	if err == nil {
 		return key, Failure{}
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/shared/token"
 )
 
-// Claimed returns the issuer that a token says has made it: the issuer in force
+// Claimed returns the issuer of ring that a token says has made it: the issuer in force
 // whose name is the iss of what looks like a JWT, which may be malformed
 // otherwise, and is not verified. Nil: the token is opaque, or from elsewhere.
 //
@@ -16,7 +16,7 @@ import (
 // somebody else, and from being taken for an opaque one after its checks have failed.
 //
 // A token without iss has been made by the issuer whose key verifies it at now.
-func (r *Keyring) Claimed(compact []byte, now int64) *Issuer {
+func (a *Authenticator) Claimed(ring *Keyring, compact []byte, now int64) *Issuer {
 	header, rest, ok := bytes.Cut(compact, []byte{'.'})
 	if !ok {
 		return nil
@@ -31,23 +31,23 @@ func (r *Keyring) Claimed(compact []byte, now int64) *Issuer {
 		return nil
 	}
 	if iss == nil {
-		return r.maker(compact, now)
+		return a.maker(ring, compact, now)
 	}
-	issuer, _ := r.Issuer(*iss)
+	issuer, _ := ring.Issuer(*iss)
 	return issuer
 }
 
 // maker returns the issuer without iss that has signed a token; nil: none has.
-func (r *Keyring) maker(compact []byte, now int64) *Issuer {
-	if len(r.unnamed) == 0 {
+func (a *Authenticator) maker(ring *Keyring, compact []byte, now int64) *Issuer {
+	if len(ring.unnamed) == 0 {
 		return nil
 	}
-	unverified, err := token.ParseLimit(compact, token.MaxSize)
+	unverified, err := token.ParseLimit(compact, a.cfg.MaxTokenBytes)
 	if err != nil {
 		return nil
 	}
-	for _, issuer := range r.unnamed {
-		if _, err := unverified.Verify(issuer.Keys(), now); err == nil {
+	for _, issuer := range ring.unnamed {
+		if _, err := a.signedBy(unverified, issuer.Keys(), now); err == nil {
 			return issuer
 		}
 	}

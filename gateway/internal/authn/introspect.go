@@ -161,7 +161,7 @@ func (a *Authenticator) refuseToAsk(ring *Keyring, issuer *Issuer, compact []byt
 		return reasonNoToken
 	}
 	// A live token of one issuer is never shown to the server of another.
-	if maker := ring.Claimed(compact, now); maker != nil && maker != issuer {
+	if maker := a.Claimed(ring, compact, now); maker != nil && maker != issuer {
 		return reasonElsewhere
 	}
 	// Servers call identity and refresh tokens active, too, and some do not say what they are.

@@ -66,7 +66,7 @@ func TestProfileRFC9068(t *testing.T) {
 }
 
 func TestClaimed(t *testing.T) {
-	r := ring(t)
+	a, r := authn.New(authn.Config{}), ring(t)
 	enc := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 	body := enc(`{"iss":"` + iss + `"}`)
 	for token, want := range map[string]bool{
@@ -84,7 +84,7 @@ func TestClaimed(t *testing.T) {
 		"":   false,
 		"..": false,
 	} {
-		if got := r.Claimed([]byte(token), now); (got != nil) != want {
+		if got := a.Claimed(r, []byte(token), now); (got != nil) != want {
 			t.Errorf("%s: %v", token, got)
 		}
 	}

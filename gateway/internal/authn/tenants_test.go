@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -154,10 +155,23 @@ func TestTokensWithoutIssuer(t *testing.T) {
 		}
 	}
 	// It is not shown to the introspection server of another.
-	if maker := r.Claimed(second().sign(t, nil, claims(object{"iss": nil})), now); maker != b {
+	authenticator := authn.New(authn.Config{})
+	if maker := authenticator.Claimed(r, second().sign(t, nil, claims(object{"iss": nil})), now); maker != b {
 		t.Errorf("claimed to be of %v", maker)
 	}
-	if maker := r.Claimed(newPair("ES256", "k1").sign(t, nil, claims(object{"iss": nil})), now); maker != nil {
+	if maker := authenticator.Claimed(r, newPair("ES256", "k1").sign(t, nil, claims(object{"iss": nil})), now); maker != nil {
 		t.Errorf("nobody's token is claimed to be of %v", maker.ID())
+	}
+	// Its checks wait for their turn as all others do.
+	release := authenticator.Occupy()
+	found, compact := make(chan *authn.Issuer), second().sign(t, nil, claims(object{"iss": nil}))
+	go func() { found <- authenticator.Claimed(r, compact, now) }()
+	select {
+	case <-found:
+		t.Error("a signature was checked out of turn")
+		release()
+	case <-time.After(50 * time.Millisecond):
+		release()
+		<-found
 	}
 }

@@ -59,7 +59,7 @@ func (p *Pipeline) authenticate(v *View, r *request.Request, d *Decision, plan *
 	if !d.Api.def.Introspects {
 		return true, d.failed
 	}
-	maker := v.Keyring.Claimed(d.credential.value, r.Now)
+	maker := p.tokens.Claimed(v.Keyring, d.credential.value, r.Now)
 	if maker != nil && plan.Rules.Trusts(maker.ID()) {
 		return true, d.failed
 	}

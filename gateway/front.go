@@ -17,6 +17,7 @@ import (
 	"github.com/portcullis-gateway/portcullis/gateway/internal/front"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/pipeline"
 	"github.com/portcullis-gateway/portcullis/gateway/internal/request"
+	"github.com/portcullis-gateway/portcullis/shared/fault"
 )
 
 // jwksPath is where the keys of signed_jwt are published, on both listeners.
@@ -41,6 +42,17 @@ func parseProxies(texts []string) ([]netip.Prefix, error) {
 		prefixes = append(prefixes, p)
 	}
 	return prefixes, nil
+}
+
+// checkClientCert checks how proxies pass on certificates.
+func (c *Config) checkClientCert() (ps fault.List) {
+	if form := front.CertForm(c.ClientCertForm); c.ClientCertHeader == "" && form != "" && form != front.CertRFC9440 {
+		ps = append(ps, fault.Fault{Field: "client-cert-form", Message: "says nothing without client-cert-header: no field is read", Hint: "name the field in which proxies pass on certificates"})
+	}
+	if problem := c.checkClientCertHeader(); problem != "" {
+		ps = append(ps, fault.Fault{Field: "client-cert-header", Message: problem})
+	}
+	return ps
 }
 
 // checkClientCertHeader returns what is wrong with the setting; empty: nothing.

@@ -42,16 +42,20 @@ func TestValidateFront(t *testing.T) {
 		change  func(*Config)
 		setting string // with a fault; empty: none
 	}{
-		"nothing":             {func(*Config) {}, ""},
-		"certificate alone":   {func(c *Config) { c.TLSCert = "a" }, "tls-cert"},
-		"key alone":           {func(c *Config) { c.TLSKey = "a" }, "tls-cert"},
-		"both":                {func(c *Config) { c.TLSCert, c.TLSKey = "a", "b" }, ""},
-		"proxies":             {func(c *Config) { c.TrustedProxies = []string{"x"} }, "trusted-proxies"},
-		"a long token":        {func(c *Config) { c.MaxTokenSize, c.MaxHeader = 32<<10, 40<<10 }, ""},
-		"no room for it":      {func(c *Config) { c.MaxTokenSize = 32 << 10 }, "max-token-size"},
-		"a short header":      {func(c *Config) { c.MaxHeader = 8 << 10 }, ""},
-		"header of nobody":    {func(c *Config) { c.ClientCertHeader = "Client-Cert" }, "client-cert-header"},
-		"header":              {func(c *Config) { c.ClientCertHeader, c.TrustedProxies = "client-cert", []string{"::1"} }, ""},
+		"nothing":           {func(*Config) {}, ""},
+		"certificate alone": {func(c *Config) { c.TLSCert = "a" }, "tls-cert"},
+		"key alone":         {func(c *Config) { c.TLSKey = "a" }, "tls-cert"},
+		"both":              {func(c *Config) { c.TLSCert, c.TLSKey = "a", "b" }, ""},
+		"proxies":           {func(c *Config) { c.TrustedProxies = []string{"x"} }, "trusted-proxies"},
+		"a long token":      {func(c *Config) { c.MaxTokenSize, c.MaxHeader = 32<<10, 40<<10 }, ""},
+		"no room for it":    {func(c *Config) { c.MaxTokenSize = 32 << 10 }, "max-token-size"},
+		"a short header":    {func(c *Config) { c.MaxHeader = 8 << 10 }, ""},
+		"header of nobody":  {func(c *Config) { c.ClientCertHeader = "Client-Cert" }, "client-cert-header"},
+		"header":            {func(c *Config) { c.ClientCertHeader, c.TrustedProxies = "client-cert", []string{"::1"} }, ""},
+		"a form of nothing": {func(c *Config) { c.ClientCertForm = "xfcc" }, "client-cert-form"},
+		"a form": {func(c *Config) {
+			c.ClientCertForm, c.ClientCertHeader, c.TrustedProxies = "xfcc", "X-Forwarded-Client-Cert", []string{"::1"}
+		}, ""},
 		"own header":          {func(c *Config) { c.ClientCertHeader, c.TrustedProxies = "X-SSL-Cert", []string{"::1"} }, ""},
 		"underscores":         {func(c *Config) { c.ClientCertHeader, c.TrustedProxies = "X_Cert", []string{"::1"} }, "client-cert-header"},
 		"another meaning":     {func(c *Config) { c.ClientCertHeader, c.TrustedProxies = "Connection", []string{"::1"} }, "client-cert-header"},

@@ -154,9 +154,7 @@ func (c *Config) Validate() error {
 	if c.LogShare <= 0 {
 		ps = append(ps, fault.Fault{Field: "access-log-share", Message: "is 0", Hint: "access-log refused logs refused and failed requests only"})
 	}
-	if problem := c.checkClientCertHeader(); problem != "" {
-		ps = append(ps, fault.Fault{Field: "client-cert-header", Message: problem})
-	}
+	ps = append(ps, c.checkClientCert()...)
 	return ps.Err()
 }
 

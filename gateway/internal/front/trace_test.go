@@ -48,6 +48,28 @@ func TestParentOf(t *testing.T) {
 	}
 }
 
+// FuzzParentOf: what is taken for a parent is one that any reader of the
+// specification takes for the same.
+func FuzzParentOf(f *testing.F) {
+	f.Add("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	f.Add("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more")
+	f.Fuzz(func(t *testing.T, value string) {
+		var b request.Block
+		if b.Parse([]byte("traceparent: "+value+"\r\n\r\n")) != nil {
+			return
+		}
+		p, ok := parentOf(&b)
+		if !ok {
+			return
+		}
+		value = strings.Trim(value, " \t")
+		if !strings.HasPrefix(value[2:], "-"+string(p.traceID)+"-"+string(p.spanID)+"-"+string(p.flags)) || strings.HasPrefix(value, "ff") ||
+			len(p.traceID) != 32 || len(p.spanID) != 16 || strings.Trim(string(p.traceID), "0123456789abcdef") != "" {
+			t.Errorf("%q is read as %s %s %s", value, p.traceID, p.spanID, p.flags)
+		}
+	})
+}
+
 func TestStateOf(t *testing.T) {
 	for fields, want := range map[string]string{
 		"":                        "",

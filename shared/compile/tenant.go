@@ -20,6 +20,10 @@ type Tenants struct {
 
 var tenantPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
+// OfTenants reports whether an issuer that a key is bound to stands for all tenants of
+// a provider.
+func OfTenants(issuer string) bool { return strings.Contains(issuer, placeholder) }
+
 // newTenants compiles the tenants of a sound issuer; nil: its iss is the one it says.
 func newTenants(m *pb.Issuer) *Tenants {
 	before, after, ok := strings.Cut(m.GetIssuer(), placeholder)

@@ -47,6 +47,13 @@ func TestFailuresAreLoggedWithoutCredentials(t *testing.T) {
 			t.Errorf("%s", log.String())
 		}
 	}
+	var unusable lines
+	part := newServer(t, body(set("a")))
+	run(t, func(c *jwks.Config) { c.Logger = slog.New(slog.NewTextHandler(&unusable, nil)) }, issuer("i", part.URL+query))
+	eventually(t, "the key that cannot be used", func() bool { return strings.Contains(unusable.String(), "cannot be used") })
+	if strings.Contains(unusable.String(), "pl4nted") {
+		t.Errorf("%s", unusable.String())
+	}
 	for _, metadata := range []string{"[]", "{}", `{"issuer":"x"}`, `{"issuer":"https://i.test"}`, `{"issuer":"https://i.test","jwks_uri":"ftp://x"}`} {
 		s := newServer(t, body(metadata))
 		i := issuer("i")

@@ -16,6 +16,7 @@ import (
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/discovery"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
+	"github.com/portcullis-gateway/portcullis/shared/mask"
 )
 
 // The defaults of an issuer's JWKS settings.
@@ -326,6 +327,6 @@ func (w *worker) take(ctx context.Context, p *endpoint, f *flight) {
 func logSkipped(ctx context.Context, logger *slog.Logger, issuerID, url string, skipped []keyset.Skipped) {
 	for _, s := range skipped {
 		logger.LogAttrs(ctx, slog.LevelWarn, "a key of a key set cannot be used", slog.String("issuer", issuerID),
-			slog.String("url", url), slog.Int("index", s.Index), slog.String("kid", s.KeyID), slog.String("reason", s.Reason))
+			slog.String("url", mask.URL(url)), slog.Int("index", s.Index), slog.String("kid", s.KeyID), slog.String("reason", s.Reason))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/portcullis-gateway/portcullis/shared/compile"
 	"github.com/portcullis-gateway/portcullis/shared/denial"
 	"github.com/portcullis-gateway/portcullis/shared/denial/cause"
 	"github.com/portcullis-gateway/portcullis/shared/keyset"
@@ -204,11 +205,17 @@ func (d *draft) readTenant() reason {
 	return none
 }
 
-// bound reports whether the key set binds a key to another issuer than the token's.
-// Only providers with tenants, which have one key set for all, say such things.
+// bound reports whether the key set binds a key to another issuer than the token's. A
+// key for all tenants of a provider is as good for an Issuer that is one of them.
 func (d *draft) bound(key *keyset.Key) bool {
-	tenants := d.issuer.def.Tenants
-	return tenants != nil && key.Issuer != "" && tenants.Fill(key.Issuer, d.tenant) != d.unverified.Registered.Issuer
+	switch tenants := d.issuer.def.Tenants; {
+	case key.Issuer == "":
+		return false
+	case tenants != nil:
+		return tenants.Fill(key.Issuer, d.tenant) != d.unverified.Registered.Issuer
+	default:
+		return !compile.OfTenants(key.Issuer) && key.Issuer != d.unverified.Registered.Issuer
+	}
 }
 
 // readClaims renames claims as the issuer's mappings say, and finds the client.

@@ -42,6 +42,7 @@ func TestTenants(t *testing.T) {
 	of := func(tenant string) string { return strings.Replace(tenantsIss, "{tenantid}", tenant, 1) }
 	named := func(m *pb.Issuer) { m.Issuer, m.Tenants = tenantsIss, []string{ours} }
 	anybody := func(m *pb.Issuer) { m.Issuer, m.AnyTenant = tenantsIss, true }
+	single := func(m *pb.Issuer) { m.Issuer = of(ours) }
 	for name, tt := range map[string]struct {
 		issuer func(*pb.Issuer)
 		keys   map[string]pair // nil: keys that say nothing
@@ -65,6 +66,9 @@ func TestTenants(t *testing.T) {
 		"a key for all tenants":                {named, map[string]pair{tenantsIss: first()}, of(ours), ours, 0},
 		"a key of this tenant":                 {named, map[string]pair{of(ours): first()}, of(ours), ours, 0},
 		"a key of another tenant":              {anybody, map[string]pair{of(ours): first()}, of(theirs), theirs, cause.KeyIssuer},
+		"one tenant, its key":                  {single, map[string]pair{of(ours): first()}, of(ours), ours, 0},
+		"one tenant, a key for all":            {single, map[string]pair{tenantsIss: first()}, of(ours), ours, 0},
+		"one tenant, a key of another":         {single, map[string]pair{of(theirs): first()}, of(ours), ours, cause.KeyIssuer},
 		"a key of another issuer, all tenants": {anybody, map[string]pair{"https://login.test/{tenantid}/": first()}, of(ours), ours, cause.KeyIssuer},
 	} {
 		keys := fetched(t, now+1000, first())

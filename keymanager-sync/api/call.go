@@ -18,6 +18,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/mask"
 	"github.com/portcullis-gateway/portcullis/shared/resource"
 )
 
@@ -136,7 +137,7 @@ func (c *Client) send(ctx context.Context, address string, q request) (*http.Res
 	}
 	response, err := c.http.Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("ask the control plane: %w", err)
+		return nil, fmt.Errorf("ask the control plane: %w", mask.Error(err))
 	}
 	if response.StatusCode >= http.StatusMultipleChoices {
 		defer func() { _ = response.Body.Close() }()

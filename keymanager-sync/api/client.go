@@ -17,6 +17,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/mask"
 )
 
 // Config says where the control plane is.
@@ -60,7 +61,7 @@ func New(cfg Config) (*Client, error) {
 	for _, address := range cfg.Addresses {
 		u, err := url.Parse(address)
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			return nil, fmt.Errorf("control plane %q is not an address (hint: http://127.0.0.1:8081)", address)
+			return nil, fmt.Errorf("control plane %q is not an address (hint: http://127.0.0.1:8081)", mask.URL(address))
 		}
 		c.addresses = append(c.addresses, strings.TrimSuffix(u.String(), "/"))
 	}

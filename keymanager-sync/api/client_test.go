@@ -288,3 +288,17 @@ func TestRedirectIsRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// An address with a password in it is not repeated in errors.
+func TestErrorsShowNoPasswords(t *testing.T) {
+	if _, err := api.New(api.Config{Addresses: []string{"ftp://me:pl4nted@127.0.0.1:1"}, Token: "t"}); err == nil || strings.Contains(err.Error(), "pl4nted") {
+		t.Errorf("got %v", err)
+	}
+	c, err := api.New(api.Config{Addresses: []string{"http://me:pl4nted@127.0.0.1:1/?token=pl4nted"}, Token: "t", Attempts: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Fleet(t.Context()); err == nil || strings.Contains(err.Error(), "pl4nted") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -188,9 +188,7 @@ func classify(err error) error {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f
 	}
-	if at, ok := errors.AsType[*url.Error](err); ok {
-		at.URL = mask.URL(at.URL)
-	}
+	err = mask.Error(err)
 	if timeout, ok := errors.AsType[net.Error](err); errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout() {
 		return &failure{outcome: Timeout, err: err}
 	}

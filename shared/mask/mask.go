@@ -2,6 +2,7 @@
 package mask
 
 import (
+	"errors"
 	"net/url"
 	"regexp"
 	"strings"
@@ -33,6 +34,14 @@ func URL(text string) string {
 		b.WriteString(parameters(userinfo(part)))
 	}
 	return b.String()
+}
+
+// Error hides the credentials in the URL that an error of net/http or net/url names.
+func Error(err error) error {
+	if of, ok := errors.AsType[*url.Error](err); ok {
+		of.URL = URL(of.URL)
+	}
+	return err
 }
 
 // tidy reports whether text is a list of URLs of which each can be read in one way only.

@@ -1,6 +1,7 @@
 package mask_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -50,6 +51,19 @@ func TestURL(t *testing.T) {
 		if mask.URL(got) != got {
 			t.Errorf("%q: what is masked is masked to %q", got, mask.URL(got))
 		}
+	}
+}
+
+func TestError(t *testing.T) {
+	_, err := http.Get("http://me:pl4nted@127.0.0.1:1/?token=pl4nted") //nolint:bodyclose // it fails
+	if err == nil || !strings.Contains(err.Error(), "pl4nted") {
+		t.Fatalf("%v: the test shows nothing", err)
+	}
+	if err := mask.Error(err); strings.Contains(err.Error(), "pl4nted") || !strings.Contains(err.Error(), "token=********") {
+		t.Error(err)
+	}
+	if mask.Error(nil) != nil {
+		t.Error("an error out of nothing")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/portcullis-gateway/portcullis/shared/mask"
 )
 
 const (
@@ -95,6 +98,9 @@ func Connect(ctx context.Context, cfg Config) (*Bus, error) {
 		return nil, fmt.Errorf("connect to nats: %w", err)
 	}
 	b.conn, err = nats.Connect(strings.Join(cfg.URLs, ","), opts...)
+	if _, unreadable := errors.AsType[*url.Error](err); unreadable {
+		err = errors.New("an address is not a URL") // the error quotes it, and a password with it
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to nats at %s: %w", redacted(cfg), err)
 	}
@@ -185,15 +191,7 @@ func redacted(cfg Config) string {
 	if cfg.InProcess != nil {
 		return "the server in this process"
 	}
-	urls := strings.Split(strings.Join(cfg.URLs, ","), ",")
-	for i, u := range urls {
-		if scheme, rest, ok := strings.Cut(u, "://"); ok {
-			urls[i] = scheme + "://" + rest[strings.LastIndexByte(rest, '@')+1:]
-		} else {
-			urls[i] = u[strings.LastIndexByte(u, '@')+1:]
-		}
-	}
-	return strings.Join(urls, ",")
+	return mask.URL(strings.Join(cfg.URLs, ","))
 }
 
 // Close sends what is still to be sent, for at most 250 ms, and disconnects.

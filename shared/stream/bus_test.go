@@ -26,7 +26,8 @@ func TestConnectRefusesBadConfig(t *testing.T) {
 		"no name":        {stream.Config{URLs: []string{"nats://127.0.0.1:1"}, Logger: quiet()}, "name"},
 		"no logger":      {stream.Config{URLs: []string{"nats://127.0.0.1:1"}, Name: "x"}, "logger"},
 		"no server":      {stream.Config{URLs: []string{"", ","}, Name: "x", Logger: quiet()}, "no server is named"},
-		"nobody there":   {stream.Config{URLs: []string{"nats://user:secret@127.0.0.1:1"}, Name: "x", Logger: quiet()}, "nats://127.0.0.1:1"},
+		"nobody there":   {stream.Config{URLs: []string{"nats://user:secret@127.0.0.1:1"}, Name: "x", Logger: quiet()}, "nats://user:********@127.0.0.1:1"},
+		"a comma":        {stream.Config{URLs: []string{"nats://user:secret,secret@127.0.0.1:1"}, Name: "x", Logger: quiet()}, "connect to nats"},
 		"two identities": {stream.Config{URLs: []string{"127.0.0.1:1"}, Name: "x", Token: "t", CredentialsFile: "f", Logger: quiet()}, "more than one"},
 		"no such seed":   {stream.Config{URLs: []string{"127.0.0.1:1"}, Name: "x", NKeyFile: "/nowhere", Logger: quiet()}, "/nowhere"},
 	} {

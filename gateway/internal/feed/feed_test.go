@@ -273,6 +273,28 @@ func (f *fleet) node(dir string) *node {
 	return start(f.T, cfg)
 }
 
+// What an address of the control plane holds of credentials is in no line of the log.
+func TestAddressesAreLoggedWithoutCredentials(t *testing.T) {
+	f := newFleet(t)
+	n := start(t, Config{
+		Control: []string{"http://me:pl4nted@127.0.0.1:1/?token=pl4nted", strings.Replace(f.control.URL, "http://", "http://me:pl4nted@", 1)}, Token: "secret",
+		Connect: func(ctx context.Context) (*stream.Bus, error) {
+			return stream.Connect(ctx, stream.Config{URLs: []string{f.nats.URL()}, Name: "gw-1", Logger: slog.New(slog.DiscardHandler)})
+		},
+	})
+	eventually(t, "the state is loaded", func() bool { return strings.Contains(n.log.String(), "state loaded from the control plane") })
+	f.control.Close()
+	if _, err := n.fetchSnapshot(t.Context(), n.cfg.Control[0]); err == nil {
+		t.Error("a snapshot from nowhere")
+	}
+	if err := n.takeSnapshot(t.Context()); err == nil || strings.Contains(err.Error(), "pl4nted") {
+		t.Errorf("got %v", err)
+	}
+	if strings.Contains(n.log.String(), "pl4nted") {
+		t.Error(n.log.String())
+	}
+}
+
 // live reports whether the node would let the subscription's calls through.
 func (n *node) live() bool {
 	v := n.View()

@@ -15,6 +15,7 @@ import (
 
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/mask"
 	"github.com/portcullis-gateway/portcullis/shared/snapshot"
 )
 
@@ -164,7 +165,7 @@ func (f *Feed) takeSnapshot(ctx context.Context) error {
 	for _, i := range rand.Perm(len(f.cfg.Control)) { //nolint:gosec // to spread the load
 		s, err := f.fetchSnapshot(ctx, f.cfg.Control[i])
 		if err != nil {
-			faults = append(faults, fmt.Errorf("snapshot from %s: %w", f.cfg.Control[i], err))
+			faults = append(faults, fmt.Errorf("snapshot from %s: %w", mask.URL(f.cfg.Control[i]), mask.Error(err)))
 			continue
 		}
 		if err := f.replace(s); err != nil {
@@ -172,7 +173,7 @@ func (f *Feed) takeSnapshot(ctx context.Context) error {
 		}
 		f.status.resynced(time.Now())
 		f.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "state loaded from the control plane",
-			slog.String("from", f.cfg.Control[i]), slog.Uint64("sequence", s.Position().Sequence),
+			slog.String("from", mask.URL(f.cfg.Control[i])), slog.Uint64("sequence", s.Position().Sequence),
 			slog.Int("resources", s.ChangeCount()))
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/portcullis-gateway/portcullis/shared/catalog"
+	"github.com/portcullis-gateway/portcullis/shared/mask"
 	"github.com/portcullis-gateway/portcullis/shared/snapshot"
 	"github.com/portcullis-gateway/portcullis/shared/stream"
 )
@@ -52,14 +53,14 @@ func (st *Store) catchUp(ctx context.Context, log *stream.Log, why string) error
 		peer := strings.TrimSuffix(st.cfg.Peers[i], "/")
 		state, err := st.download(ctx, peer, log.Identity(), first)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", peer, err))
+			faults = append(faults, fmt.Errorf("%s: %w", mask.URL(peer), mask.Error(err)))
 			continue
 		}
 		if err := st.replace(ctx, log, first, state); err != nil {
 			return holdf("the store cannot be written to %s: %v (hint: look at the disk; the replica keeps trying)", st.disk.path, err)
 		}
 		st.restart(state)
-		st.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "snapshot taken", slog.String("peer", peer), slog.Uint64("sequence", state.Position().Sequence))
+		st.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "snapshot taken", slog.String("peer", mask.URL(peer)), slog.Uint64("sequence", state.Position().Sequence))
 		return nil
 	}
 	return holdf("%s, and no peer gave a snapshot: %v (hint: the replica keeps trying)", why, errors.Join(faults...))

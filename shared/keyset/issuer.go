@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/types/known/structpb"
+
 	pb "github.com/portcullis-gateway/portcullis/proto/portcullis/v1"
 	"github.com/portcullis-gateway/portcullis/shared/fault"
 	"github.com/portcullis-gateway/portcullis/shared/mask"
@@ -239,6 +241,9 @@ func (c *collector) inline(keys *pb.Keys) {
 		c.fault(field, err)
 		return
 	}
+	if c.secretKeys(field, keys.GetJwks()) {
+		return
+	}
 	if set.Len() == 0 {
 		for _, s := range skipped {
 			c.fault(fmt.Sprintf("%s.keys[%d]", field, s.Index), errors.New(s.Reason))
@@ -253,6 +258,44 @@ func (c *collector) inline(keys *pb.Keys) {
 	for _, key := range set.Keys() {
 		c.add(field, nil, key)
 	}
+}
+
+// secretKeys refuses a pasted set with keys that are secret: unlike one that was
+// fetched, it is part of the definition, and shown and stored with it.
+func (c *collector) secretKeys(field string, set *structpb.Struct) bool {
+	found := len(c.faults)
+	c.secretKey(field, set.GetFields())
+	for i, key := range set.GetFields()["keys"].GetListValue().GetValues() {
+		c.secretKey(fmt.Sprintf("%s.keys[%d]", field, i), key.GetStructValue().GetFields())
+	}
+	return len(c.faults) > found
+}
+
+func (c *collector) secretKey(field string, members map[string]*structpb.Value) {
+	f := fault.Fault{Field: field, Code: fault.Invalid}
+	switch {
+	case members["kty"].GetStringValue() == "oct":
+		f.Message, f.Hint = "it is a shared secret (kty oct), which is shown with the set", "write it under keys.hmac_secrets, and take a new one if this one was shown to anybody"
+	case slices.ContainsFunc(privateMembers(), func(name string) bool { return present(members[name]) }):
+		f.Message, f.Hint = errPrivate.Error(), "paste the public part, without "+strings.Join(privateMembers(), ", ")
+	default:
+		return
+	}
+	f.Message = Skipped{KeyID: shorten(members["kid"].GetStringValue()), Reason: f.Message}.String()
+	c.faults = append(c.faults, f)
+}
+
+// present is the opposite of isEmpty.
+func present(v *structpb.Value) bool {
+	switch kind := v.GetKind().(type) {
+	case nil, *structpb.Value_NullValue:
+		return false
+	case *structpb.Value_StringValue:
+		return kind.StringValue != ""
+	case *structpb.Value_ListValue:
+		return len(kind.ListValue.GetValues()) > 0
+	}
+	return true
 }
 
 // fetched takes over what a URL held. The control plane has already named what

@@ -286,14 +286,15 @@ func (k jwk) key(allowed Algorithms) (*Key, error) {
 	return key, nil
 }
 
+// privateMembers are those of private and shared keys (RFC 7518 section 6, RFC 8037 section 2).
+func privateMembers() []string { return []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} }
+
 func (k jwk) checkPurpose() error {
 	if k.text["kty"] == "oct" {
 		return errors.New("it is a shared secret (kty oct), which never comes from a JWK set")
 	}
-	for _, private := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} {
-		if k.has[private] {
-			return errPrivate
-		}
+	if slices.ContainsFunc(privateMembers(), func(name string) bool { return k.has[name] }) {
+		return errPrivate
 	}
 	switch {
 	case k.has["use"] && k.text["use"] != "sig":

@@ -656,6 +656,44 @@ func TestPastedSet(t *testing.T) {
 	}
 }
 
+// TestPastedSecrets: a pasted set is stored and shown, so no key of it may be secret, also
+// not one beside which others are good. What was fetched serves by the others.
+func TestPastedSecrets(t *testing.T) {
+	const fine = `{"kty":"OKP","crv":"Ed25519","kid":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
+	const private = `keys.jwks.keys[1]: it holds a private key; only the public key belongs here (kid "mine") (hint: paste the public part, without d, p, q, dp, dq, qi, oth, k)`
+	const secret = `it is a shared secret (kty oct), which is shown with the set`
+	for key, want := range map[string]string{
+		`{"kty":"OKP","kid":"mine","d":"hush"}`:                 private,
+		`{"kty":"RSA","kid":"mine","p":"hush"}`:                 private,
+		`{"kty":"RSA","kid":"mine","oth":[{"r":"hush"}]}`:       private,
+		`{"kty":"RSA","kid":"mine","use":"enc","dq":"hush"}`:    private,
+		`{"kty":"X","kid":"mine","alg":7,"d":5}`:                private,
+		`{"kid":"mine","k":"hush"}`:                             private,
+		`{"kty":"oct","kid":"mine","k":"hush"}`:                 `keys.jwks.keys[1]: ` + secret + ` (kid "mine") (hint: write it under keys.hmac_secrets`,
+		`{"kty":"oct"}`:                                         `keys.jwks.keys[1]: ` + secret + ` (hint:`,
+		`{"kty":"X"}],"kty":"RSA","d":"hush","more":[`:          `keys.jwks: it holds a private key`,
+		`{"kty":"RSA","n":"AQAB","d":"","oth":[],"p":null}`:     "",
+		`{"kty":"RSA","kid":"k","use":"enc","n":"AQAB"},{},"d"`: "",
+	} {
+		text := `{"keys":[` + fine + `,` + key + `]}`
+		var doc map[string]any
+		if err := json.Unmarshal([]byte(text), &doc); err != nil {
+			t.Fatal(err)
+		}
+		_, err := keyset.FromIssuer(&pb.Issuer{Keys: &pb.Keys{Jwks: must[*structpb.Struct](t)(structpb.NewStruct(doc))}}, nil, keyset.Secrets{})
+		switch {
+		case want == "" && err != nil, want != "" && (err == nil || !strings.HasPrefix(err.Error(), want)):
+			t.Errorf("%s: got %v, want %q", key, err, want)
+		case err != nil && strings.Contains(err.Error(), "hush"):
+			t.Errorf("it is told: %v", err)
+		}
+		fetched := &pb.KeySet{Sources: []*pb.KeySet_Source{{Url: "http://a/", Jwks: text}}}
+		if set, err := keyset.FromIssuer(&pb.Issuer{Keys: &pb.Keys{JwksUrls: []string{"http://a/"}}}, fetched, keyset.Secrets{}); err != nil || set.Len() != 1 {
+			t.Errorf("%s, fetched: %v", key, err)
+		}
+	}
+}
+
 func FuzzParsePEM(f *testing.F) {
 	f.Add("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n")
 	f.Add("MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=")

@@ -114,7 +114,7 @@ func (d *decoder) faultAt(line, column int, message, hint string) {
 
 // describe says what stands somewhere, in faults.
 func (d *decoder) describe(n *node) string {
-	if !d.hush {
+	if !d.hush && !strings.Contains(n.text, "-----BEGIN") {
 		return n.describe()
 	}
 	switch n.kind {
@@ -222,7 +222,7 @@ func (d *decoder) field(m protoreflect.Message, fd protoreflect.FieldDescriptor,
 		return // absent
 	}
 	defer func(before bool) { d.hush = before }(d.hush)
-	d.hush = schema.IsSecret(fd) || fd.Message() != nil && schema.HasSecret(fd.Message())
+	d.hush = schema.MayHoldSecret(fd)
 	switch {
 	case fd.IsList():
 		d.list(m.Mutable(fd).List(), fd, n)

@@ -29,13 +29,17 @@ func (d *decoder) text(n *node) (protoreflect.Value, bool) {
 	}
 	hint := ""
 	if n.kind == numberNode || n.kind == boolNode {
-		hint = fmt.Sprintf("write it in quotes: %q", clip(n.text))
-		if d.hush {
-			hint = "write it in quotes"
-		}
+		hint = d.inQuotes(n)
 	}
 	d.fault(n, "expected text, got "+d.describe(n), hint)
 	return protoreflect.Value{}, false
+}
+
+func (d *decoder) inQuotes(n *node) string {
+	if d.hush {
+		return "write it in quotes"
+	}
+	return fmt.Sprintf("write it in quotes: %q", clip(n.text))
 }
 
 func (d *decoder) bool(n *node) (protoreflect.Value, bool) {
@@ -117,17 +121,17 @@ func floatValue(kind protoreflect.Kind, f float64) protoreflect.Value {
 // cannot hold exactly is refused: a rule would compare with another number.
 func (d *decoder) float(n *node) (float64, bool) {
 	if strings.Trim(n.text, "0123456789+-.eE") != "" {
-		d.fault(n, "expected a decimal number, got "+clip(n.text), "")
+		d.fault(n, "expected a decimal number, got "+d.describe(n), "")
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(n.text, 64)
 	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
-		d.fault(n, "the number "+clip(n.text)+" is out of range", "")
+		d.fault(n, d.describe(n)+" is out of range", "")
 		return 0, false
 	}
 	const exact = 1 << 53
 	if math.Abs(f) >= exact && !strings.ContainsAny(n.text, ".eE") && strconv.FormatFloat(f, 'f', 0, 64) != n.text {
-		d.fault(n, "whole numbers beyond 9007199254740992 lose digits", fmt.Sprintf("write it in quotes: %q", clip(n.text)))
+		d.fault(n, "whole numbers beyond 9007199254740992 lose digits", d.inQuotes(n))
 		return 0, false
 	}
 	return f, true

@@ -66,8 +66,9 @@ func TestFaults(t *testing.T) {
 		"size unit":          {"kind: Api\nid: a\nupstream: {max_request_body: 10MB}", `f:3: api/a: upstream.max_request_body: "10MB" is not a size (hint: write bytes, or KiB, MiB, GiB: 512, 64KiB, 10MiB)`},
 		"size range":         {"kind: Api\nid: a\nupstream: {max_request_body: 99999999TiB}", `f:3: api/a: upstream.max_request_body: "99999999TiB": out of range (hint: write bytes, or KiB, MiB, GiB: 512, 64KiB, 10MiB)`},
 		"time":               {"kind: Subscription\nid: s\nstarts_at: 2026-01-01", `f:3: subscription/s: starts_at: "2026-01-01" is not a time of RFC 3339 (hint: write it like 2026-01-31T08:00:00Z)`},
-		"inexact number":     {"kind: Issuer\nid: i\nkeys: {jwks: {n: 9007199254740993}}", `f:3: issuer/i: keys.jwks.n: whole numbers beyond 9007199254740992 lose digits (hint: write it in quotes: "9007199254740993")`},
-		"no number":          {"kind: Issuer\nid: i\nkeys: {jwks: {n: .nan}}", `f:3: issuer/i: keys.jwks.n: expected a decimal number, got .nan`},
+		"inexact number":     {"kind: Issuer\nid: i\nkeys: {jwks: {n: 9007199254740993}}", `f:3: issuer/i: keys.jwks.n: whole numbers beyond 9007199254740992 lose digits (hint: write it in quotes)`},
+		"inexact value":      {plan + "jwt: {claim_rules: [{equals: 9007199254740993}]}", `f:3: plan/p: jwt.claim_rules[0].equals: whole numbers beyond 9007199254740992 lose digits (hint: write it in quotes: "9007199254740993")`},
+		"no number":          {"kind: Issuer\nid: i\nkeys: {jwks: {n: .nan}}", `f:3: issuer/i: keys.jwks.n: expected a decimal number, got a number`},
 		"missing kind":       {"id: a", `f:1: the field kind is missing (hint: one of Issuer, Api, Plan, Application, Subscription, Revocation)`},
 		"unknown kind":       {"kind: Apis", `f:1: kind: unknown kind "Apis" (hint: did you mean "Api"?)`},
 		"key set":            {"kind: KeySet\nid: a", `f:1: kind: a KeySet is written by the control plane only (hint: leave the document out)`},
@@ -97,6 +98,38 @@ func TestFaults(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestKeysAreNotRepeated: a private key, or a part of one, that stands in the wrong place
+// or form is not in the fault.
+func TestKeysAreNotRepeated(t *testing.T) {
+	const issuer = "kind: Issuer\nid: i\n"
+	for name, text := range map[string]string{
+		"key for list":          issuer + "keys: {pem: '%s'}",
+		"number for key":        issuer + "keys: {pem: [%s]}",
+		"key for set":           issuer + "keys: {jwks: '%s'}",
+		"number of set":         issuer + "keys: {jwks: {keys: [{d: %s}]}}",
+		"number beyond all":     issuer + "keys: {jwks: {keys: [{d: %se999999}]}}",
+		"key for keys":          issuer + "keys: '%s'",
+		"key for secrets":       issuer + "keys: {hmac_secrets: '%s'}",
+		"number for root":       issuer + "jwks: {ca_pem: %s}",
+		"number for cert":       issuer + "jwks: {client_cert_pem: %s}",
+		"key for settings":      issuer + "jwks: '%s'",
+		"key for introspection": issuer + "introspection: '%s'",
+		"key for certificates":  "kind: Application\nid: i\ncertificates: '%s'",
+		"key for anything":      "kind: Plan\nid: i\ntags: '%s'",
+		"key for api keys":      "kind: Application\nid: i\napi_keys: '%s'",
+	} {
+		key := "12345678901234567890"
+		if strings.Contains(text, "'") {
+			key = "-----BEGIN PRIVATE KEY-----"
+		}
+		for _, f := range faultsOf(t, fmt.Sprintf(text, key)) {
+			if s := f.Error(); strings.Contains(s, key[:8]) || !strings.HasPrefix(s, "f:3: ") {
+				t.Errorf("%s: %s", name, s)
+			}
+		}
 	}
 }
 

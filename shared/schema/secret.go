@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -24,11 +25,33 @@ func IsSecret(field protoreflect.FieldDescriptor) bool {
 	return options.GetDebugRedact()
 }
 
-// HasSecret reports whether messages of this type hold a secret themselves.
-func HasSecret(message protoreflect.MessageDescriptor) bool {
+// MayHoldSecret reports whether what somebody writes in a field may be a secret, in the
+// wrong place or form: it, or a field below it, is a secret, or holds public keys,
+// certificates or the hash of a secret, for which the secret itself is mistaken.
+func MayHoldSecret(field protoreflect.FieldDescriptor) bool {
+	if known, ok := mayHoldSecret.Load(field); ok {
+		return known == true
+	}
+	may := reachesSecret(field, map[protoreflect.FullName]bool{})
+	mayHoldSecret.Store(field, may)
+	return may
+}
+
+var mayHoldSecret sync.Map //nolint:gochecknoglobals // a cache, of protoreflect.FieldDescriptor to bool: the schema does not change
+
+func reachesSecret(field protoreflect.FieldDescriptor, seen map[protoreflect.FullName]bool) bool {
+	name := string(field.Name())
+	if IsSecret(field) || strings.HasSuffix(name, "pem") || strings.HasSuffix(name, "jwks") || strings.HasSuffix(name, "sha256") {
+		return true
+	}
+	message := field.Message()
+	if message == nil || seen[message.FullName()] {
+		return false
+	}
+	seen[message.FullName()] = true
 	fields := message.Fields()
 	for i := range fields.Len() {
-		if IsSecret(fields.Get(i)) {
+		if reachesSecret(fields.Get(i), seen) {
 			return true
 		}
 	}

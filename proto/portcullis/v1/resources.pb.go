@@ -1135,7 +1135,7 @@ type Keys struct {
 	// Public keys or certificates; armour optional.
 	Pem         []string      `protobuf:"bytes,2,rep,name=pem,proto3" json:"pem,omitempty"`
 	HmacSecrets []*HmacSecret `protobuf:"bytes,3,rep,name=hmac_secrets,json=hmacSecrets,proto3" json:"hmac_secrets,omitempty"`
-	// A JWK set written inline (RFC 7517).
+	// A JWK set written inline (RFC 7517), of public keys only: it is shown as it is.
 	Jwks          *structpb.Struct `protobuf:"bytes,4,opt,name=jwks,proto3" json:"jwks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

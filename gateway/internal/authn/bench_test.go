@@ -47,9 +47,11 @@ func keyring(b *testing.B, p pair, change ...func(*pb.Issuer)) *authn.Keyring {
 // a token costs that is not, storing it included.
 func BenchmarkToken(b *testing.B) {
 	run := func(name string, a *authn.Authenticator, r *authn.Keyring, want error, compacts ...[]byte) {
-		for _, compact := range compacts[:min(len(compacts), 10_000)] {
-			if _, err := a.Token(r, compact, now); !errors.Is(err, want) {
-				b.Fatal(err)
+		for range 3 { // from the third time on a token is remembered, whatever came between
+			for _, compact := range compacts[:min(len(compacts), 10_000)] {
+				if _, err := a.Token(r, compact, now); !errors.Is(err, want) {
+					b.Fatal(err)
+				}
 			}
 		}
 		b.Run(name, func(b *testing.B) {

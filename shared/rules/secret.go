@@ -74,6 +74,8 @@ func (k *keeper) keep(secrets []schema.Text) {
 		kept[i] = -1
 		name, masked := schema.ParseSecretMask(s.Value())
 		switch {
+		case !masked && schema.LooksLikeMask(s.Value()):
+			k.problem(s, "looks like a mask that answers show instead of a secret, and is none", "send the mask exactly as it was read, 8 asterisks or these with a hyphen and 12 digits of 0-9 and a-f, or write the secret itself")
 		case !masked:
 		case name == "":
 			plain = append(plain, i)

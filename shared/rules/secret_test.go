@@ -203,6 +203,35 @@ func TestCredentialsInURLsAreKept(t *testing.T) {
 	}
 }
 
+// TestSpoiledMasksAreNoSecrets: what is nearly a mask would else be the new secret, which
+// anybody can guess, and the old one would be lost.
+func TestSpoiledMasksAreNoSecrets(t *testing.T) {
+	base := applied(t, catalog.Empty(), shared([]string{long("a")}, introspecting("c")))
+	m, client := masks(t, base, "two")[0], lookupMask(t, base)
+	for _, spoiled := range []string{
+		strings.ToUpper(client), client + " ", " " + client, client[:len(client)-1], client + "0", "********-", "********-zz",
+		"*********", "******** ", "*******", "*", "********" + client, strings.Replace(client, "-", "_", 1),
+	} {
+		for name, write := range map[string]func(*rules.Draft, catalog.Resource){"replace": (*rules.Draft).Replace, "apply": (*rules.Draft).Apply} {
+			d := rules.NewDraft(base, now())
+			write(d, resources(t, shared([]string{m}, introspecting(spoiled)))[0])
+			if _, err := d.Finish(); err == nil || !strings.Contains(err.Error(), "introspection.client_secret.value: looks like a mask that answers show instead of a secret, and is none (hint: ") {
+				t.Errorf("%s %q: got %v", name, spoiled, err)
+			}
+		}
+	}
+	if _, err := rules.FromResources(resources(t, shared([]string{m + m + m})), nil, now()); err == nil || !strings.Contains(err.Error(), "looks like a mask") {
+		t.Errorf("in a file: %v", err)
+	}
+	for _, fine := range []string{"s3cret********", "**s3cret", m[len("********-"):]} {
+		d := rules.NewDraft(base, now())
+		d.Replace(resources(t, shared([]string{m}, introspecting(fine)))[0])
+		if _, err := d.Finish(); err != nil {
+			t.Errorf("%q: %v", fine, err)
+		}
+	}
+}
+
 // A node that reads its file again finds the same issuers, whatever the time.
 func TestSecretsOfAFileHaveNoNames(t *testing.T) {
 	read := func(at time.Time) *pb.Issuer {

@@ -167,6 +167,13 @@ func ParseSecretMask(text string) (name string, is bool) {
 	return name, true
 }
 
+// LooksLikeMask reports whether a text is a mask or, most likely, a spoiled one: apart
+// from white space it begins as masks do, or has asterisks only.
+func LooksLikeMask(text string) bool {
+	text = strings.TrimSpace(text)
+	return text != "" && strings.Trim(text, "*") == "" || strings.HasPrefix(text, mask.Secret)
+}
+
 // collector lists the texts whose fields it looks for.
 type collector struct {
 	wanted func(protoreflect.FieldDescriptor) bool

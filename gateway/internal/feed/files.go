@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -48,8 +49,8 @@ func (f *Feed) watchFiles(ctx context.Context) error {
 			return fmt.Errorf("watch %s: %w", dir, err)
 		}
 	}
-	last, err := f.readFiles(ctx, nil)
-	if err != nil {
+	var files reading
+	if err := f.readFiles(ctx, &files); err != nil {
 		return err
 	}
 	f.awaitKeys(ctx)
@@ -68,12 +69,10 @@ func (f *Feed) watchFiles(ctx context.Context) error {
 				return nil
 			}
 		}
-		next, err := f.readFiles(ctx, last)
-		if err != nil {
+		if err := f.readFiles(ctx, &files); err != nil {
 			f.cfg.Metrics.badFiles.Inc()
 			f.cfg.Logger.LogAttrs(ctx, slog.LevelError, "resource files are refused, the old state stays", slog.Any("error", err))
 		}
-		last = next
 	}
 }
 
@@ -123,16 +122,29 @@ func directories(files []string) []string {
 	return dirs
 }
 
-// readFiles installs what the files say, if it differs from last. It returns
-// the contents, so that a bad edit is reported once.
-func (f *Feed) readFiles(ctx context.Context, last []string) ([]string, error) {
-	contents, err := f.settled(ctx, last)
-	if err != nil || slices.Equal(contents, last) {
-		return last, err
+// reading is what was read of the files.
+type reading struct {
+	contents []string // as they were looked at last, so that a bad edit is reported once
+	inForce  []int    // how many resources each of them had when they were put in force last
+}
+
+// readFiles installs what the files say, if it differs from what was read last.
+func (f *Feed) readFiles(ctx context.Context, read *reading) error {
+	contents, err := f.settled(ctx, read.contents)
+	if err != nil || slices.Equal(contents, read.contents) {
+		return err
 	}
-	s, err := fromFiles(f.cfg.Resources, contents, f.current())
+	read.contents = contents
+	docs, counts, err := decodeFiles(f.cfg.Resources, contents)
 	if err != nil {
-		return contents, err
+		return err
+	}
+	if faults := emptied(f.cfg.Resources, contents, counts, read.inForce); len(faults) > 0 {
+		return faults
+	}
+	s, err := stateOf(docs, f.current())
+	if err != nil {
+		return err
 	}
 	// Every reading gets the next sequence, as if it were an entry of a log.
 	p := catalog.Position{Sequence: 1}
@@ -140,16 +152,37 @@ func (f *Feed) readFiles(ctx context.Context, last []string) ([]string, error) {
 		p.Sequence = old.Position().Sequence + 1
 	}
 	if err := f.install(s.At(p)); err != nil {
-		return contents, err
+		return err
 	}
+	read.inForce = counts
 	f.cfg.Logger.LogAttrs(context.Background(), slog.LevelInfo, "resource files are in force",
 		slog.Any("files", f.cfg.Resources), slog.Any("resources", s.Counts()))
-	return contents, nil
+	return nil
+}
+
+// emptied refuses files that had resources and are empty now, and files that have none
+// any more in all of them: who writes a file empties it before, for any length of time,
+// and a full disk leaves it so. counts and before are the resources of each file.
+func emptied(files, contents []string, counts, before []int) fault.List {
+	var faults fault.List
+	had, has := false, false
+	for i, n := range before {
+		had, has = had || n > 0, has || counts[i] > 0
+		if n > 0 && strings.TrimSpace(contents[i]) == "" {
+			faults = append(faults, fault.Fault{
+				File: files[i], Message: "the file had resources and is empty now",
+				Hint: "a file that shall have none, beside others, needs a comment such as # none; to serve nothing, stop the gateway",
+			})
+		}
+	}
+	if had && !has && len(faults) == 0 {
+		faults = fault.List{{File: files[0], Message: "there were resources, and there are none any more", Hint: "to serve nothing, stop the gateway"}}
+	}
+	return faults
 }
 
 // settled reads the files, and after an edit again until two readings agree:
-// many an editor empties a file before it writes it, and an empty file must not
-// take everything out of force. What does not settle is left for the next look.
+// many an editor writes a file in pieces. What does not settle is left for the next look.
 func (f *Feed) settled(ctx context.Context, last []string) ([]string, error) {
 	contents, err := f.contents()
 	if err != nil || last == nil || slices.Equal(contents, last) {
@@ -172,7 +205,11 @@ func CheckFiles(files []string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fromFiles(files, contents, nil)
+	docs, _, err := decodeFiles(files, contents)
+	if err != nil {
+		return err
+	}
+	_, err = stateOf(docs, nil)
 	return err
 }
 
@@ -190,19 +227,22 @@ func readFiles(files []string) ([]string, error) {
 	return contents, nil
 }
 
-func fromFiles(files, contents []string, last *catalog.State) (*catalog.State, error) {
-	var docs []resource.Document
+// decodeFiles reads the resources of all files, and how many each of them has.
+func decodeFiles(files, contents []string) (docs []resource.Document, counts []int, err error) {
 	var faults []error
+	counts = make([]int, len(files))
 	for i, file := range files {
 		d, err := resource.DecodeYAML(file, []byte(contents[i]))
 		if err != nil {
 			faults = append(faults, err)
 		}
 		docs = append(docs, d...)
+		counts[i] = len(d)
 	}
-	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
-	}
+	return docs, counts, errors.Join(faults...)
+}
+
+func stateOf(docs []resource.Document, last *catalog.State) (*catalog.State, error) {
 	all := make([]catalog.Resource, len(docs))
 	for i, d := range docs {
 		all[i] = d.Resource

@@ -127,3 +127,64 @@ func TestFilesThatAreBeingWritten(t *testing.T) {
 		t.Errorf("got %q, %v, want a file that stays empty", got, err)
 	}
 }
+
+// TestEmptiedFiles: a file that is empty for longer than an editor takes, and resources
+// that are all gone, take nothing out of force. What is written then is.
+func TestEmptiedFiles(t *testing.T) {
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "a.yaml"), filepath.Join(dir, "b.yaml")
+	write := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := "kind: Application\nid: other\n"
+	write(first, world)
+	write(second, other)
+	n := start(t, Config{Resources: []string{first, second}})
+	eventually(t, "served", n.live)
+	has := func() bool { _, ok := n.current().Get(pb.Kind_KIND_APPLICATION, "other"); return ok }
+	refusals := 0.0
+	refused := func(what, told string) {
+		t.Helper()
+		refusals++
+		eventually(t, what, func() bool { return value(t, n.registry, "portcullis_resource_file_faults_total") >= refusals })
+		if got := n.log.String(); !strings.Contains(got, told) || strings.Count(got, told) != 1 {
+			t.Errorf("%s: %q is not told once", what, told)
+		}
+		if !n.live() || !has() {
+			t.Errorf("%s took something out of force", what)
+		}
+	}
+	write(first, "")
+	refused("an empty file", "a.yaml: the file had resources and is empty now (hint: ")
+	write(first, world)
+	write(second, " \n")
+	refused("another one", "b.yaml: the file had resources and is empty now (hint: ")
+	write(second, "# none\n")
+	eventually(t, "without the second", func() bool { return !has() && n.live() })
+	write(second, "") // had none
+	write(first, world+"status: PAUSED\n")
+	eventually(t, "pause in force", func() bool { return !n.live() })
+	write(second, other)
+	write(first, world)
+	eventually(t, "all again", func() bool { return has() && n.live() })
+	write(first, "# gone\n")
+	write(second, "# gone\n")
+	refused("nothing but comments", "there were resources, and there are none any more")
+}
+
+// TestEmptyFilesAtTheStart: a node may begin with nothing, and be given something then.
+func TestEmptyFilesAtTheStart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "resources.yaml")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := start(t, Config{Resources: []string{file}})
+	eventually(t, "ready", func() bool { return n.Status().State == pb.Heartbeat_LIVE })
+	if err := os.WriteFile(file, []byte(world), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "served", n.live)
+}

@@ -495,6 +495,29 @@ func TestFileStateIsInForceAsWritten(t *testing.T) {
 	}
 }
 
+// TestRevocationsOfAFileHaveTimes: without one, each reading would revoke what was issued
+// since the reading before. The control plane remembers it.
+func TestRevocationsOfAFileHaveTimes(t *testing.T) {
+	for _, target := range []string{"client_id: mobile-app", "subject: alice"} {
+		revocation := "kind: Revocation\nid: r\nissuer: acme\n" + target + "\n"
+		const want = "revocation/r: issued_before: is needed in a file with client_id or subject: nobody remembers when the revocation was written (hint: write the time of the revocation: 20"
+		if _, err := rules.FromResources(resources(t, world+"---\n"+revocation), nil, now()); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", target, err, want)
+		}
+		s, err := rules.FromResources(resources(t, world+"---\n"+revocation+"issued_before: 2026-01-01T00:00:00Z"), nil, now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := lookup[*pb.Revocation](t, s, "revocation/r").GetIssuedBefore().AsTime(); !got.Equal(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)) {
+			t.Errorf("%s: issued before %s", target, got)
+		}
+		applied(t, applied(t, catalog.Empty(), world), revocation)
+	}
+	if _, err := rules.FromResources(resources(t, world+"---\nkind: Revocation\nid: r\nissuer: acme\njti: x"), nil, now()); err != nil {
+		t.Errorf("a single token: %v", err)
+	}
+}
+
 // Ids whose 32-bit hashes collide are different ids.
 func TestTwoOpenSubscriptionsAreNoticed(t *testing.T) {
 	s := applied(t, catalog.Empty(), world)

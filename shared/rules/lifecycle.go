@@ -441,6 +441,12 @@ func (d *Draft) prepareRevocation(ref catalog.Ref, n, old *pb.Revocation, m mode
 	if (n.GetClientId() == "" && n.GetSubject() == "") || n.GetIssuedBefore() != nil {
 		return
 	}
+	if d.file {
+		// Read again after an edit or a restart, it would concern newer tokens each time.
+		d.problem(ref, "issued_before", fault.Invalid, "is needed in a file with client_id or subject: nobody remembers when the revocation was written",
+			"write the time of the revocation: "+d.now.UTC().Truncate(time.Second).Format(time.RFC3339))
+		return
+	}
 	// Tokens have whole seconds: those of this second are meant, too.
 	n.IssuedBefore = timestamppb.New(time.Unix(d.now.Unix()+1, 0).UTC())
 	if m == apply && old.GetIssuedBefore() != nil {

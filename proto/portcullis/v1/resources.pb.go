@@ -3537,6 +3537,7 @@ type Revocation struct {
 	//	*Revocation_Subject
 	Target isRevocation_Target `protobuf_oneof:"target"`
 	// With client_id or subject: tokens with an earlier `iat`; absent: those issued up to now.
+	// Needed in a file that a node serves from, which does not say when it was written.
 	IssuedBefore *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=issued_before,json=issuedBefore,proto3" json:"issued_before,omitempty"`
 	// When the tokens it concerns have expired by themselves; nodes add the greatest
 	// clock_skew. Absent: never. It can be moved to a later time only.

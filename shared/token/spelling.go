@@ -27,7 +27,7 @@ func (u *Unverified) Twin() (sum [sha256.Size]byte, ok bool) {
 
 // OtherSpellings returns the SHA-256 of what may be taken for the same token as
 // compact by a server that is asked about it (RFC 7662): a JWS with its ECDSA
-// signature mirrored, an opaque token with and without padding. What the server
+// signature mirrored, an opaque token with 0 to 3 `=` at its end. What the server
 // takes for the same beyond that, nobody knows.
 //
 // A JWT must be written as issuers write them, since a server may be lax: else the
@@ -57,6 +57,18 @@ func OtherSpellings(compact []byte) ([][sha256.Size]byte, error) {
 	return [][sha256.Size]byte{sumOf(compact[:bytes.LastIndexByte(compact, '.')], mirrored)}, nil
 }
 
+// IsB64Token reports whether a text can be a credential of the schemes Bearer and DPoP:
+// b64token of RFC 6750 section 2.1.
+func IsB64Token(compact []byte) bool {
+	bare := bytes.TrimRight(compact, "=")
+	for _, c := range bare {
+		if !('0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z') && strings.IndexByte("-._~+/", c) < 0 {
+			return false
+		}
+	}
+	return len(bare) > 0
+}
+
 func sumOf(signed, signature []byte) (sum [sha256.Size]byte) {
 	h := sha256.New()
 	h.Write(signed)
@@ -66,14 +78,16 @@ func sumOf(signed, signature []byte) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// paddings are the sums of an opaque token in the other spellings of base64.
+// paddings are the sums of an opaque token in the other spellings of base64. How many
+// `=` belong to it is not known: what is encoded may begin behind a prefix.
 func paddings(compact []byte) [][sha256.Size]byte {
+	const most = 3
 	bare := bytes.TrimRight(compact, "=")
-	padded := append(bytes.Clone(bare), strings.Repeat("=", (4-len(bare)%4)%4)...)
+	padded := append(bytes.Clone(bare), strings.Repeat("=", most)...)
 	var sums [][sha256.Size]byte
-	for _, other := range [][]byte{bare, padded} {
-		if sum := sha256.Sum256(other); !bytes.Equal(other, compact) && (len(sums) == 0 || sums[0] != sum) {
-			sums = append(sums, sum)
+	for n := len(bare); n <= len(padded); n++ {
+		if n != len(compact) {
+			sums = append(sums, sha256.Sum256(padded[:n]))
 		}
 	}
 	return sums

@@ -157,7 +157,7 @@ func (a *Authenticator) refuseToAsk(ring *Keyring, issuer *Issuer, compact []byt
 	switch {
 	case issuer.def.Introspection == nil:
 		return reasonNoIntrospection
-	case !isToken(compact):
+	case !token.IsB64Token(compact):
 		return reasonNoToken
 	}
 	// A live token of one issuer is never shown to the server of another.
@@ -222,18 +222,4 @@ func isUsable(claims *token.Claims) bool {
 		return true
 	}
 	return !ok || kindOfClaim(text) != access // a kind that the issuer accepts
-}
-
-// isToken checks for b64token of RFC 6750 section 2.1.
-func isToken(compact []byte) bool {
-	end := len(compact)
-	for end > 0 && compact[end-1] == '=' {
-		end--
-	}
-	for _, c := range compact[:end] {
-		if !('0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z') && strings.IndexByte("-._~+/", c) < 0 {
-			return false
-		}
-	}
-	return end > 0
 }

@@ -246,6 +246,9 @@ func TestRefused(t *testing.T) {
 		{"introspection in use", apply("kind: Issuer\nid: asked\nissuer: https://as.test\nkeys: {jwks_urls: ['http://h/j']}"), "issuer/asked introspection", fault.InUse},
 		{"revocation names another token", apply("kind: Revocation\nid: held\nissuer: acme\njti: other"), "revocation/held ", fault.Conflict},
 		{"revocation ends earlier", apply("kind: Revocation\nid: held\nissuer: acme\njti: x\nexpires_at: 2026-12-01T00:00:00Z"), "revocation/held expires_at", fault.Conflict},
+		{"revocation that has ended", create("kind: Revocation\nid: two\nissuer: acme\njti: x\nexpires_at: 2026-11-20T11:59:59Z"), "revocation/two expires_at", fault.Invalid},
+		{"revocation that ends now", create("kind: Revocation\nid: two\nissuer: acme\njti: x\nexpires_at: 2026-11-21T12:00:00Z"), "revocation/two expires_at", fault.Invalid},
+		{"revocation that ended in 1970", replace("kind: Revocation\nid: two\nissuer: acme\njti: x\nexpires_at: 1970-01-01T00:00:00Z"), "revocation/two expires_at", fault.Invalid},
 		{"PUT on a plan in staging", replace(strings.Replace(sub2, "gold", "staging", 1)), "subscription/two plan", fault.Lifecycle},
 		{"issued_before with jti", apply(rev2 + "jti: x\nissued_before: 2026-01-01T00:00:00Z"), "revocation/two issued_before", fault.Invalid},
 
@@ -453,6 +456,27 @@ func TestRevocationReachesTheTokenOfThisSecond(t *testing.T) {
 		if next.Revocations().Revoked(token, later.Unix()) != c.want {
 			t.Errorf("%s: a token issued since is revoked: %v", name, !c.want)
 		}
+	}
+}
+
+// What was written while it held stays: files and PUTs may go on naming it.
+func TestRevocationThatHasEndedStays(t *testing.T) {
+	const yaml = rev2 + "jti: x\nexpires_at: 2026-11-22T12:00:00Z"
+	s := applied(t, applied(t, catalog.Empty(), world), yaml)
+	later := now().Add(48 * time.Hour)
+	if _, err := rules.FromResources(resources(t, world+"---\n"+yaml), nil, later); err != nil {
+		t.Errorf("in a node's file: %v", err)
+	}
+	d := rules.NewDraft(s, later)
+	d.Replace(resources(t, yaml+"\nreason: said later")[0])
+	if _, err := d.Finish(); err != nil {
+		t.Errorf("PUT of what it is: %v", err)
+	}
+	d = rules.NewDraft(s, later)
+	d.Apply(resources(t, strings.Replace(yaml, "two", "three", 1))[0])
+	p, err := d.Finish()
+	if err != nil || len(p.Notes) != 1 || p.Notes[0].Ref.ID != "three" || !strings.Contains(p.Notes[0].Text, "past") {
+		t.Errorf("applied: %+v %v", p, err)
 	}
 }
 

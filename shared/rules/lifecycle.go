@@ -438,6 +438,7 @@ func (d *Draft) prepareRevocation(ref catalog.Ref, n, old *pb.Revocation, m mode
 			d.problem(ref, "expires_at", fault.Conflict, "is earlier than before", "delete the revocation if it shall end")
 		}
 	}
+	d.checkEnd(ref, n, old, m)
 	if (n.GetClientId() == "" && n.GetSubject() == "") || n.GetIssuedBefore() != nil {
 		return
 	}
@@ -451,6 +452,21 @@ func (d *Draft) prepareRevocation(ref catalog.Ref, n, old *pb.Revocation, m mode
 	n.IssuedBefore = timestamppb.New(time.Unix(d.now.Unix()+1, 0).UTC())
 	if m == apply && old.GetIssuedBefore() != nil {
 		n.IssuedBefore = old.GetIssuedBefore() // the file says what it said
+	}
+}
+
+// checkEnd refuses a revocation that has ended before it begins. Of files it is said
+// only: they go on naming revocations that have ended since. One that is written again
+// with the end that it has is as good as before.
+func (d *Draft) checkEnd(ref catalog.Ref, n, old *pb.Revocation, m mode) {
+	end := n.GetExpiresAt()
+	switch {
+	case end == nil || end.AsTime().After(d.now), proto.Equal(end, old.GetExpiresAt()):
+	case m == apply:
+		d.note(ref, "expires_at is past: the revocation refuses no token")
+	default:
+		d.problem(ref, "expires_at", fault.Invalid, "is past: the revocation would refuse no token",
+			"when the tokens expire by themselves; without it the revocation holds until it is deleted")
 	}
 }
 

@@ -344,6 +344,8 @@ func TestPagesAndFilters(t *testing.T) {
 	}
 	c.must(201, "POST", "/v1/plans", `{"id":"other","api":"orders","name":"O","security":"KEYLESS"}`)
 	c.must(201, "POST", "/v1/revocations", `{"id":"r1","issuer":"idp","client_id":"mobile-app","expires_at":"2099-01-01T00:00:00Z"}`)
+	c.refused(422, "POST", "/v1/revocations", `{"id":"r2","issuer":"idp","client_id":"other","expires_at":"1970-01-01T00:00:00Z"}`)
+	c.refused(422, "PUT", "/v1/revocations/r2", `{"issuer":"idp","client_id":"other","expires_at":"0001-01-01T00:00:00Z"}`)
 	for path, want := range map[string]string{
 		"applications?q=NUMBER%203":                   "app-3",
 		"applications?q=app-5":                        "app-5",

@@ -2,7 +2,10 @@ package api_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -259,19 +262,110 @@ func TestNew(t *testing.T) {
 	}
 }
 
+// A revocation that hits no token looks like one that does.
 func TestRevokeTakesTokensOnly(t *testing.T) {
-	if _, err := api.TokenRevocation("not.a-token"); !errors.Is(err, api.ErrNotCompact) {
-		t.Errorf("got %v", err)
+	encode := base64.RawURLEncoding.EncodeToString
+	signed := func(alg, payload string, signature int) string {
+		return encode([]byte(`{"alg":"`+alg+`"}`)) + "." + encode([]byte(payload)) + "." + encode(make([]byte, signature))
 	}
-	for payload, known := range map[string]bool{
-		"eyJleHAiOjE5MDAwMDAwMDB9": true, "e30": false, "!": false, "eyJleHAiOjFlMzB9": false,
-		// It expired at the beginning of 1970: then its revocation may end, too.
-		"eyJleHAiOjB9": true, "eyJleHAiOi01fQ": true, "eyJleHAiOm51bGx9": false,
+	const opaque = "gho_x16C7e42F292c6912E7710c838347Ae178B4a=="
+	soon := time.Now().Unix() + 3600
+	jwt := signed("RS256", fmt.Sprintf(`{"exp":%d}`, soon), 256)
+	for name, c := range map[string]struct{ text, token string }{
+		"bare":            {jwt, jwt},
+		"white space":     {" \t" + jwt + "\r\n", jwt},
+		"bearer":          {"Bearer " + jwt, jwt},
+		"any case":        {"bEARER\t" + jwt + "\n", jwt},
+		"DPoP":            {"dpop  " + jwt, jwt},
+		"opaque":          {opaque, opaque},
+		"opaque bearer":   {"Bearer " + opaque, opaque},
+		"opaque dots":     {"ya29.a0Af.x", "ya29.a0Af.x"},
+		"two schemes":     {"Bearer DPoP " + jwt, ""},
+		"nothing":         {" ", ""},
+		"the word alone":  {"Bearer ", ""},
+		"header":          {"Authorization: Bearer " + jwt, ""},
+		"another scheme":  {"Basic " + opaque, ""},
+		"quoted":          {`"` + jwt + `"`, ""},
+		"quotes inside":   {`Bearer '` + jwt + `'`, ""},
+		"comma":           {jwt + ",", ""},
+		"equals":          {jwt + "=", ""},
+		"opaque quoted":   {`"` + opaque + `"`, ""},
+		"opaque comma":    {opaque + ",", ""},
+		"padding alone":   {"==", ""},
+		"cut in the end":  {jwt[:len(jwt)-4], ""},
+		"one letter less": {jwt[:len(jwt)-1], ""},
+		"no signature":    {jwt[:strings.LastIndexByte(jwt, '.')+1], ""},
+		"two parts":       {jwt[:strings.LastIndexByte(jwt, '.')], ""},
+		"header only":     {jwt[:strings.IndexByte(jwt, '.')], ""},
+		"half a header":   {jwt[:9], ""},
+		"cut in front":    {jwt[2:], ""},
+		"signature added": {jwt + "AAAA", ""},
+		"five parts":      {jwt + ".AAAA.AAAA", ""},
+		"short HMAC":      {signed("HS256", `{}`, 30), ""},
+		"short ECDSA":     {signed("ES384", `{}`, 93), ""},
+		"short Ed25519":   {signed("EdDSA", `{}`, 63), ""},
+		"wrapped":         {jwt[:40] + "\n" + jwt[40:], ""},
+		"too long":        {strings.Repeat("a", 64<<10+1), ""},
 	} {
-		r, err := api.TokenRevocation("a." + payload + ".c")
-		if err != nil || len(r.GetTokenSha256()) != 64 || (r.GetExpiresAt() != nil) != known {
-			t.Errorf("%s: %v %v", payload, r, err)
+		r, err := api.TokenRevocation(c.text, time.Time{})
+		switch {
+		case c.token == "":
+			if !errors.Is(err, api.ErrNotToken) || strings.Contains(err.Error(), jwt[10:30]) {
+				t.Errorf("%s: %v %v", name, r, err)
+			}
+		case err != nil || r.GetTokenSha256() != fmt.Sprintf("%x", sha256.Sum256([]byte(c.token))):
+			t.Errorf("%s: %v %v", name, r, err)
+		case (r.GetExpiresAt() != nil) != (c.token == jwt):
+			t.Errorf("%s ends at %v", name, r.GetExpiresAt())
 		}
+	}
+	for alg, size := range map[string]int{
+		"RS256": 384, "RS384": 512, "RS512": 1024, "PS256": 256, "PS384": 256, "PS512": 256, "ES256": 64, "ES256K": 64,
+		"ES384": 96, "ES512": 132, "Ed25519": 64, "Ed448": 114, "HS256": 32, "HS384": 48, "HS512": 64,
+	} {
+		if _, err := api.TokenRevocation(signed(alg, `{}`, size), time.Time{}); err != nil {
+			t.Errorf("%s: %v", alg, err)
+		}
+	}
+}
+
+// A revocation ends when the token has, as nodes read its exp, and not before.
+func TestRevocationEndsWithTheToken(t *testing.T) {
+	now := time.Now().Unix()
+	until := time.Unix(now+60, 0)
+	for name, c := range map[string]struct {
+		payload string
+		until   time.Time
+		end     int64 // 0: never
+		err     error
+	}{
+		"exp":                  {payload: fmt.Sprintf(`{"exp":%d}`, now+100), end: now + 700},
+		"an exponent":          {payload: `{"exp":1.9e9}`, end: 1900000600},
+		"a fraction":           {payload: `{"exp":1900000000.9}`, end: 1900000600},
+		"none":                 {payload: `{}`},
+		"null":                 {payload: `{"exp":null}`},
+		"another name":         {payload: `{"EXP":1900000000}`},
+		"another name, past":   {payload: `{"Exp":1}`},
+		"both names":           {payload: `{"exp":1900000000,"EXP":1}`, end: 1900000600},
+		"the last second":      {payload: `{"exp":253402300799}`},
+		"within the skew":      {payload: fmt.Sprintf(`{"exp":%d}`, now-300), end: now + 300},
+		"expired":              {payload: fmt.Sprintf(`{"exp":%d}`, now-601), err: api.ErrExpired},
+		"expired in 1970":      {payload: `{"exp":0}`, err: api.ErrExpired},
+		"expired, but until":   {payload: `{"exp":1}`, until: until, end: now + 60},
+		"until instead of exp": {payload: `{"exp":1900000000}`, until: until, end: now + 60},
+		"before 1970":          {payload: `{"exp":-5}`, err: api.ErrNotToken},
+		"no number":            {payload: `{"exp":"1900000000"}`, err: api.ErrNotToken},
+		"beyond 9999":          {payload: `{"exp":1e30}`, err: api.ErrNotToken},
+		"exp twice":            {payload: `{"exp":1,"exp":1900000000}`, err: api.ErrNotToken},
+	} {
+		compact := "eyJhbGciOiJIUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(c.payload)) + "." + strings.Repeat("A", 43)
+		r, err := api.TokenRevocation(compact, c.until)
+		if !errors.Is(err, c.err) || r.GetExpiresAt().GetSeconds() != c.end {
+			t.Errorf("%s: ends at %v, error %v", name, r.GetExpiresAt(), err)
+		}
+	}
+	if r, err := api.TokenRevocation("opaque", until); err != nil || r.GetExpiresAt().GetSeconds() != now+60 {
+		t.Errorf("opaque: %v %v", r, err)
 	}
 }
 

@@ -131,7 +131,7 @@ func ExampleClient_Revoke() {
 	client := connect()
 	defer client.Close()
 
-	stolen := "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjE5MDAwMDAwMDB9.c2lnbmF0dXJl"
+	stolen := "Bearer eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE5MDAwMDAwMDB9.c2lnbmF0dXJlIG9mIDMyIGJ5dGVzLCBhbGwgb2YgaXQ"
 	revoked, err := client.Revoke(ctx, stolen, "stolen", api.Write{Wait: true, Timeout: 5 * time.Second})
 	if err != nil {
 		log.Fatal(err)

@@ -93,17 +93,46 @@ func signatureSize(key *keyset.Key, alg keyset.Algorithm) int {
 	case *signature.Secp256k1:
 		return signature.Secp256k1Size
 	case []byte:
-		switch alg {
-		case keyset.HS256:
-			return 32
-		case keyset.HS384:
-			return 48
-		case keyset.HS512:
-			return 64
-		default:
-		}
+		return macSize(alg)
 	}
 	return 0
+}
+
+// macSize is the length of the signatures of an HMAC algorithm; 0: it is another one.
+func macSize(alg keyset.Algorithm) int {
+	switch alg {
+	case keyset.HS256:
+		return 32
+	case keyset.HS384:
+		return 48
+	case keyset.HS512:
+		return 64
+	default:
+		return 0
+	}
+}
+
+// HasWholeSignature reports whether some key could have made a signature of this length
+// with alg. It tells most tokens that were cut off without a key. Of RSA it knows moduli
+// of whole 64-bit words only, as every key in use has one.
+func (u *Unverified) HasWholeSignature() bool {
+	const shortestRSA, longestRSA, word = 2048 / 8, 8192 / 8, 64 / 8
+	n := len(u.signature)
+	switch u.Algorithm {
+	case keyset.HS256, keyset.HS384, keyset.HS512:
+		return n == macSize(u.Algorithm)
+	case keyset.ES256, keyset.ES384, keyset.ES512, keyset.ES256K:
+		return n == 2*len(orderOf(u.Algorithm.String()))
+	case keyset.Ed25519:
+		return n == ed25519.SignatureSize
+	case keyset.Ed448:
+		return n == signature.Ed448Size
+	case keyset.EdDSA:
+		return n == ed25519.SignatureSize || n == signature.Ed448Size
+	case keyset.RS256, keyset.RS384, keyset.RS512, keyset.PS256, keyset.PS384, keyset.PS512:
+		return n >= shortestRSA && n <= longestRSA && n%word == 0
+	}
+	return false
 }
 
 func method(alg keyset.Algorithm) jwt.SigningMethod { //nolint:ireturn // what golang-jwt calls its methods

@@ -255,7 +255,7 @@ func TestUsage(t *testing.T) {
 		{"revoke", "--jti", "a", "--subject", "b", "--issuer", "i"},
 		{"revoke", "--jti", "a"},
 		{"revoke", "--client", "a", "--issuer", "i", "--expires-at", "soon"},
-		{"revoke", "--token", "x.y"},
+		{"revoke", "--token", "x,y"},
 		{"fleet", "-o", "xml"},
 		{"serve", "--lissen", "x"},
 		{"serve", "extra"},
@@ -366,7 +366,11 @@ func TestRevoke(t *testing.T) {
 	s := start(t)
 	s.ok("apply", "-f", file(t, "r.yaml", resources))
 	exp := time.Now().Add(time.Hour).Unix()
-	jwt := "eyJhbGciOiJSUzI1NiJ9." + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"exp":%d}`, exp)) + ".c2ln"
+	const signature = "c2lnbmF0dXJlIG9mIDMyIGJ5dGVzLCBhbGwgb2YgaXQ"
+	signed := func(exp int64) string {
+		return "eyJhbGciOiJIUzI1NiJ9." + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"exp":%d}`, exp)) + "." + signature
+	}
+	jwt := signed(exp)
 	// What goes over the wire is watched.
 	var wire buffer
 	tap := proxy(t, strings.TrimPrefix(s.control, "http://"), func(p []byte) bool {
@@ -375,7 +379,7 @@ func TestRevoke(t *testing.T) {
 	})
 	s.control = "http://" + tap
 	contains(t, s.ok("revoke", "--token", jwt, "--id", "t1"), "revoked as revocations/t1 at sequence")
-	if strings.Contains(wire.String(), jwt[10:40]) || strings.Contains(wire.String(), "c2ln") {
+	if strings.Contains(wire.String(), jwt[10:40]) || strings.Contains(wire.String(), signature) {
 		t.Error("the token was sent")
 	}
 	var made struct {
@@ -389,7 +393,7 @@ func TestRevoke(t *testing.T) {
 	if made.SHA != hex.EncodeToString(sum[:]) || made.Expires.Before(time.Unix(exp, 0)) || made.Expires.After(time.Unix(exp, 0).Add(11*time.Minute)) {
 		t.Errorf("made %+v", made)
 	}
-	s.stdin = jwt + "\n"
+	s.stdin = "Bearer " + jwt + "\n"
 	s.ok("revoke", "--token", "-", "--id", "t2")
 	contains(t, s.ok("get", "revocation", "t2"), hex.EncodeToString(sum[:]))
 	s.ok("revoke", "--issuer", "idp", "--jti", "j", "--expires-at", "2099-01-01T00:00:00Z", "--id", "t3", "--reason", "lost", "--wait")
@@ -397,6 +401,18 @@ func TestRevoke(t *testing.T) {
 	s.ok("revoke", "--issuer", "idp", "--client", "mobile-app", "--expires-at", "24h", "--id", "t4")
 	contains(t, s.ok("get", "revocation", "t4"), "client_id: mobile-app", "issued_before:")
 	s.ok("revoke", "--issuer", "idp", "--subject", "joe", "--expires-at", "24h", "--id", "t5")
+	s.ok("revoke", "--token", "gho_x16C7==", "--id", "t6")
+	if opaque := s.ok("get", "revocation", "t6"); strings.Contains(opaque, "expires_at") {
+		t.Errorf("an opaque token's revocation ends:\n%s", opaque)
+	}
+	s.ok("revoke", "--token", signed(1), "--expires-at", "1h", "--id", "t7")
+	for text, want := range map[string]string{`"` + jwt + `"`: "without quotes", jwt + ",": "commas", jwt + "=": "base64url", jwt[:len(jwt)-4]: "wrong length", signed(1): "--expires-at"} {
+		contains(t, s.fails(cli.Usage, "revoke", "--token", text, "--id", "t8"), "--token", want)
+	}
+	for _, past := range []string{"0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "2026-01-01T00:00:00Z"} {
+		contains(t, s.fails(cli.Usage, "revoke", "--token", jwt, "--expires-at", past, "--id", "t8"), "--expires-at", "is past")
+	}
+	contains(t, s.fails(cli.Failed, "get", "revocation", "t8"), "t8")
 	contains(t, s.fails(cli.Failed, "revoke", "--issuer", "nobody", "--jti", "j", "--expires-at", "24h"), "nobody")
 }
 

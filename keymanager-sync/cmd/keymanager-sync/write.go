@@ -133,10 +133,10 @@ type revoke struct {
 	ID      string `setting:"id" use:"flag" help:"id of the revocation (default: generated)"`
 	Issuer  string `setting:"issuer" use:"flag" help:"id of the issuer; needed with all but --token"`
 	JTI     string `setting:"jti" use:"flag" help:"the token with this jti"`
-	Token   string `setting:"token" use:"flag" secret:"true" help:"this token; only its SHA-256 is sent. - reads it from standard input"`
+	Token   string `setting:"token" use:"flag" secret:"true" help:"this token, or what follows Authorization: (Bearer and the token); only its SHA-256 is sent. - reads it from standard input"`
 	Client  string `setting:"client" use:"flag" help:"all tokens of this client that were issued until now"`
 	Subject string `setting:"subject" use:"flag" help:"all tokens of this subject that were issued until now"`
-	Expires string `setting:"expires-at" use:"flag" help:"when the tokens have expired by themselves: a time (RFC 3339), or a duration from now"`
+	Expires string `setting:"expires-at" use:"flag" help:"when the tokens have expired by themselves: a time (RFC 3339), or a duration from now (default: the exp of a JWT that --token gives, else never)"`
 	Reason  string `setting:"reason" use:"flag" help:"for the record"`
 }
 
@@ -175,19 +175,19 @@ func (v *revoke) revocation(call *cli.Call) (*pb.Revocation, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := v.target(call)
+	r, err := v.target(call, expires)
 	if err != nil {
 		return nil, err
 	}
 	r.Id, r.Issuer, r.Reason = v.ID, v.Issuer, v.Reason
-	if expires != nil {
-		r.ExpiresAt = expires
+	if !expires.IsZero() {
+		r.ExpiresAt = timestamppb.New(expires)
 	}
 	return r, nil
 }
 
 // target is what is revoked. Of a token only the hash is kept.
-func (v *revoke) target(call *cli.Call) (*pb.Revocation, error) {
+func (v *revoke) target(call *cli.Call, expires time.Time) (*pb.Revocation, error) {
 	switch {
 	case v.JTI != "":
 		return &pb.Revocation{Target: &pb.Revocation_Jti{Jti: v.JTI}}, nil
@@ -204,24 +204,31 @@ func (v *revoke) target(call *cli.Call) (*pb.Revocation, error) {
 		}
 		token = string(text.Data)
 	}
-	r, err := api.TokenRevocation(strings.TrimSpace(token))
-	if err != nil {
+	r, err := api.TokenRevocation(token, expires)
+	switch {
+	case errors.Is(err, api.ErrExpired):
+		return nil, cli.Misused("--token: the token has expired by itself (hint: if an introspection server still takes it, say with --expires-at when the revocation ends)")
+	case err != nil:
 		return nil, cli.Misused("--token: %v", err)
 	}
 	return r, nil
 }
 
-// expiry is a time, or a duration from now; nil: none is given.
-func expiry(text string) (*timestamppb.Timestamp, error) {
+// expiry is a time, or a duration from now; zero: none is given.
+func expiry(text string) (time.Time, error) {
 	if text == "" {
-		return nil, nil //nolint:nilnil // no time is what the flag says
+		return time.Time{}, nil
 	}
+	now := time.Now()
 	if d, err := time.ParseDuration(strings.TrimPrefix(text, "+")); err == nil && d > 0 {
-		return timestamppb.New(time.Now().Add(d).Truncate(time.Second)), nil
+		return now.Add(d).Truncate(time.Second), nil
 	}
 	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return nil, cli.Misused("--expires-at %q is neither a time nor a duration (2030-01-01T00:00:00Z, 24h)", text)
+	switch {
+	case err != nil:
+		return time.Time{}, cli.Misused("--expires-at %q is neither a time nor a duration (2030-01-01T00:00:00Z, 24h)", text)
+	case !t.After(now):
+		return time.Time{}, cli.Misused("--expires-at %q is past: the revocation would refuse no token", text)
 	}
-	return timestamppb.New(t), nil
+	return t, nil
 }

@@ -234,7 +234,11 @@ func (n *node) run(ctx context.Context, consumers, back net.Listener) error {
 	})
 	g.Go(func() error {
 		defer endWatch()
-		return n.feed.Run(feeding)
+		err := n.feed.Run(feeding)
+		if err != nil {
+			n.front.Hurry()
+		}
+		return err
 	})
 	g.Go(func() error { return admin.Run(watch, back, n.admin) })
 	if n.otlp != nil {

@@ -63,3 +63,17 @@ func selfSigned(t *testing.T, dir string) (certFile, keyFile string) {
 	}
 	return certFile, keyFile
 }
+
+// A node that cannot start ends at once, whatever its drain-delay.
+func TestNodeThatFailsEndsAtOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "resources.yaml")
+	if err := os.WriteFile(file, []byte("kind: Api\nid: a\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := DefaultConfig()
+	cfg.Listen, cfg.AdminListen, cfg.Resources, cfg.DataDir, cfg.DrainDelay = "127.0.0.1:0", "127.0.0.1:0", []string{file}, t.TempDir(), 30*time.Second
+	began := time.Now()
+	if err := Run(t.Context(), cfg); err == nil || time.Since(began) > 10*time.Second {
+		t.Errorf("%v after %s", err, time.Since(began))
+	}
+}

@@ -119,6 +119,7 @@ type Core struct {
 	proxies  *proxies
 	throttle *throttle
 	draining atomic.Bool
+	hurried  chan struct{} // closed: DrainDelay is not waited for
 }
 
 // NewCore makes a Core, and registers its metrics.
@@ -128,7 +129,7 @@ func NewCore(config Config) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Core{Config: config, metrics: newMetrics(config.Registry), ids: newIDs(), proxies: p, throttle: newThrottle(config.LogRate)}, nil
+	return &Core{Config: config, metrics: newMetrics(config.Registry), ids: newIDs(), proxies: p, throttle: newThrottle(config.LogRate), hurried: make(chan struct{})}, nil
 }
 
 func fill(c *Config) {

@@ -18,6 +18,10 @@ type Server interface {
 	Shutdown(ctx context.Context) error
 }
 
+// Hurry leaves out what is left of DrainDelay: the node has failed, and there is nothing
+// to serve with. It may be called once.
+func (c *Core) Hurry() { close(c.hurried) }
+
 // Run serves ln until ctx ends, and then drains: readiness goes first, answers
 // close their connections, after DrainDelay the listener closes, and requests
 // in flight have DrainTimeout to end. It closes ln, and returns nil after a
@@ -49,6 +53,7 @@ func (c *Core) Run(ctx context.Context, ln net.Listener, server Server) error {
 	case err := <-served:
 		return fmt.Errorf("serve %s while draining: %w", ln.Addr(), errors.Join(err, ln.Close()))
 	case <-time.After(c.Config.DrainDelay):
+	case <-c.hurried:
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Config.DrainTimeout)
 	defer cancel()

@@ -60,6 +60,9 @@ func New(config front.Config) (*Server, error) {
 	return s, nil
 }
 
+// Hurry leaves out what is left of DrainDelay, see front.Core.
+func (s *Server) Hurry() { s.core.Hurry() }
+
 // Run serves ln until ctx ends, and then drains, as front.Core.Run does.
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	return s.core.Run(ctx, ln, server{s.http})

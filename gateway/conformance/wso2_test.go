@@ -226,7 +226,7 @@ func wso2Claims(t *testing.T, rs key) []row {
 		},
 		{
 			id: "22", what: "a revoked token", theirs: "the microgateway refuses it only if it is in its cache, and has a `jti`", ours: "always refused; tokens without `jti` by hash, client or subject", why: "the first request with a revoked token is as bad as the second",
-			setup: simple("w22", "acme") + "---\nkind: Revocation\nid: r22\nissuer: acme\njti: w22\n---\nkind: Revocation\nid: r22s\nissuer: acme\nsubject: mallory\n", probes: []probe{
+			setup: simple("w22", "acme") + "---\nkind: Revocation\nid: r22\nissuer: acme\njti: w22\n---\nkind: Revocation\nid: r22s\nissuer: acme\nsubject: mallory\nissued_before: \"2100-01-01T00:00:00Z\"\n", probes: []probe{
 				deny("its first request", 401, "token_revoked", "/w22", bearer(rs.token("acme", object{"jti": "w22"}))),
 				deny("its second", 401, "token_revoked", "/w22", bearer(rs.token("acme", object{"jti": "w22"}))),
 				deny("by subject, without jti", 401, "token_revoked", "/w22", bearer(rs.token("acme", object{"jti": absent{}, "sub": "mallory", "iat": now - 60}))),

@@ -236,7 +236,7 @@ func keySpoils(t *testing.T) []spoil {
 			id: "acme", field: "algorithms[1]", say: []string{"unsigned tokens", "never"},
 		},
 		{
-			name: "weak RSA key in a key set", old: "- {kty: OKP", new: "- " + jwk + "\n      - {kty: OKP", at: "kid: old",
+			name: "weak RSA key alone in a key set", old: "{kty: OKP, crv: Ed25519, " + partner, new: jwk, at: "kid: old",
 			id: "partner", field: "keys.jwks.keys[0]", say: []string{"1024", "2048"},
 		},
 		{

@@ -29,7 +29,7 @@ type Config struct {
 	// CacheEntries and CacheBytes bound the validated tokens that came more than once.
 	// Defaults 100,000 and 256 MiB. Of those that came once, the newest 4,096 are kept in an
 	// eighth of CacheBytes, and of as many others as CacheEntries their signature, which
-	// takes about 150 bytes.
+	// takes about 140 bytes.
 	CacheEntries, CacheBytes int
 	// NegativeEntries and NegativeBytes bound the refused tokens. Defaults 4,096 and 8 MiB.
 	NegativeEntries, NegativeBytes int
